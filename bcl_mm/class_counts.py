@@ -1,0 +1,295 @@
+"""Class counts: how many training images each class has (numpy only)."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Sequence
+
+import numpy as np
+
+
+def long_tail_counts(
+    num_classes: int,
+    max_per_class: int,
+    imbalance_factor: float,
+    profile: str = 'exp',
+) -> np.ndarray:
+    r"""Number of images per class in the literature's long-tailed subsets.
+
+    The exponential profile of CIFAR-LT (LDAM-DRW, NeurIPS 2019), for class
+    :math:`c` of :math:`C`:
+
+    .. math::
+        n_c = \lfloor n_{max} \cdot (1 / IF)^{c / (C - 1)} \rfloor
+
+    Args:
+        num_classes: Number of classes C, at least 2.
+        max_per_class: Images of the largest class, :math:`n_{max}`.
+        imbalance_factor: Largest / smallest count, >= 1 (100, not 0.01).
+        profile: ``'exp'``, or ``'step'``: the first half of the classes has
+            ``max_per_class`` images, the others have
+            ``max_per_class / imbalance_factor``. Defaults to ``'exp'``.
+
+    Returns:
+        (C,) int64 counts. A count may be 0 where ``imbalance_factor`` is
+        larger than ``max_per_class``.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    if num_classes < 2:
+        raise ValueError(f'num_classes must be >= 2, got {num_classes}')
+    if max_per_class < 1:
+        raise ValueError(f'max_per_class must be >= 1, got {max_per_class}')
+    if not 1 <= imbalance_factor < float('inf'):
+        raise ValueError(
+            'imbalance_factor (largest / smallest class) must be >= 1 and '
+            f'finite, got {imbalance_factor}'
+        )
+    if profile not in ('exp', 'step'):
+        raise ValueError(f"profile must be 'exp' or 'step', got {profile!r}")
+    ratio = 1 / imbalance_factor
+    if profile == 'exp':
+        exponents = np.arange(num_classes) / (num_classes - 1)
+    else:
+        exponents = (np.arange(num_classes) >= num_classes // 2).astype(float)
+    # Python's floats, as in the protocol's own code: numpy's vectorised power
+    # may differ in the last bit, and int() turns that into another count.
+    counts = [int(max_per_class * ratio ** float(e)) for e in exponents]
+    return np.array(counts, dtype=np.int64)
+
+
+def name_classes(
+    indices: Sequence[int], class_names: Optional[Sequence[str]] = None
+) -> str:
+    """Text that names classes in a message, e.g. ``3 (cat), 5 (dog)``.
+
+    At most eight are written out.
+    """
+    shown = [
+        f'{i} ({class_names[i]})'
+        if class_names is not None and i < len(class_names)
+        else str(i)
+        for i in map(int, indices[:8])
+    ]
+    rest = len(indices) - len(shown)
+    return ', '.join(shown) + (f' and {rest} more' if rest else '')
+
+
+def class_names_of(dataset: Any) -> Optional[Sequence[str]]:
+    """Class names in a dataset's ``metainfo``, or None if it has none."""
+    metainfo = getattr(dataset, 'metainfo', None)
+    return metainfo.get('classes') if isinstance(metainfo, dict) else None
+
+
+def labels_of(dataset: Any) -> np.ndarray:
+    """Labels of all samples of a dataset, without loading an image.
+
+    Reads ``get_gt_labels()`` (MMPretrain), ``targets`` (torchvision), the
+    parts of a concatenation, or ``get_data_info(i)['gt_label']`` (MMEngine).
+
+    Returns:
+        (N,) int64.
+
+    Raises:
+        TypeError: The dataset offers none of them.
+        ValueError: A sample does not have exactly one integer label.
+    """
+    if hasattr(dataset, 'get_gt_labels'):
+        labels = dataset.get_gt_labels()
+    elif hasattr(dataset, 'targets'):
+        labels = dataset.targets
+    elif hasattr(dataset, 'datasets'):
+        labels = np.concatenate([labels_of(d) for d in dataset.datasets])
+    elif hasattr(dataset, 'get_data_info'):
+        labels = [
+            dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))
+        ]
+    elif hasattr(dataset, 'indices') and hasattr(dataset, 'dataset'):
+        labels = labels_of(dataset.dataset)[np.asarray(dataset.indices)]
+    else:
+        raise TypeError(
+            f'{type(dataset).__name__} gives no labels: it needs '
+            'get_gt_labels(), targets or get_data_info()'
+        )
+    try:
+        labels = np.asarray(labels)
+    except ValueError as error:  # ragged: several labels for some images
+        raise ValueError(
+            f'{type(dataset).__name__} must have one label per image'
+        ) from error
+    if labels.size == 0:
+        raise ValueError(f'{type(dataset).__name__} has no images')
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f'{type(dataset).__name__} must have one integer label per '
+            f'image, got labels of shape {labels.shape} and type '
+            f'{labels.dtype}'
+        )
+    return labels.astype(np.int64)
+
+
+def bincount_labels(
+    labels: np.ndarray, num_classes: Optional[int] = None
+) -> np.ndarray:
+    """Images per class, with labels checked against ``[0, num_classes)``.
+
+    Args:
+        labels: (N,) integer labels.
+        num_classes: Number of classes C. Defaults to the largest label + 1.
+
+    Returns:
+        (C,) int64 counts.
+
+    Raises:
+        ValueError: A label is out of range; the message says which.
+    """
+    if num_classes is None:
+        num_classes = int(labels.max()) + 1
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(wrong):
+        raise ValueError(
+            f'labels must be in [0, {num_classes}), got {labels[wrong[0]]} '
+            f'at sample {wrong[0]} ({len(wrong)} of {len(labels)} labels are '
+            'out of range)'
+        )
+    return np.bincount(labels, minlength=num_classes).astype(np.int64)
+
+
+def count_classes(dataset: Any) -> np.ndarray:
+    """Training images per class of a dataset, found through its wrappers.
+
+    Repetition (``RepeatDataset``, ``ClassBalancedDataset``, a sampler) does
+    not count: an image is one image however often it is shown.
+
+    Args:
+        dataset: A dataset or a wrapper of datasets. ``class_counts``, where
+            it has them, are believed; else its labels are counted.
+
+    Returns:
+        (C,) int64 counts; C is the number of ``metainfo['classes']``, or the
+        largest label + 1 where the dataset does not name its classes.
+
+    Raises:
+        ValueError: A label is out of range.
+    """
+    if hasattr(dataset, 'class_counts'):
+        return np.asarray(dataset.class_counts, dtype=np.int64)
+    if hasattr(dataset, 'datasets'):
+        parts = [count_classes(part) for part in dataset.datasets]
+        counts = np.zeros(max(map(len, parts)), dtype=np.int64)
+        for part in parts:
+            counts[: len(part)] += part
+        return counts
+    if hasattr(dataset, 'dataset'):
+        if not hasattr(dataset, 'indices'):
+            return count_classes(dataset.dataset)
+        labels = labels_of(dataset.dataset)[np.unique(dataset.indices)]
+        names = class_names_of(dataset.dataset)
+    else:
+        labels, names = labels_of(dataset), class_names_of(dataset)
+    return bincount_labels(labels, len(names) if names else None)
+
+
+def check_class_counts(
+    class_counts: Any,
+    num_classes: Optional[int] = None,
+    class_names: Optional[Sequence[str]] = None,
+) -> np.ndarray:
+    """Class counts as a checked (C,) int64 array.
+
+    Args:
+        class_counts: C whole numbers, each >= 1.
+        num_classes: The number of classes that is expected, if known.
+        class_names: Names for the message.
+
+    Raises:
+        ValueError: There are not ``num_classes`` whole numbers, or a class
+            has no training image; the message names the class.
+    """
+    counts = np.asarray(class_counts)
+    if counts.ndim != 1 or len(counts) == 0:
+        raise ValueError(
+            'class_counts must be one number per class, got shape '
+            f'{counts.shape}'
+        )
+    if num_classes is not None and len(counts) != num_classes:
+        raise ValueError(
+            f'num_classes is {num_classes}, but the training set (or '
+            f'class_counts) has {len(counts)} classes: set '
+            f'model.head.num_classes={len(counts)}, or mend the data'
+        )
+    if (
+        not np.issubdtype(counts.dtype, np.number)
+        or not np.isfinite(counts).all()
+        or (counts != np.floor(counts)).any()
+    ):
+        raise ValueError(
+            f'class_counts must be whole numbers, got {class_counts}'
+        )
+    empty = np.flatnonzero(counts < 1)
+    if len(empty):
+        raise ValueError(
+            'every class needs at least one training image, but there is '
+            f'none of class {name_classes(empty, class_names)}'
+        )
+    return counts.astype(np.int64)
+
+
+def reconcile_class_counts(
+    given: Optional[np.ndarray],
+    found: np.ndarray,
+    owner: str,
+    class_names: Optional[Sequence[str]] = None,
+) -> None:
+    """Raise a ValueError if counts of a config contradict the data's.
+
+    Args:
+        given: (C,) counts from the config; None is no contradiction.
+        found: (C,) counts of the training set.
+        owner: Who was given them, for the message.
+        class_names: Names for the message.
+    """
+    if given is None:
+        return
+    if len(given) != len(found):
+        raise ValueError(
+            f'class_counts of {owner} has {len(given)} classes, but the '
+            f'training set has {len(found)}'
+        )
+    differ = np.flatnonzero(given != found)
+    if len(differ):
+        first = differ[0]
+        raise ValueError(
+            f'class_counts of {owner} contradicts the training set in class '
+            f'{name_classes(differ, class_names)}: class {first} has '
+            f'{found[first]} images, not {given[first]}. Remove class_counts '
+            'from the config (they are counted from the data) or mend it'
+        )
+
+
+def shot_groups(
+    class_counts: Any, many: int = 100, few: int = 20
+) -> Dict[str, np.ndarray]:
+    """Many-, medium- and few-shot classes (Liu et al., CVPR 2019).
+
+    Args:
+        class_counts: (C,) training images per class.
+        many: Classes with more images than this are many-shot.
+        few: Classes with fewer images than this are few-shot.
+
+    Returns:
+        ``{'many', 'medium', 'few'}`` -> (C,) bool; each class is in one.
+
+    Raises:
+        ValueError: ``few`` is larger than ``many + 1``: groups would overlap.
+    """
+    if few > many + 1:
+        raise ValueError(
+            f'few must be <= many + 1, got few={few} and many={many}'
+        )
+    counts = np.asarray(class_counts)
+    return dict(
+        many=counts > many,
+        medium=(counts >= few) & (counts <= many),
+        few=counts < few,
+    )

@@ -1,0 +1,68 @@
+"""scikit-learn's handwritten digits, the embedded data set."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+import numpy as np
+from mmpretrain.datasets import BaseDataset
+
+from bcl_mm.registry import DATASETS
+
+
+@DATASETS.register_module()
+class Digits(BaseDataset):
+    """1,797 real handwritten digits of 8x8 pixels, without a download.
+
+    The test set of the UCI "Optical Recognition of Handwritten Digits" as
+    scikit-learn carries it in its wheel. The first ``test_per_class`` images
+    of each class are the test set, the others the training set. Images are
+    (8, 8) uint8, grey.
+
+    Args:
+        split: ``'train'`` or ``'test'``.
+        test_per_class: Test images of each class. Defaults to 50.
+        **kwargs: Arguments of mmpretrain's ``BaseDataset`` (``pipeline``,
+            ``test_mode``, ...).
+
+    Raises:
+        ValueError: ``split`` is unknown, or ``test_per_class`` not in
+            [1, 173], which leaves each class an image in each split.
+        ImportError: scikit-learn is not installed.
+    """
+
+    METAINFO = {'classes': tuple('0123456789')}
+
+    def __init__(
+        self, split: str, test_per_class: int = 50, **kwargs: Any
+    ) -> None:
+        if split not in ('train', 'test'):
+            raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+        if not 1 <= test_per_class <= 173:
+            raise ValueError(
+                f'test_per_class must be in [1, 173], got {test_per_class}'
+            )
+        self.split = split
+        self.test_per_class = test_per_class
+        super().__init__(ann_file='', **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Images and labels of the split."""
+        try:
+            from sklearn.datasets import load_digits
+        except ImportError as error:
+            raise ImportError(
+                'Digits needs scikit-learn: pip install scikit-learn'
+            ) from error
+        digits = load_digits()
+        # 17 grey levels, 0 to 16, to 0 to 255.
+        images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+        labels = digits.target
+        in_test = np.zeros(len(labels), dtype=bool)
+        for label in range(10):
+            members = np.flatnonzero(labels == label)
+            in_test[members[: self.test_per_class]] = True
+        return [
+            dict(img=images[i], gt_label=int(labels[i]), sample_idx=int(i))
+            for i in np.flatnonzero(in_test == (self.split == 'test'))
+        ]

@@ -1,0 +1,102 @@
+"""A long-tailed subset of any labelled dataset."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from bcl_mm.class_counts import (
+    bincount_labels,
+    check_class_counts,
+    class_names_of,
+    labels_of,
+    long_tail_counts,
+)
+from bcl_mm.registry import DATASETS
+
+
+@DATASETS.register_module()
+class LongTailDataset:
+    """Keeps the literature's long-tailed subset of a balanced dataset.
+
+    The protocol of LDAM-DRW (Cao et al., NeurIPS 2019), index for index: the
+    counts are those of :func:`~bcl_mm.class_counts.long_tail_counts`; class
+    by class in label order, one ``RandomState(seed)`` shuffles the class's
+    indices, and the first n_c stay, in that order. A class that is smaller
+    than its share keeps all of its images.
+
+    Args:
+        dataset: A dataset with labels, or its config.
+        imbalance_factor: Largest / smallest class, >= 1.
+        profile: ``'exp'`` or ``'step'``. Defaults to ``'exp'``.
+        max_per_class: Images of the largest class. Defaults to None: those
+            of the dataset's largest class, which are also the upper bound.
+        seed: Seed of the choice; 0 is the literature's. Defaults to 0.
+
+    Attributes:
+        indices: (N,) kept indices of the wrapped dataset.
+        class_counts: (C,) kept images per class.
+        metainfo: That of the wrapped dataset.
+
+    Raises:
+        ValueError: An argument is out of its range, a label is, or a class
+            keeps no image; the message names the class.
+    """
+
+    def __init__(
+        self,
+        dataset: Union[dict, Any],
+        imbalance_factor: float,
+        profile: str = 'exp',
+        max_per_class: Optional[int] = None,
+        seed: int = 0,
+    ) -> None:
+        if isinstance(dataset, dict):
+            dataset = DATASETS.build(dataset)
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+        self.dataset = dataset
+        self.metainfo = getattr(dataset, 'metainfo', {})
+
+        labels = labels_of(dataset)
+        names = class_names_of(dataset)
+        available = bincount_labels(labels, len(names) if names else None)
+        largest = int(available.max())
+        if max_per_class is not None:
+            largest = min(largest, max_per_class)
+        wanted = long_tail_counts(
+            len(available), largest, imbalance_factor, profile
+        )
+        self.class_counts = check_class_counts(
+            np.minimum(wanted, available), class_names=names
+        )
+        random = np.random.RandomState(seed)  # legacy stream, as published
+        kept = []
+        for label, count in enumerate(wanted):
+            members = np.flatnonzero(labels == label)
+            random.shuffle(members)
+            kept.append(members[:count])
+        self.indices = np.concatenate(kept)
+        self._labels = labels[self.indices]
+
+    def full_init(self) -> None:
+        """Nothing is left to do: the labels have been read."""
+
+    def get_gt_labels(self) -> np.ndarray:
+        """(N,) labels."""
+        return self._labels
+
+    def get_cat_ids(self, idx: int) -> list:
+        """Label of sample ``idx``, as a list of one."""
+        return [int(self._labels[idx])]
+
+    def get_data_info(self, idx: int) -> dict:
+        """Annotation of sample ``idx``."""
+        return self.dataset.get_data_info(int(self.indices[idx]))
+
+    def __getitem__(self, idx: int) -> Any:
+        return self.dataset[int(self.indices[idx])]
+
+    def __len__(self) -> int:
+        return len(self.indices)

@@ -1,0 +1,69 @@
+"""What several processes need: a differentiable gather, and CPU processes."""
+
+from __future__ import annotations
+
+import datetime
+
+import torch
+import torch.distributed as dist
+
+
+class _Gather(torch.autograd.Function):
+    """all_gather whose backward returns every rank's share of a gradient."""
+
+    @staticmethod
+    def forward(ctx, tensor: torch.Tensor) -> torch.Tensor:
+        tensor = tensor.contiguous()
+        parts = [
+            torch.empty_like(tensor) for _ in range(dist.get_world_size())
+        ]
+        dist.all_gather(parts, tensor)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> torch.Tensor:
+        grad = grad.contiguous().clone()
+        dist.all_reduce(grad)
+        return grad.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def gather(tensor: torch.Tensor) -> torch.Tensor:
+    """Rows of all ranks, in rank order; gradients flow back to their rank.
+
+    The backward sums what all ranks' losses say about this rank's rows, so
+    that with each loss a mean over its own anchors, DDP's averaging gives
+    the single-process gradient.
+
+    Args:
+        tensor: (M, ...), of the same shape on every rank.
+
+    Returns:
+        (world_size * M, ...); ``tensor`` itself in a single process.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return tensor
+    if dist.get_world_size() == 1:
+        return tensor
+    return _Gather.apply(tensor)
+
+
+def rank() -> int:
+    """Rank of this process, 0 where there is only one."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank()
+    return 0
+
+
+def init_cpu_process_group(timeout_s: float = 1800) -> None:
+    """Join torchrun's processes over gloo, for machines without accelerator.
+
+    MMEngine's own launcher calls ``torch.cuda.set_device`` whatever the
+    backend; a Runner that finds a process group leaves it as it is.
+
+    Args:
+        timeout_s: Seconds after which a collective counts as failed.
+    """
+    if not dist.is_initialized():
+        dist.init_process_group(
+            'gloo', timeout=datetime.timedelta(seconds=timeout_s)
+        )

@@ -1,0 +1,280 @@
+"""The head of Balanced Contrastive Learning."""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from mmpretrain.models.heads import ClsHead
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from bcl_mm.class_counts import check_class_counts, reconcile_class_counts
+from bcl_mm.distributed import gather, rank
+from bcl_mm.registry import MODELS
+
+
+def _unit_rows(rows: Tensor) -> Tensor:
+    """Rows of unit norm, in at least float32."""
+    dtype = torch.promote_types(rows.dtype, torch.float32)
+    return F.normalize(rows.to(dtype), dim=1)
+
+
+class Projector(nn.Sequential):
+    """MLP of two layers: Linear, norm, ReLU, Linear.
+
+    Args:
+        in_channels: Input width.
+        hidden_channels: Width of the hidden layer.
+        out_channels: Output width.
+        norm_cfg: Norm of the hidden layer; None for none.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        norm_cfg: Optional[dict],
+    ) -> None:
+        norm = (
+            nn.Identity()
+            if norm_cfg is None
+            else build_norm_layer(norm_cfg, hidden_channels)[1]
+        )
+        super().__init__(
+            nn.Linear(in_channels, hidden_channels),
+            norm,
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_channels, out_channels),
+        )
+
+
+@MODELS.register_module()
+class BCLHead(ClsHead):
+    r"""Classifier, projector and prototypes (Zhu et al., CVPR 2022).
+
+    .. math::
+        L = \lambda L_{cls} + \mu L_{con}
+
+    A training batch holds V views of B images, view-major. View 0 is
+    classified; the other views enter the contrastive loss, together with one
+    prototype per class, projected from the classifier's weight. With
+    ``loss_con=None`` neither projector is built, and the head is a plain
+    classification head. Testing uses plain logits.
+
+    Args:
+        num_classes: Number of classes C.
+        in_channels: Width of the backbone's features.
+        classifier: ``'cosine'`` (scaled cosine of feature and class vector,
+            no bias) or ``'linear'`` (with bias). Defaults to ``'cosine'``.
+        scale: Scale s of the cosine classifier. Defaults to 30.0.
+        hidden_channels: Hidden width of the projectors. Defaults to 512.
+        out_channels: Output width D of the projectors. Defaults to 128.
+        norm_cfg: Norm of the projectors; that of the prototype projector
+            runs over the C class rows. Defaults to BatchNorm.
+        loss_cls: Classification loss. Defaults to logit adjustment.
+        loss_con: Contrastive loss, or None. Defaults to the balanced
+            contrastive loss.
+        cls_weight: Weight :math:`\lambda`. Defaults to 1.0.
+        con_weight: Weight :math:`\mu`. Defaults to 0.35.
+        class_counts: (C,) training images per class. Defaults to None:
+            :class:`~bcl_mm.hooks.ClassComplementHook` counts the data.
+        init_cfg: MMEngine's initialisation config. Defaults to None.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        classifier: str = 'cosine',
+        scale: float = 30.0,
+        hidden_channels: int = 512,
+        out_channels: int = 128,
+        norm_cfg: Optional[dict] = dict(type='BN1d'),
+        loss_cls: dict = dict(type='bcl_mm.LogitAdjustedLoss'),
+        loss_con: Optional[dict] = dict(type='bcl_mm.BalancedContrastiveLoss'),
+        cls_weight: float = 1.0,
+        con_weight: float = 0.35,
+        class_counts: Optional[Sequence[int]] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(loss=loss_cls, init_cfg=init_cfg)
+        if num_classes < 2:
+            raise ValueError(f'num_classes must be >= 2, got {num_classes}')
+        if classifier not in ('cosine', 'linear'):
+            raise ValueError(
+                f"classifier must be 'cosine' or 'linear', got {classifier!r}"
+            )
+        if not scale > 0:
+            raise ValueError(f'scale must be > 0, got {scale}')
+        self.num_classes = num_classes
+        self.scale = scale
+        self.cls_weight = cls_weight
+        self.con_weight = con_weight
+
+        is_linear = classifier == 'linear'
+        self.classifier = nn.Linear(in_channels, num_classes, bias=is_linear)
+        self.is_cosine = not is_linear
+        if self.is_cosine:
+            nn.init.normal_(self.classifier.weight)
+            with torch.no_grad():  # starts with unit-norm class vectors
+                self.classifier.weight.copy_(
+                    F.normalize(self.classifier.weight, dim=1)
+                )
+
+        self.loss_con = self.projector = self.prototype_projector = None
+        self.class_complement = True
+        if loss_con is not None:
+            widths = in_channels, hidden_channels, out_channels
+            self.loss_con = MODELS.build(loss_con)
+            self.projector = Projector(*widths, norm_cfg)
+            if getattr(self.loss_con, 'class_complement', True):
+                self.prototype_projector = Projector(*widths, norm_cfg)
+
+        # Of fixed size, zeros while unknown: EMA copies the model before the
+        # counts are set, and a buffer that is None would be dropped on load.
+        self.register_buffer(
+            'class_counts', torch.zeros(num_classes, dtype=torch.long)
+        )
+        self._given_counts = None
+        for loss in (self.loss_module, self.loss_con):
+            if hasattr(loss, 'reserve_class_counts'):
+                loss.reserve_class_counts(num_classes)
+        if class_counts is not None:
+            self._given_counts = check_class_counts(class_counts, num_classes)
+            self.set_class_counts(self._given_counts)
+
+    def set_class_counts(
+        self, class_counts: Any, class_names: Optional[Sequence[str]] = None
+    ) -> None:
+        """Take the (C,) training images per class, for the losses too.
+
+        Raises:
+            ValueError: They are not C positive numbers, or contradict those
+                that the config gives.
+        """
+        counts = check_class_counts(
+            class_counts, self.num_classes, class_names
+        )
+        reconcile_class_counts(
+            self._given_counts, counts, type(self).__name__, class_names
+        )
+        self.class_counts.copy_(torch.as_tensor(counts))
+        for loss in (self.loss_module, self.loss_con):
+            if hasattr(loss, 'set_class_counts'):
+                loss.set_class_counts(counts)
+
+    def set_class_complement(self, enabled: bool) -> None:
+        """Switch class-complement on or off for the steps that follow."""
+        self.class_complement = enabled
+
+    def forward(self, feats: Tuple[Tensor]) -> Tensor:
+        """Plain logits (rows, C) of all rows of the last feature stage."""
+        return self.classify(self.pre_logits(feats))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (rows, C) of features (rows, in_channels)."""
+        if self.is_cosine:
+            cosine = F.linear(
+                _unit_rows(features), _unit_rows(self.classifier.weight)
+            )
+            return self.scale * cosine
+        return self.classifier(features)
+
+    def project(self, features: Tensor) -> Tensor:
+        """Unit-norm projections (rows, D) of features (rows, in_channels)."""
+        return _unit_rows(self.projector(features))
+
+    def prototypes(self) -> Tensor:
+        """Unit-norm class prototypes (C, D).
+
+        The classifier's weight enters as it is, not normalised and not
+        detached, with a cosine classifier too (as the reference does).
+        """
+        return _unit_rows(self.prototype_projector(self.classifier.weight))
+
+    def loss(
+        self, feats: Tuple[Tensor], data_samples: List[DataSample], **kwargs
+    ) -> dict:
+        """Losses of a batch of V views.
+
+        Args:
+            feats: Feature stages; the last is (V * B, in_channels),
+                view-major.
+            data_samples: B samples with ``gt_label``, and ``gt_score`` where
+                the labels are soft.
+
+        Returns:
+            ``loss_cls``; with a contrastive loss ``loss_con`` and
+            ``batch_classes``, the number of classes that the global batch
+            has of itself.
+
+        Raises:
+            ValueError: The rows are no whole number of views, or fewer than
+                two contrastive views meet a contrastive loss.
+        """
+        features = self.pre_logits(feats)  # (V * B, in_channels)
+        batch_size = len(data_samples)
+        num_views, rest = divmod(len(features), batch_size)
+        if rest:
+            raise ValueError(
+                f'{len(features)} rows of features are no whole number of '
+                f'views of {batch_size} images'
+            )
+        labels = torch.cat([sample.gt_label for sample in data_samples])
+        if 'gt_score' in data_samples[0]:
+            targets = torch.stack([s.gt_score for s in data_samples])
+        else:
+            targets = labels
+        logits = self.classify(features[:batch_size])
+        loss_cls = self.loss_module(
+            logits, targets, avg_factor=batch_size, **kwargs
+        )
+        losses = dict(loss_cls=self.cls_weight * loss_cls)
+        if self.loss_con is not None:
+            if num_views < 3:
+                raise ValueError(
+                    'a contrastive loss needs at least 2 contrastive views '
+                    'beside view 0, which is classified: 3 views of each '
+                    f'image, got {num_views}. Use a pipeline with MultiView '
+                    '(in the configs, three_views)'
+                )
+            losses.update(self._contrast(features, labels))
+        return losses
+
+    def _contrast(self, features: Tensor, labels: Tensor) -> dict:
+        batch_size = len(labels)
+        # All rows pass the projector, as in the reference: its BatchNorm
+        # sees view 0 too.
+        anchors = self.project(features)[batch_size:]  # (M, D)
+        num_anchors = len(anchors)
+        labels = labels.repeat(num_anchors // batch_size)  # (M,)
+        key_labels = gather(labels)
+        prototypes = None
+        if self.prototype_projector is not None:
+            prototypes = self.prototypes()
+        complement = self.class_complement and prototypes is not None
+        loss = self.loss_con(
+            anchors,
+            labels,
+            prototypes if complement else None,
+            keys=gather(anchors),
+            key_labels=key_labels,
+            anchor_start=rank() * num_anchors,
+        )
+        if prototypes is not None and not complement:
+            # DDP waits for the gradient of every parameter: what is off only
+            # for a while stays in the graph.
+            loss = loss + 0 * prototypes.sum()
+        present = loss.new_zeros(self.num_classes)
+        present.scatter_(0, key_labels, 1)
+        return dict(
+            loss_con=self.con_weight * loss, batch_classes=present.sum()
+        )

@@ -1,0 +1,71 @@
+"""Batches of several views."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import torch
+from mmpretrain.models.utils import ClsDataPreprocessor
+
+from bcl_mm.registry import MODELS
+
+
+def _is_multi_view(inputs: Any) -> bool:
+    """Whether collated inputs are V views, each of them a batch.
+
+    A view is a (B, C, H, W) tensor under MMEngine's ``default_collate``, a
+    list of B images under ``pseudo_collate``; a list of (C, H, W) tensors is
+    B plain images.
+    """
+    if not isinstance(inputs, Sequence):
+        return False
+    first = inputs[0]
+    return not torch.is_tensor(first) or first.ndim == 4
+
+
+@MODELS.register_module()
+class MultiViewDataPreprocessor(ClsDataPreprocessor):
+    """``ClsDataPreprocessor`` that also takes V views of each image.
+
+    The views become one batch (V * B, C, H, W), view-major: rows
+    ``v * B ... (v + 1) * B - 1`` are view v. Plain images pass as usual.
+    Works with ``default_collate`` and ``pseudo_collate``. The arguments are
+    those of mmpretrain's ``ClsDataPreprocessor``; normalisation runs on the
+    device.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Move to the device, stack the views, normalise.
+
+        Args:
+            data: ``inputs`` and ``data_samples`` of a collated batch.
+            training: Whether batch augmentations run. Defaults to False.
+
+        Returns:
+            ``inputs`` (V * B, C, H, W) and ``data_samples`` of length B.
+
+        Raises:
+            ValueError: Views of different sizes, or Mixup/CutMix
+                (``batch_augments``) with several views.
+        """
+        inputs = data['inputs']
+        if not _is_multi_view(inputs):
+            return super().forward(data, training)
+        if training and self.batch_augments is not None:
+            raise ValueError(
+                'batch_augments (Mixup, CutMix) mixes images of one view, '
+                f'but the batch has {len(inputs)} views of each image: '
+                'remove batch_augments (or train_cfg) from the model, or '
+                'use a pipeline of one view'
+            )
+        if torch.is_tensor(inputs[0]):
+            shapes = {tuple(view.shape[1:]) for view in inputs}
+            if len(shapes) > 1:
+                raise ValueError(
+                    'the views of an image must have one size, got '
+                    f'{sorted(shapes)}'
+                )
+            inputs = torch.cat(inputs)  # (V * B, C, H, W)
+        else:
+            inputs = [image for view in inputs for image in view]
+        return super().forward(dict(data, inputs=inputs), training)

@@ -1,0 +1,35 @@
+"""Registries of bcl_mm, children of MMEngine's root registries.
+
+A child of the *root* (and not of mmpretrain's registry) is found from every
+OpenMMLab project: ``type='bcl_mm.BCLHead'`` works under any default scope.
+"""
+
+from mmengine import registry as root
+
+__all__ = [
+    'DATASETS',
+    'DATA_SAMPLERS',
+    'HOOKS',
+    'METRICS',
+    'MODELS',
+    'PARAM_SCHEDULERS',
+    'TRANSFORMS',
+]
+
+
+def _child(parent: root.Registry, *modules: str) -> root.Registry:
+    return root.Registry(
+        parent.name,
+        parent=parent,
+        scope='bcl_mm',
+        locations=[f'bcl_mm.{module}' for module in modules],
+    )
+
+
+MODELS = _child(root.MODELS, 'backbones', 'heads', 'losses', 'preprocessor')
+DATASETS = _child(root.DATASETS, 'datasets')
+DATA_SAMPLERS = _child(root.DATA_SAMPLERS)
+TRANSFORMS = _child(root.TRANSFORMS, 'transforms')
+HOOKS = _child(root.HOOKS, 'hooks')
+METRICS = _child(root.METRICS, 'metrics')
+PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'schedules')

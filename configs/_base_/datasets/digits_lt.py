@@ -1,0 +1,50 @@
+# Digits-LT: scikit-learn's handwritten digits, 8x8 pixels. The first 50 of
+# each class are the test set; of the rest at most 120 a class, imbalance
+# factor 50 (331 images, 120 to 2 a class).
+data_preprocessor = dict(
+    type='bcl_mm.MultiViewDataPreprocessor', mean=[77.8], std=[95.8]
+)
+
+classification_view = [
+    dict(type='mmpretrain.RandomCrop', crop_size=8, padding=1),
+]
+contrastive_view = [
+    dict(type='bcl_mm.RandomResizedCrop', size=8, scale=(0.5, 1.0)),
+    dict(type='bcl_mm.ColorJitter', brightness=0.4, contrast=0.4, prob=0.8),
+]
+one_view = [*classification_view, dict(type='mmpretrain.PackInputs')]
+three_views = [
+    dict(
+        type='mmpretrain.MultiView',
+        num_views=[1, 2],
+        transforms=[classification_view, contrastive_view],
+    ),
+    dict(type='mmpretrain.PackInputs'),
+]
+test_view = [dict(type='mmpretrain.PackInputs')]
+
+# So small that workers would cost more than they bring.
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='bcl_mm.LongTailDataset',
+        imbalance_factor=50,
+        max_per_class=120,
+        dataset=dict(type='bcl_mm.Digits', split='train', pipeline=one_view),
+    ),
+)
+val_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='bcl_mm.Digits', split='test', test_mode=True, pipeline=test_view
+    ),
+)
+val_evaluator = dict(type='bcl_mm.ShotAccuracy')
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

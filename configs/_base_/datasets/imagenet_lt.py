@@ -1,0 +1,166 @@
+# ImageNet-LT (Liu et al., CVPR 2019): 1000 classes, 115,846 training images
+# (1280 to 5 a class), 20,000 for validation, 50,000 for testing. The
+# validation list is cut from ImageNet's training images; published figures
+# are on the test list.
+data_hint = (
+    "It is ImageNet's folder (train/ and val/ of ILSVRC 2012, image-net.org) "
+    'with ImageNet_LT_{train,val,test}.txt in it (linked by the project '
+    'OpenLongTailRecognition). Another folder: --cfg-options data_root=PATH'
+)
+data_root = 'data/imagenet'
+data_preprocessor = dict(
+    type='bcl_mm.MultiViewDataPreprocessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True,
+)
+
+# RandAugment "n=2 m=10 std 0.5" of the reference: timm's non-increasing
+# operations, two of 15 drawn with replacement, each applied with probability
+# 0.5. Each stands here twice, as geometry is bilinear or bicubic at random.
+fill = [104, 116, 124]  # ImageNet's mean, BGR as images are loaded
+enhance = dict(magnitude_range=(-0.9, 0.9), random_negative_prob=0.0)
+colours = [
+    dict(type='mmpretrain.AutoContrast'),
+    dict(type='mmpretrain.Equalize'),
+    dict(type='mmpretrain.Invert'),
+    # timm keeps the integer part of 4 x level / 10 bits, mmpretrain rounds
+    # up: just below, but for the full 4 bits of level 10.
+    dict(type='mmpretrain.Posterize', magnitude_range=(-0.9999, 3.0001)),
+    dict(type='mmpretrain.Solarize', magnitude_range=(0, 256)),
+    dict(type='mmpretrain.SolarizeAdd', magnitude_range=(0, 110)),
+    dict(type='mmpretrain.ColorTransform', **enhance),
+    dict(type='mmpretrain.Contrast', **enhance),
+    dict(type='mmpretrain.Brightness', **enhance),
+    dict(type='mmpretrain.Sharpness', **enhance),
+]
+geometry = [
+    dict(type='mmpretrain.Rotate', magnitude_range=(0, 30)),
+    dict(
+        type='mmpretrain.Shear',
+        magnitude_range=(0, 0.3),
+        direction='horizontal',
+    ),
+    dict(
+        type='mmpretrain.Shear', magnitude_range=(0, 0.3), direction='vertical'
+    ),
+    dict(
+        type='mmpretrain.Translate',
+        magnitude_range=(0, 0.45),
+        direction='horizontal',
+    ),
+    dict(
+        type='mmpretrain.Translate',
+        magnitude_range=(0, 0.45),
+        direction='vertical',
+    ),
+]
+rand_augment = dict(
+    type='mmpretrain.RandAugment',
+    policies=[
+        *colours,
+        *colours,
+        *[dict(op, interpolation='bilinear', pad_val=fill) for op in geometry],
+        *[dict(op, interpolation='bicubic', pad_val=fill) for op in geometry],
+    ],
+    num_policies=2,
+    magnitude_level=10,
+    magnitude_std=0.5,
+    total_level=10,
+)
+
+crop_and_flip = [
+    dict(type='bcl_mm.RandomResizedCrop', size=224, scale=(0.08, 1.0)),
+    dict(type='mmpretrain.RandomFlip', prob=0.5),
+]
+classification_view = [
+    *crop_and_flip,
+    dict(
+        type='bcl_mm.ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4
+    ),
+    rand_augment,
+]
+sim_view = [
+    *crop_and_flip,
+    dict(
+        type='bcl_mm.ColorJitter',
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.1,
+        prob=0.8,
+    ),
+    dict(type='bcl_mm.RandomGrayscale', prob=0.2),
+]
+one_view = [
+    dict(type='LoadImageFromFile'),
+    *classification_view,
+    dict(type='mmpretrain.PackInputs'),
+]
+three_views = [  # the paper's "sim-sim"
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='mmpretrain.MultiView',
+        num_views=[1, 2],
+        transforms=[classification_view, sim_view],
+    ),
+    dict(type='mmpretrain.PackInputs'),
+]
+test_view = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='mmpretrain.ResizeEdge',
+        scale=256,
+        edge='short',
+        backend='pillow',  # antialiased
+        interpolation='bilinear',
+    ),
+    dict(type='mmpretrain.CenterCrop', crop_size=224),
+    dict(type='mmpretrain.PackInputs'),
+]
+
+# 8 processes of 32 images: a global batch of 256. The number of keys that an
+# anchor is contrasted with, too, depends on the global batch: with fewer
+# GPUs, raise batch_size, not only scale the learning rate.
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='bcl_mm.ImageNetLT',
+        data_root=data_root,
+        ann_file='ImageNet_LT_train.txt',
+        pipeline=one_view,
+    ),
+)
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='bcl_mm.ImageNetLT',
+        data_root=data_root,
+        ann_file='ImageNet_LT_val.txt',
+        test_mode=True,
+        pipeline=test_view,
+    ),
+)
+val_evaluator = dict(type='bcl_mm.ShotAccuracy')
+test_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='bcl_mm.ImageNetLT',
+        data_root=data_root,
+        ann_file='ImageNet_LT_test.txt',
+        test_mode=True,
+        pipeline=test_view,
+    ),
+)
+test_evaluator = val_evaluator

@@ -1,0 +1,25 @@
+_base_ = [
+    './_base_/methods/bcl.py',
+    './_base_/datasets/fashion_mnist_lt.py',
+    './_base_/schedules/fashion_mnist_lt.py',
+    './_base_/runtime/default.py',
+]
+model = dict(
+    backbone=dict(
+        type='bcl_mm.CIFARResNet',
+        depth=8,
+        in_channels=1,
+        stem_stride=2,
+        shortcut='projection',
+    ),
+    head=dict(
+        num_classes=10,
+        in_channels=64,
+        scale=16.0,
+        hidden_channels=128,
+        out_channels=64,
+    ),
+)
+train_dataloader = dict(
+    dataset=dict(dataset=dict(pipeline=_base_.three_views))
+)

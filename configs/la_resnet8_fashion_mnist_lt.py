@@ -1,0 +1,16 @@
+_base_ = [
+    './_base_/methods/la.py',
+    './_base_/datasets/fashion_mnist_lt.py',
+    './_base_/schedules/fashion_mnist_lt.py',
+    './_base_/runtime/default.py',
+]
+model = dict(
+    backbone=dict(
+        type='bcl_mm.CIFARResNet',
+        depth=8,
+        in_channels=1,
+        stem_stride=2,
+        shortcut='projection',
+    ),
+    head=dict(num_classes=10, in_channels=64, scale=16.0),
+)

@@ -1,0 +1,44 @@
+"""Packaging of bcl_mm; the configs travel inside the wheel."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+VERSION = re.search(
+    r"__version__ = '(.+)'", (ROOT / 'bcl_mm' / '__init__.py').read_text()
+).group(1)
+# configs/ stands beside the package in the sources, and inside it in a wheel.
+CONFIGS = [
+    '.'.join(('bcl_mm', *folder.relative_to(ROOT).parts))
+    for folder in (ROOT / 'configs', *(ROOT / 'configs').glob('**/'))
+    if folder.name != '__pycache__'
+]
+
+setup(
+    name='bcl-mm',
+    version=VERSION,
+    description='Balanced Contrastive Learning for long-tailed images, '
+    'a plugin for MMPretrain',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['bcl_mm', 'bcl_mm.*'])
+    + sorted(set(CONFIGS)),
+    package_dir={'bcl_mm': 'bcl_mm', 'bcl_mm.configs': 'configs'},
+    install_requires=[
+        'torch>=2.6',
+        'torchvision>=0.21',
+        'mmengine>=0.10.7,<1',
+        'mmpretrain>=1.2,<2',
+        'numpy>=1.26',
+        'scikit-learn>=1.3',  # the embedded digits
+    ],
+    extras_require={
+        # Not required outright: full mmcv would own the same folder.
+        'lite': ['mmcv-lite>=2.2,<2.4'],
+        'test': ['pytest>=8', 'ruff>=0.11'],
+    },
+)

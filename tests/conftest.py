@@ -1,0 +1,50 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def run() -> Callable:
+    """Run a command in the project's root; returns its completed process."""
+
+    def run_command(
+        *command: object, ok: bool = True, cwd: Path = ROOT, **env: str
+    ) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd,
+            env={**os.environ, 'PYTHON': sys.executable, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        assert (done.returncode == 0) == ok, done.stdout[-4000:]
+        return done
+
+    return run_command
+
+
+@pytest.fixture
+def free_port() -> str:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        return str(server.getsockname()[1])

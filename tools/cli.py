@@ -1,0 +1,172 @@
+"""What train.py and test.py share: options, dataloaders, processes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any, Iterator, Tuple
+
+import torch
+from mmengine.config import Config, DictAction
+
+from bcl_mm.distributed import init_cpu_process_group
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+# Warnings of the libraries that ask nothing of a user.
+NOISE = (
+    # mmpretrain reads MNIST's files into arrays that are only read.
+    'The given NumPy array is not writable',
+    # mmengine's own use of its older file interface.
+    '.*(FileClient|HardDiskBackend)',
+    # A dataloader that would pin memory, on a machine without accelerator.
+    ".*'pin_memory' argument is set as true",
+    # Set by mmengine for each process, to share the cores.
+    'Setting (OMP|MKL)_NUM_THREADS',
+)
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of mmpretrain's tools that train and test share."""
+    parser.add_argument('--work-dir', help='where logs and models are kept')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='do not pin memory'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, such as '
+        'optim_wrapper.optimizer.lr=0.2 or, for all data loaders, '
+        'data_root=PATH',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='who starts the processes',
+    )
+    # torch.distributed.launch, torchrun's predecessor, passes this.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Config of the command line: file, common options, overrides.
+
+    Raises:
+        ValueError: An option cannot work on this machine.
+        FileNotFoundError: The config or a data folder does not exist.
+    """
+    for message in NOISE:
+        warnings.filterwarnings('ignore', message=message)
+    # The same notices, where mmengine logs them.
+    logging.getLogger('mmengine').addFilter(
+        lambda record: 'HardDiskBackend' not in record.getMessage()
+    )
+    if args.amp and not torch.accelerator.is_available():
+        raise ValueError(
+            '--amp needs an accelerator (a GPU), and this machine has none: '
+            'leave --amp out'
+        )
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f'there is no config {args.config!r}')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = f'work_dirs/{Path(args.config).stem}'
+    _set_dataloader_defaults(cfg, pin_memory=not args.no_pin_memory)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+        if 'data_root' in args.cfg_options:
+            for _, dataset in _datasets(cfg):
+                if 'data_root' in dataset:
+                    dataset.data_root = cfg.data_root
+    _share_processes(cfg, args.local_rank)
+    return cfg
+
+
+def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
+    """Raise a FileNotFoundError for a ``data_root`` that does not exist.
+
+    The config's ``data_hint`` says how to get the data.
+    """
+    for loader, dataset in _datasets(cfg, loaders):
+        root = dataset.get('data_root')
+        if root and not Path(root).is_dir():
+            hint = cfg.get('data_hint', 'Give it with --cfg-options data_root')
+            raise FileNotFoundError(
+                f'data_root {root!r} of the {loader} does not exist. {hint}'
+            )
+
+
+def _datasets(
+    cfg: Config, loaders: Tuple[str, ...] = LOADERS
+) -> Iterator[Tuple[str, Any]]:
+    """Dataset configs of the loaders, inside their wrappers too."""
+
+    def walk(dataset: Any) -> Iterator[Any]:
+        if isinstance(dataset, dict):
+            yield dataset
+            yield from walk(dataset.get('dataset'))
+            for part in dataset.get('datasets', ()):
+                yield from walk(part)
+
+    for loader in loaders:
+        if cfg.get(loader) is not None:
+            for dataset in walk(cfg[loader].get('dataset')):
+                yield loader, dataset
+
+
+def _set_dataloader_defaults(cfg: Config, pin_memory: bool) -> None:
+    for loader in LOADERS:
+        if cfg.get(loader) is not None:
+            cfg[loader].setdefault('pin_memory', True)
+            if not (pin_memory and torch.accelerator.is_available()):
+                cfg[loader].pin_memory = False
+            cfg[loader].setdefault('collate_fn', dict(type='default_collate'))
+            cfg[loader].setdefault(
+                'persistent_workers', cfg[loader].get('num_workers', 0) > 0
+            )
+
+
+def _share_processes(cfg: Config, local_rank: int) -> None:
+    """Let the processes of a launcher run on this machine's devices."""
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    if cfg.launcher == 'none':
+        return
+    num_local = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    if torch.cuda.is_available():
+        num_gpus = torch.cuda.device_count()
+        if num_local > num_gpus:
+            raise ValueError(
+                f'{num_local} GPUs were asked for, but this machine shows '
+                f'{num_gpus}: start at most {num_gpus} processes on it'
+            )
+        return
+    if torch.accelerator.is_available():
+        return  # mmengine knows NPU, MLU and their like
+    if cfg.launcher != 'pytorch':
+        raise ValueError(
+            f'--launcher {cfg.launcher} needs GPUs, and this machine has '
+            'none: use tools/dist_train.sh, which runs on CPU processes too'
+        )
+    if os.environ['LOCAL_RANK'] == '0':
+        print(
+            f'This machine has no GPU: running {num_local} CPU processes '
+            '(gloo).',
+            flush=True,
+        )
+    init_cpu_process_group()
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )

@@ -1,0 +1,43 @@
+# Sourced by quickstart.sh and run_tests.sh: makes .venv, or uses the active
+# environment, and installs the package there. setup_env EXTRAS sets $PYTHON.
+
+find_base_python() {
+    local name
+    for name in python3 python3.13 python3.12 python3.11 python3.10 python; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+            2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    echo 'bcl_mm needs Python 3.10 or newer, and there is none on PATH.' >&2
+    return 1
+}
+
+setup_env() {
+    local root base extras=$1
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    if [ -z "${VIRTUAL_ENV:-}" ] && [ -z "${CONDA_PREFIX:-}" ]; then
+        if ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1; then
+            base=$(find_base_python)
+            echo "Making the virtual environment .venv with $base ..."
+            if ! "$base" -m venv --clear "$root/.venv"; then
+                echo 'Python could not make a virtual environment.' \
+                    'On Debian and Ubuntu: apt-get install python3-venv' >&2
+                return 1
+            fi
+        fi
+        PYTHON=$root/.venv/bin/python
+    else
+        PYTHON=python
+    fi
+    # mmcv-lite, unless full mmcv is there: both own the folder mmcv/.
+    if ! "$PYTHON" -m pip show -q mmcv 2>/dev/null; then
+        extras=lite,$extras
+    fi
+    echo 'Installing bcl_mm and what it needs (minutes, the first time) ...'
+    # mmengine's old dependencies are built from source by some pips, with
+    # warnings that concern their authors only.
+    "$PYTHON" -m pip install -q --disable-pip-version-check \
+        -e "$root[${extras%,}]"
+}

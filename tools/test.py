@@ -1,0 +1,53 @@
+"""Test a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import mmengine
+from cli import add_common_options, check_data_roots, load_config
+from mmengine.evaluator import DumpResults
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the options, which are those of mmpretrain's test.py."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('checkpoint', help='path of the checkpoint')
+    add_common_options(parser)
+    parser.add_argument('--out', help='file for predictions or metrics')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        help='what --out receives; predictions by default',
+    )
+    args = parser.parse_args()
+    if args.out is None and args.out_item is not None:
+        parser.error('--out-item needs --out FILE')
+    return args
+
+
+def main() -> None:
+    """Test."""
+    args = parse_args()
+    cfg = load_config(args)
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f'there is no checkpoint {args.checkpoint!r}')
+    cfg.load_from = args.checkpoint
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    check_data_roots(cfg, ('test_dataloader',))
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else None
+    runner = runner or Runner.from_cfg(cfg)
+    if args.out and args.out_item != 'metrics':
+        runner.test_evaluator.metrics.append(DumpResults(args.out))
+    metrics = runner.test()
+    if args.out and args.out_item == 'metrics':
+        mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    main()
