@@ -81,6 +81,24 @@ def class_names_of(dataset: Any) -> Optional[Sequence[str]]:
     return metainfo.get('classes') if isinstance(metainfo, dict) else None
 
 
+def _raw_labels(dataset: Any) -> Any:
+    if hasattr(dataset, 'get_gt_labels'):
+        return dataset.get_gt_labels()
+    if hasattr(dataset, 'targets'):
+        return dataset.targets
+    if hasattr(dataset, 'datasets'):
+        return np.concatenate([labels_of(d) for d in dataset.datasets])
+    if hasattr(dataset, 'get_data_info'):
+        infos = map(dataset.get_data_info, range(len(dataset)))
+        return [info['gt_label'] for info in infos]
+    if hasattr(dataset, 'indices') and hasattr(dataset, 'dataset'):
+        return labels_of(dataset.dataset)[np.asarray(dataset.indices)]
+    raise TypeError(
+        f'{type(dataset).__name__} gives no labels: it needs '
+        'get_gt_labels(), targets or get_data_info()'
+    )
+
+
 def labels_of(dataset: Any) -> np.ndarray:
     """Labels of all samples of a dataset, without loading an image.
 
@@ -94,36 +112,19 @@ def labels_of(dataset: Any) -> np.ndarray:
         TypeError: The dataset offers none of them.
         ValueError: A sample does not have exactly one integer label.
     """
-    if hasattr(dataset, 'get_gt_labels'):
-        labels = dataset.get_gt_labels()
-    elif hasattr(dataset, 'targets'):
-        labels = dataset.targets
-    elif hasattr(dataset, 'datasets'):
-        labels = np.concatenate([labels_of(d) for d in dataset.datasets])
-    elif hasattr(dataset, 'get_data_info'):
-        labels = [
-            dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))
-        ]
-    elif hasattr(dataset, 'indices') and hasattr(dataset, 'dataset'):
-        labels = labels_of(dataset.dataset)[np.asarray(dataset.indices)]
-    else:
-        raise TypeError(
-            f'{type(dataset).__name__} gives no labels: it needs '
-            'get_gt_labels(), targets or get_data_info()'
-        )
+    name = type(dataset).__name__
     try:
-        labels = np.asarray(labels)
+        labels = np.asarray(_raw_labels(dataset))
     except ValueError as error:  # ragged: several labels for some images
         raise ValueError(
-            f'{type(dataset).__name__} must have one label per image'
+            f'{name} must have one integer label per image: {error}'
         ) from error
     if labels.size == 0:
-        raise ValueError(f'{type(dataset).__name__} has no images')
+        raise ValueError(f'{name} has no images')
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f'{type(dataset).__name__} must have one integer label per '
-            f'image, got labels of shape {labels.shape} and type '
-            f'{labels.dtype}'
+            f'{name} must have one integer label per image, got labels of '
+            f'shape {labels.shape} and type {labels.dtype}'
         )
     return labels.astype(np.int64)
 
@@ -239,7 +240,6 @@ def reconcile_class_counts(
     given: Optional[np.ndarray],
     found: np.ndarray,
     owner: str,
-    class_names: Optional[Sequence[str]] = None,
 ) -> None:
     """Raise a ValueError if counts of a config contradict the data's.
 
@@ -247,7 +247,6 @@ def reconcile_class_counts(
         given: (C,) counts from the config; None is no contradiction.
         found: (C,) counts of the training set.
         owner: Who was given them, for the message.
-        class_names: Names for the message.
     """
     if given is None:
         return
@@ -261,7 +260,7 @@ def reconcile_class_counts(
         first = differ[0]
         raise ValueError(
             f'class_counts of {owner} contradicts the training set in class '
-            f'{name_classes(differ, class_names)}: class {first} has '
+            f'{name_classes(differ)}: class {first} has '
             f'{found[first]} images, not {given[first]}. Remove class_counts '
             'from the config (they are counted from the data) or mend it'
         )

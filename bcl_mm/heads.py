@@ -151,21 +151,15 @@ class BCLHead(ClsHead):
             self._given_counts = check_class_counts(class_counts, num_classes)
             self.set_class_counts(self._given_counts)
 
-    def set_class_counts(
-        self, class_counts: Any, class_names: Optional[Sequence[str]] = None
-    ) -> None:
+    def set_class_counts(self, class_counts: Any) -> None:
         """Take the (C,) training images per class, for the losses too.
 
         Raises:
             ValueError: They are not C positive numbers, or contradict those
                 that the config gives.
         """
-        counts = check_class_counts(
-            class_counts, self.num_classes, class_names
-        )
-        reconcile_class_counts(
-            self._given_counts, counts, type(self).__name__, class_names
-        )
+        counts = check_class_counts(class_counts, self.num_classes)
+        reconcile_class_counts(self._given_counts, counts, type(self).__name__)
         self.class_counts.copy_(torch.as_tensor(counts))
         for loss in (self.loss_module, self.loss_con):
             if hasattr(loss, 'set_class_counts'):

@@ -57,7 +57,8 @@ def resize(img: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """
     if img.shape[:2] == tuple(size):
         return img
-    tensor = torch.from_numpy(np.ascontiguousarray(img))
+    # A copy where torch could not take it: read-only, or flipped.
+    tensor = torch.from_numpy(np.require(img, requirements=['C', 'W']))
     tensor = tensor.reshape(1, *img.shape[:2], -1).permute(0, 3, 1, 2)
     tensor = F.interpolate(
         tensor, size, mode='bilinear', antialias=True, align_corners=False

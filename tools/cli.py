@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any, Iterator, Tuple
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 
 from bcl_mm.distributed import init_cpu_process_group
 
@@ -21,7 +23,7 @@ NOISE = (
     # mmpretrain reads MNIST's files into arrays that are only read.
     'The given NumPy array is not writable',
     # mmengine's own use of its older file interface.
-    '.*(FileClient|HardDiskBackend)',
+    '"(FileClient|HardDiskBackend)"',
     # A dataloader that would pin memory, on a machine without accelerator.
     ".*'pin_memory' argument is set as true",
     # Set by mmengine for each process, to share the cores.
@@ -64,10 +66,6 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     for message in NOISE:
         warnings.filterwarnings('ignore', message=message)
-    # The same notices, where mmengine logs them.
-    logging.getLogger('mmengine').addFilter(
-        lambda record: 'HardDiskBackend' not in record.getMessage()
-    )
     if args.amp and not torch.accelerator.is_available():
         raise ValueError(
             '--amp needs an accelerator (a GPU), and this machine has none: '
@@ -90,6 +88,18 @@ def load_config(args: argparse.Namespace) -> Config:
                     dataset.data_root = cfg.data_root
     _share_processes(cfg, args.local_rank)
     return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Runner of a config, without log lines that ask nothing of a user."""
+    runner = (
+        RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    )
+    noise = re.compile('|'.join(NOISE))
+    runner.logger.addFilter(
+        lambda record: not noise.match(record.getMessage())
+    )
+    return runner
 
 
 def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:

@@ -6,10 +6,13 @@ import argparse
 from pathlib import Path
 
 import mmengine
-from cli import add_common_options, check_data_roots, load_config
+from cli import (
+    add_common_options,
+    build_runner,
+    check_data_roots,
+    load_config,
+)
 from mmengine.evaluator import DumpResults
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,8 +43,7 @@ def main() -> None:
     if args.amp:
         cfg.test_cfg.fp16 = True
     check_data_roots(cfg, ('test_dataloader',))
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else None
-    runner = runner or Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     if args.out and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     metrics = runner.test()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from cli import add_common_options, check_data_roots, load_config
+from cli import (
+    add_common_options,
+    build_runner,
+    check_data_roots,
+    load_config,
+)
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from bcl_mm.hooks import require_one_batch
 
@@ -70,8 +73,7 @@ def main() -> None:
     cfg = load_config(args)
     merge_options(cfg, args)
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else None
-    runner = runner or Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     # Here and not only in the hook: building schedules of an epoch without
     # iterations fails before the first hook runs.
     require_one_batch(runner.train_dataloader, runner.world_size)

@@ -63,6 +63,6 @@ class Digits(BaseDataset):
             members = np.flatnonzero(labels == label)
             in_test[members[: self.test_per_class]] = True
         return [
-            dict(img=images[i], gt_label=int(labels[i]), sample_idx=int(i))
+            dict(img=images[i], gt_label=int(labels[i]))
             for i in np.flatnonzero(in_test == (self.split == 'test'))
         ]

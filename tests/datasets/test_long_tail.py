@@ -1,0 +1,78 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bcl_mm.datasets import Digits, LongTailDataset
+from tests import oracles
+from tests.test_class_counts import Labelled
+
+
+def balanced(num_classes, per_class):
+    """A balanced dataset with shuffled labels."""
+    labels = np.repeat(np.arange(num_classes), per_class)
+    labels = np.random.RandomState(7).permutation(labels).tolist()
+    return labels, Labelled(labels, [str(i) for i in range(num_classes)])
+
+
+@pytest.mark.parametrize('profile', ['exp', 'step'])
+@pytest.mark.parametrize(
+    ('num_classes', 'per_class', 'imbalance_factor'),
+    [(10, 500, 100), (10, 500, 10), (100, 50, 50)],
+)
+def test_subset_is_the_literatures(
+    num_classes, per_class, imbalance_factor, profile
+):
+    labels, dataset = balanced(num_classes, per_class)
+    ours = LongTailDataset(dataset, imbalance_factor, profile)
+    expected = oracles.long_tail_indices(labels, imbalance_factor, profile)
+    assert ours.indices.tolist() == expected
+    assert np.array_equal(np.bincount(ours.get_gt_labels()), ours.class_counts)
+
+
+def test_another_seed_is_another_subset():
+    labels, dataset = balanced(10, 100)
+    ours = LongTailDataset(dataset, 10, seed=3)
+    assert ours.indices.tolist() == oracles.long_tail_indices(
+        labels, 10, seed=3
+    )
+    assert (
+        ours.indices.tolist() != LongTailDataset(dataset, 10).indices.tolist()
+    )
+
+
+def test_an_unequal_class_keeps_what_it_has():
+    dataset = Labelled([0] * 100 + [1] * 3 + [2] * 50)
+    ours = LongTailDataset(dataset, imbalance_factor=4)
+    assert ours.class_counts.tolist() == [100, 3, 25]
+    smaller = LongTailDataset(dataset, imbalance_factor=4, max_per_class=40)
+    assert smaller.class_counts.tolist() == [40, 3, 10]
+    larger = LongTailDataset(dataset, imbalance_factor=4, max_per_class=400)
+    assert larger.class_counts.tolist() == [100, 3, 25]
+
+
+def test_samples_are_those_of_the_indices():
+    digits = Digits(split='train')
+    ours = LongTailDataset(digits, imbalance_factor=50, max_per_class=120)
+    assert len(ours) == len(ours.indices) == 331
+    assert ours.class_counts.tolist() == [120, 77, 50, 32, 21, 13, 8, 5, 3, 2]
+    assert ours.metainfo['classes'] == tuple('0123456789')
+    for i in (0, 150, 330):
+        inner = int(ours.indices[i])
+        assert np.array_equal(ours[i]['img'], digits[inner]['img'])
+        assert ours.get_data_info(i)['gt_label'] == ours.get_gt_labels()[i]
+        assert ours.get_cat_ids(i) == [ours.get_gt_labels()[i]]
+
+
+def test_errors():
+    dataset = Labelled([0] * 10 + [2] * 10)
+    with pytest.raises(ValueError, match=r'none of class 1 \(bee\)'):
+        LongTailDataset(dataset, imbalance_factor=2)
+    full = Labelled([0] * 10 + [1] * 10 + [2] * 10)
+    with pytest.raises(ValueError, match=r'none of class 2 \(cat\)'):
+        LongTailDataset(full, imbalance_factor=20)
+    with pytest.raises(ValueError, match='imbalance_factor .* got 0.01'):
+        LongTailDataset(full, imbalance_factor=0.01)
+    dataset = SimpleNamespace(targets=[])
+    with pytest.raises(ValueError, match='SimpleNamespace has no images'):
+        LongTailDataset(dataset, imbalance_factor=2)
