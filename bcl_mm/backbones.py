@@ -121,9 +121,10 @@ class CIFARResNet(BaseModule):
                 )
                 before = channels
         self.blocks = nn.Sequential(*stages)
+        # Convolutions follow the layout of their weights; small ones are
+        # much faster on a CPU with channels last.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tuple[Tensor]:
         """Images (rows, in_channels, H, W) -> one stage (rows, 4c, h, w)."""
-        # Channels last: training on a CPU takes about 0.6 of the time.
-        x = self.stem(x).contiguous(memory_format=torch.channels_last)
-        return (self.blocks(x),)
+        return (self.blocks(self.stem(x)),)

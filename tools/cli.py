@@ -26,6 +26,8 @@ NOISE = (
     '"(FileClient|HardDiskBackend)"',
     # A dataloader that would pin memory, on a machine without accelerator.
     ".*'pin_memory' argument is set as true",
+    # mmengine's own call, of DDP's older spelling.
+    '`broadcast_buffers` is deprecated',
     # Set by mmengine for each process, to share the cores.
     'Setting (OMP|MKL)_NUM_THREADS',
 )
@@ -100,6 +102,12 @@ def build_runner(cfg: Config) -> Runner:
         lambda record: not noise.match(record.getMessage())
     )
     return runner
+
+
+def check_checkpoint(path: str) -> None:
+    """Raise a FileNotFoundError if a checkpoint, not a URL, is not there."""
+    if '://' not in path and not Path(path).is_file():
+        raise FileNotFoundError(f'there is no checkpoint {path!r}')
 
 
 def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:

@@ -1,5 +1,6 @@
 # Sourced by quickstart.sh and run_tests.sh: makes .venv, or uses the active
 # environment, and installs the package there. setup_env EXTRAS sets $PYTHON.
+set -o pipefail
 
 find_base_python() {
     local name
@@ -36,8 +37,6 @@ setup_env() {
         extras=lite,$extras
     fi
     echo 'Installing bcl_mm and what it needs (minutes, the first time) ...'
-    # mmengine's old dependencies are built from source by some pips, with
-    # warnings that concern their authors only.
-    "$PYTHON" -m pip install -q --disable-pip-version-check \
-        -e "$root[${extras%,}]"
+    "$PYTHON" -m pip install --disable-pip-version-check \
+        -e "$root[${extras%,}]" | sed -un 's/^Collecting \([^ ]*\).*/  \1/p'
 }

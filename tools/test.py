@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import mmengine
 from cli import (
     add_common_options,
     build_runner,
+    check_checkpoint,
     check_data_roots,
     load_config,
 )
@@ -37,8 +37,7 @@ def main() -> None:
     """Test."""
     args = parse_args()
     cfg = load_config(args)
-    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {args.checkpoint!r}')
+    check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True

@@ -7,6 +7,7 @@ import argparse
 from cli import (
     add_common_options,
     build_runner,
+    check_checkpoint,
     check_data_roots,
     load_config,
 )
@@ -54,6 +55,8 @@ def merge_options(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    if cfg.load_from is not None:
+        check_checkpoint(cfg.load_from)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
