@@ -77,8 +77,9 @@ class BCLHead(ClsHead):
         norm_cfg: Norm of the projectors; that of the prototype projector
             runs over the C class rows. Defaults to BatchNorm.
         loss_cls: Classification loss. Defaults to logit adjustment.
-        loss_con: Contrastive loss, or None. Defaults to the balanced
-            contrastive loss.
+        loss_con: Contrastive loss, or None; called as
+            :func:`~bcl_mm.losses.balanced_contrastive_loss` is. Defaults to
+            the balanced contrastive loss.
         cls_weight: Weight :math:`\lambda`. Defaults to 1.0.
         con_weight: Weight :math:`\mu`. Defaults to 0.35.
         class_counts: (C,) training images per class. Defaults to None:

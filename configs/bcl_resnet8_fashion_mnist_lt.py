@@ -11,6 +11,7 @@ model = dict(
         in_channels=1,
         stem_stride=2,
         shortcut='projection',
+        init_cfg=None,  # torch's own, which suits so shallow a net
     ),
     head=dict(
         num_classes=10,

@@ -18,6 +18,7 @@ from typing import Dict, List, Sequence
 import numpy as np
 
 TRAIN = Path(__file__).resolve().with_name('train.py')
+METHODS = dict(ce='cross-entropy', la='logit adjustment', bcl='BCL')
 COLUMNS = dict(
     top1='top-1', many='many-shot', medium='medium-shot', few='few-shot'
 )
@@ -81,7 +82,8 @@ def train(config: str, seed: int, run: Path, options: Sequence[str]) -> str:
                 shown = time.time()
                 print(f'{name}: epoch {epoch[1]}, {epoch[2]} left', flush=True)
     if process.returncode:
-        return f'{name} failed; its output is in {log}'
+        last = log.read_text().strip().splitlines()[-1:]
+        return f'{name} failed: {"".join(last)}\nIts output is in {log}'
     figures = last_scalars(run)
     print(
         f'{name}: top-1 {figures["accuracy/top1"]:.1f} after '
@@ -93,12 +95,21 @@ def train(config: str, seed: int, run: Path, options: Sequence[str]) -> str:
 
 def table(results: Dict[str, List[Dict[str, float]]]) -> str:
     """Markdown table, one row per config."""
-    rows = [['config', *COLUMNS.values()], ['---'] + ['---:'] * len(COLUMNS)]
+    rows = [
+        ['method', 'config', *COLUMNS.values()],
+        ['---', '---'] + ['---:'] * len(COLUMNS),
+    ]
     for config, runs in results.items():
-        row = [config]
+        method = config.split('_')[0]
+        row = [METHODS.get(method, method), config]
         for column in COLUMNS:
-            values = [run[f'accuracy/{column}'] for run in runs]
-            cell = f'{np.mean(values):.1f}'
+            # A group without classes has no figure.
+            values = [
+                run[f'accuracy/{column}']
+                for run in runs
+                if f'accuracy/{column}' in run
+            ]
+            cell = f'{np.mean(values):.1f}' if values else ''
             if len(values) > 1:
                 cell += f' ± {np.std(values, ddof=1):.1f}'
             row.append(cell)

@@ -12,6 +12,7 @@ from cli import (
     load_config,
 )
 from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
 
 from bcl_mm.hooks import require_one_batch
 
@@ -52,9 +53,15 @@ def merge_options(cfg: Config, args: argparse.Namespace) -> None:
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    if args.resume is not None:
+    if args.resume == 'auto':
+        # Without a checkpoint of its own yet, a second stage still starts
+        # from the first one's.
+        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
+        if cfg.resume:
+            cfg.load_from = None
+    elif args.resume is not None:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.load_from = args.resume
     if cfg.load_from is not None:
         check_checkpoint(cfg.load_from)
     if args.auto_scale_lr:

@@ -135,7 +135,6 @@ def balanced_contrastive_loss(
     sizes = torch.zeros_like(keys[:, 0]).index_add_(
         0, ids, torch.ones_like(keys[:, 0])
     )
-    rows = torch.arange(num_anchors, device=features.device)
     own = ids[anchor_start : anchor_start + num_anchors]
     num_positives = sizes[own] - 1
 
@@ -150,7 +149,8 @@ def balanced_contrastive_loss(
         log_weights = torch.zeros_like(keys[:, 0]).repeat(num_anchors, 1)
     if prototype_log_weights is not None and len(keys) > num_views:
         log_weights[:, num_views:] += prototype_log_weights.to(dtype)
-    log_weights[rows, anchor_start + rows] = -torch.inf
+    itself = anchor_start + torch.arange(num_anchors, device=ids.device)
+    log_weights.scatter_(1, itself[:, None], -torch.inf)
 
     with torch.autocast(features.device.type, enabled=False):
         logits = features @ keys.T / temperature + log_weights  # (M, K)

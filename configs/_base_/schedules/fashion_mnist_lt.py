@@ -1,19 +1,19 @@
-# SGD, 60 epochs of 20 iterations: 5 % linear warm-up, then cosine.
+# SGD, 80 epochs of 20 iterations: 5 % linear warm-up, then cosine.
 optim_wrapper = dict(
     optimizer=dict(
-        type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
+        type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True
     )
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=60),
+    dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=80),
     dict(
         type='CosineAnnealingLR',
-        T_max=60,
+        T_max=80,
         by_epoch=True,
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=60, val_interval=20)
+train_cfg = dict(by_epoch=True, max_epochs=80, val_interval=20)
 val_cfg = dict()
 test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=128, enable=False)
