@@ -181,13 +181,13 @@ def count_classes(dataset: Any) -> np.ndarray:
         for part in parts:
             counts[: len(part)] += part
         return counts
-    if hasattr(dataset, 'dataset'):
-        if not hasattr(dataset, 'indices'):
-            return count_classes(dataset.dataset)
+    if hasattr(dataset, 'get_gt_labels') or not hasattr(dataset, 'dataset'):
+        labels, names = labels_of(dataset), class_names_of(dataset)
+    elif not hasattr(dataset, 'indices'):
+        return count_classes(dataset.dataset)
+    else:  # a subset
         labels = labels_of(dataset.dataset)[np.unique(dataset.indices)]
         names = class_names_of(dataset.dataset)
-    else:
-        labels, names = labels_of(dataset), class_names_of(dataset)
     return bincount_labels(labels, len(names) if names else None)
 
 
@@ -216,8 +216,8 @@ def check_class_counts(
     if num_classes is not None and len(counts) != num_classes:
         raise ValueError(
             f'num_classes is {num_classes}, but the training set (or '
-            f'class_counts) has {len(counts)} classes: set '
-            f'model.head.num_classes={len(counts)}, or mend the data'
+            f'class_counts) has {len(counts)} classes: mend '
+            'model.head.num_classes or the data'
         )
     if (
         not np.issubdtype(counts.dtype, np.number)

@@ -23,6 +23,13 @@ def _unit_rows(rows: Tensor) -> Tensor:
     return F.normalize(rows.to(dtype), dim=1)
 
 
+def _hand_on_loaded_counts(head: BCLHead, incompatible_keys: Any) -> None:
+    """Give the losses the counts that a checkpoint brought."""
+    if head.class_counts.any():
+        for loss in head._losses_with_counts():
+            loss.set_class_counts(head.class_counts.cpu().numpy())
+
+
 class Projector(nn.Sequential):
     """MLP of two layers: Linear, norm, ReLU, Linear.
 
@@ -144,13 +151,21 @@ class BCLHead(ClsHead):
         self.register_buffer(
             'class_counts', torch.zeros(num_classes, dtype=torch.long)
         )
-        self._given_counts = None
-        for loss in (self.loss_module, self.loss_con):
-            if hasattr(loss, 'reserve_class_counts'):
-                loss.reserve_class_counts(num_classes)
-        if class_counts is not None:
-            self._given_counts = check_class_counts(class_counts, num_classes)
+        # Counts that the config gives, here or to a loss, are fixed.
+        self._given_counts = class_counts
+        for loss in self._losses_with_counts():
+            if self._given_counts is None:
+                self._given_counts = getattr(loss, 'given_counts', None)
+        if self._given_counts is not None:
+            self._given_counts = check_class_counts(
+                self._given_counts, num_classes
+            )
             self.set_class_counts(self._given_counts)
+        self.register_load_state_dict_post_hook(_hand_on_loaded_counts)
+
+    def _losses_with_counts(self) -> List[nn.Module]:
+        losses = self.loss_module, self.loss_con
+        return [loss for loss in losses if hasattr(loss, 'set_class_counts')]
 
     def set_class_counts(self, class_counts: Any) -> None:
         """Take the (C,) training images per class, for the losses too.
@@ -162,9 +177,8 @@ class BCLHead(ClsHead):
         counts = check_class_counts(class_counts, self.num_classes)
         reconcile_class_counts(self._given_counts, counts, type(self).__name__)
         self.class_counts.copy_(torch.as_tensor(counts))
-        for loss in (self.loss_module, self.loss_con):
-            if hasattr(loss, 'set_class_counts'):
-                loss.set_class_counts(counts)
+        for loss in self._losses_with_counts():
+            loss.set_class_counts(counts)
 
     def set_class_complement(self, enabled: bool) -> None:
         """Switch class-complement on or off for the steps that follow."""
@@ -177,9 +191,10 @@ class BCLHead(ClsHead):
     def classify(self, features: Tensor) -> Tensor:
         """Logits (rows, C) of features (rows, in_channels)."""
         if self.is_cosine:
-            cosine = F.linear(
-                _unit_rows(features), _unit_rows(self.classifier.weight)
-            )
+            with torch.autocast(features.device.type, enabled=False):
+                cosine = F.linear(
+                    _unit_rows(features), _unit_rows(self.classifier.weight)
+                )  # (rows, C)
             return self.scale * cosine
         return self.classifier(features)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Optional
+from typing import Any, Iterable, List, Optional
 
 import numpy as np
 from mmengine.evaluator import Evaluator
@@ -13,9 +13,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bcl_mm.class_counts import (
+    bincount_labels,
     check_class_counts,
     class_names_of,
     count_classes,
+    labels_of,
 )
 from bcl_mm.registry import HOOKS
 
@@ -39,6 +41,10 @@ def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
 def _modules(runner: Runner) -> Iterable[nn.Module]:
     model = runner.model
     return (model.module if is_model_wrapper(model) else model).modules()
+
+
+def _takes_counts(component: Any) -> bool:
+    return hasattr(component, 'set_class_counts')
 
 
 @HOOKS.register_module()
@@ -70,6 +76,7 @@ class ClassComplementHook(Hook):
             raise ValueError(f'begin_epoch must be >= 0, got {begin_epoch}')
         self.begin_epoch = begin_epoch
         self.class_counts: Optional[np.ndarray] = None
+        self._misfits: List[str] = []
 
     def before_train(self, runner: Runner) -> None:
         """Count the training set and hand the counts to the model.
@@ -81,19 +88,27 @@ class ClassComplementHook(Hook):
         """
         require_one_batch(runner.train_dataloader, runner.world_size)
         dataset = runner.train_dataloader.dataset
-        names = class_names_of(dataset)
+        takers = [m for m in _modules(runner) if _takes_counts(m)]
+        expected = {getattr(m, 'num_classes', None) for m in takers} - {None}
         self.class_counts = check_class_counts(
-            count_classes(dataset), class_names=names
+            count_classes(dataset),
+            expected.pop() if expected else None,
+            class_names_of(dataset),
         )
-        for module in _modules(runner):
-            if hasattr(module, 'set_class_counts'):
-                module.set_class_counts(self.class_counts)
+        for module in takers:
+            module.set_class_counts(self.class_counts)
+        # Now, and not when the first validation comes, after hours.
+        if runner.val_loop is not None:
+            self._inform(runner, runner.val_evaluator)
+            self._check_labels(runner.val_dataloader.dataset, 'validation')
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Tell the head whether to complement the classes."""
-        enabled = runner.epoch >= self.begin_epoch
+        # runner.epoch stays 0 where training counts iterations.
+        epoch = runner.iter // len(runner.train_dataloader)
+        enabled = epoch >= self.begin_epoch
         for module in _modules(runner):
             if hasattr(module, 'set_class_complement'):
                 module.set_class_complement(enabled)
@@ -103,8 +118,18 @@ class ClassComplementHook(Hook):
         self._inform(runner, runner.val_evaluator)
 
     def before_test(self, runner: Runner) -> None:
-        """Hand the counts to the test metrics."""
+        """Hand the counts to the test metrics.
+
+        Raises:
+            ValueError: The checkpoint that was loaded is of another model.
+        """
+        if self._misfits:
+            raise ValueError(
+                'the checkpoint does not fit the model of the config: '
+                + '; '.join(self._misfits[:3])
+            )
         self._inform(runner, runner.test_evaluator)
+        self._check_labels(runner.test_dataloader.dataset, 'test')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Write the counts into the checkpoint's ``meta``."""
@@ -113,9 +138,27 @@ class ClassComplementHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Read the counts, unless the training set has been counted."""
+        ours = next(iter(_modules(runner))).state_dict()
+        theirs = checkpoint.get('state_dict', checkpoint)
+        # mmengine only logs them. That is well in training, where a new
+        # classifier may start; a test of such a model means nothing.
+        self._misfits = [
+            f'{name} has shape {tuple(value.shape)}, not '
+            f'{tuple(ours[name].shape)}'
+            for name, value in theirs.items()
+            if name in ours and value.shape != ours[name].shape
+        ]
         counts = checkpoint.get('meta', {}).get('class_counts')
         if counts is not None and self.class_counts is None:
             self.class_counts = check_class_counts(counts)
+
+    def _check_labels(self, dataset: Any, name: str) -> None:
+        if self.class_counts is None or not hasattr(dataset, 'get_gt_labels'):
+            return
+        try:
+            bincount_labels(labels_of(dataset), len(self.class_counts))
+        except ValueError as error:
+            raise ValueError(f'{name} set: {error}') from error
 
     def _inform(self, runner: Runner, evaluator: Evaluator) -> None:
         counts = self.class_counts
@@ -127,5 +170,5 @@ class ClassComplementHook(Hook):
         if counts is None:
             return  # a metric that needs them says how to give them
         for metric in evaluator.metrics:
-            if hasattr(metric, 'set_class_counts'):
+            if _takes_counts(metric):
                 metric.set_class_counts(counts)

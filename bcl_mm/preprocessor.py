@@ -58,14 +58,12 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
                 'remove batch_augments (or train_cfg) from the model, or '
                 'use a pipeline of one view'
             )
+        images = [image for view in inputs for image in view]
+        shapes = {tuple(image.shape) for image in images}
+        if len(shapes) > 1:
+            raise ValueError(
+                f'all views of a batch must have one size, got {shapes}'
+            )
         if torch.is_tensor(inputs[0]):
-            shapes = {tuple(view.shape[1:]) for view in inputs}
-            if len(shapes) > 1:
-                raise ValueError(
-                    'the views of an image must have one size, got '
-                    f'{sorted(shapes)}'
-                )
-            inputs = torch.cat(inputs)  # (V * B, C, H, W)
-        else:
-            inputs = [image for view in inputs for image in view]
-        return super().forward(dict(data, inputs=inputs), training)
+            images = torch.cat(list(inputs))  # (V * B, C, H, W)
+        return super().forward(dict(data, inputs=images), training)

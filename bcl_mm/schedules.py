@@ -20,13 +20,28 @@ class ShiftedCosineLR(CosineAnnealingLR):
     for step e = 0, 1, ..., E - 1, where MMEngine's ``CosineAnnealingLR`` is
     at :math:`\pi e / E`.
 
+    The factor of a step is applied to the rate of the step before, so that
+    it combines with other schedules, such as a warm-up.
+
     Args:
         optimizer: Optimizer or its wrapper.
         T_max: Number of steps E.
         **kwargs: Arguments of MMEngine's ``CosineAnnealingLR``
-            (``by_epoch``, ...); ``eta_min`` must stay 0.
+            (``by_epoch``, ...).
+
+    Raises:
+        ValueError: ``eta_min`` is given: the rate ends near zero.
     """
 
     def _get_value(self) -> List[float]:
-        angle = math.pi * (self.last_step + 1) / (self.T_max + 1)
-        return [base * (1 + math.cos(angle)) / 2 for base in self.base_values]
+        if self.eta_min or self.eta_min_ratio:
+            raise ValueError('ShiftedCosineLR has no eta_min')
+
+        def level(step: int) -> float:
+            return 1 + math.cos(math.pi * (step + 1) / (self.T_max + 1))
+
+        before = 2.0 if self.last_step == 0 else level(self.last_step - 1)
+        factor = level(self.last_step) / before
+        return [
+            g[self.param_name] * factor for g in self.optimizer.param_groups
+        ]

@@ -216,8 +216,9 @@ class ColorJitter(BaseTransform):
         hsv = cv2.cvtColor(
             img, cv2.COLOR_BGR2HSV_FULL if is_bgr else cv2.COLOR_RGB2HSV_FULL
         )
-        # Hue is a byte that wraps around at a full turn.
-        turned = (np.arange(256) + round(shift * 255)) % 256
+        # Hue is a byte that wraps around at a full turn; the shift is
+        # truncated, as torchvision's.
+        turned = (np.arange(256) + int(shift * 255)) % 256
         hsv[..., 0] = cv2.LUT(hsv[..., 0], turned.astype(np.uint8))
         return cv2.cvtColor(
             hsv, cv2.COLOR_HSV2BGR_FULL if is_bgr else cv2.COLOR_HSV2RGB_FULL

@@ -245,3 +245,19 @@ def test_autocast_step_is_finite():
         losses = head.loss((features.float(),), samples)
     assert losses['loss_con'].dtype == torch.float32
     assert all(value.isfinite() for value in losses.values())
+
+
+def test_counts_given_to_the_loss_are_the_heads():
+    loss_cls = dict(type='bcl_mm.LogitAdjustedLoss', class_counts=COUNTS)
+    head = make(class_counts=None, loss_cls=loss_cls)
+    assert head.class_counts.tolist() == COUNTS
+    loss_cls = dict(type='bcl_mm.LogitAdjustedLoss', class_counts=[9, 1])
+    with pytest.raises(ValueError, match='num_classes is 5, but .* has 2'):
+        make(class_counts=None, loss_cls=loss_cls)
+
+
+def test_loaded_counts_reach_the_loss():
+    head = make(class_counts=None)
+    head.load_state_dict(make().state_dict())
+    feats, samples = batch([0, 1])
+    assert head.loss(feats, samples)['loss_cls'].isfinite()

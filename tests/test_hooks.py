@@ -1,6 +1,7 @@
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from bcl_mm.hooks import ClassComplementHook
@@ -189,6 +190,48 @@ def test_class_without_image_is_named(tmp_path):
     )
     with pytest.raises(ValueError, match='none of class 1'):
         make(tmp_path / 'run', train=train, head=dict(num_classes=3)).train()
+
+
+def test_label_out_of_range_in_training_and_validation(tmp_path):
+    write_lists(tmp_path, per_class=(3, 2, 2))
+    lists = dict(type='bcl_mm.ImageNetLT', data_root=str(tmp_path))
+    train = dict(lists, ann_file='ImageNet_LT_train.txt')
+    runner = make(tmp_path / 'a', train=train, head=dict(num_classes=2))
+    with pytest.raises(ValueError, match='num_classes is 2, but .* has 3'):
+        runner.train()
+    path = tmp_path / 'ImageNet_LT_val.txt'
+    path.write_text(path.read_text().replace('JPEG 2', 'JPEG 3'))
+    runner = make(tmp_path / 'b', train=train, head=dict(num_classes=3))
+    val = dict(lists, ann_file='ImageNet_LT_val.txt')
+    runner._val_dataloader['dataset'] = val
+    message = r'validation set: labels must be in \[0, 3\), got 3 at sample 4'
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+
+
+def test_checkpoint_of_another_model_is_not_tested(tmp_path):
+    make(tmp_path / 'trained').train()
+    runner = make(
+        tmp_path / 'test',
+        head=dict(num_classes=12),
+        load_from=str(tmp_path / 'trained' / 'epoch_2.pth'),
+    )
+    message = r'does not fit the model .*shape \(10, 16\), not \(12, 16\)'
+    with pytest.raises(ValueError, match=message):
+        runner.test()
+
+
+def test_ema_goes_with_mmpretrains_head(tmp_path):
+    runner = make(tmp_path, custom_hooks=[dict(type='EMAHook')])
+    head = dict(
+        type='mmpretrain.LinearClsHead',
+        num_classes=10,
+        in_channels=16,
+        loss=dict(type='bcl_mm.LogitAdjustedLoss'),
+    )
+    runner.model.head = MODELS.build(head)
+    runner.train()
+    assert runner.model.head.loss_module.log_prior.shape == (10,)
 
 
 def test_too_small_for_one_batch(tmp_path):

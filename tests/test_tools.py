@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from tests.conftest import ROOT
 from tests.datasets.test_lists import write_lists
@@ -268,6 +269,44 @@ def test_errors_of_train(run, tmp_path, arguments, message):
     assert message in done.stdout
 
 
+def test_what_resume_finds(run, tmp_path):
+    def resume(**options):
+        command = sys.executable, TRAIN, CE, '--resume', '--work-dir', tmp_path
+        return run(*command, '--cfg-options', SHORT[0], **options).stdout
+
+    assert f'no checkpoint in {tmp_path}: starting anew' in resume()
+    note = tmp_path / 'last_checkpoint'
+    latest = note.read_text()
+    note.unlink()
+    assert 'holds checkpoints, but' in resume(ok=False)
+    note.write_text(f'{latest}.gone')
+    assert "epoch_2.pth.gone' (named by" in resume(ok=False)
+    note.write_text(latest)
+    with open(latest, 'r+b') as file:
+        file.truncate(1000)
+    assert "epoch_2.pth' is damaged: it is cut short" in resume(ok=False)
+    done = run(sys.executable, TEST, CE, latest, ok=False)
+    assert "epoch_2.pth' is damaged: it is cut short" in done.stdout
+
+
+def test_workers_by_options(run, tmp_path):
+    for number in (0, 1):
+        loader = f'train_dataloader.num_workers={number}'
+        run(
+            sys.executable,
+            TRAIN,
+            CE,
+            '--work-dir',
+            tmp_path,
+            '--no-validate',
+            '--cfg-options',
+            loader,
+            'train_cfg.max_epochs=1',
+        )
+        cfg = Config.fromfile(tmp_path / 'ce_resnet8_digits_lt.py')
+        assert cfg.train_dataloader.persistent_workers == bool(number)
+
+
 def test_errors_of_the_launchers(run):
     done = run('bash', 'tools/dist_train.sh', BCL, ok=False)
     assert 'usage: tools/dist_train.sh CONFIG GPUS' in done.stdout
@@ -275,6 +314,8 @@ def test_errors_of_the_launchers(run):
     assert 'usage: tools/dist_test.sh CONFIG CHECKPOINT' in done.stdout
     done = run('bash', 'tools/dist_train.sh', BCL, 'two', ok=False)
     assert "GPUS must be a whole number >= 1, got 'two'" in done.stdout
+    done = run('bash', 'tools/dist_train.sh', 'none.py', 2, ok=False)
+    assert done.stdout == "there is no config 'none.py'\n"
     done = run(sys.executable, TEST, BCL, 'nothing.pth', ok=False)
     assert "there is no checkpoint 'nothing.pth'" in done.stdout
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any, Iterator, Tuple
 
@@ -28,6 +29,8 @@ NOISE = (
     ".*'pin_memory' argument is set as true",
     # mmengine's own call, of DDP's older spelling.
     '`broadcast_buffers` is deprecated',
+    # mmengine's own call, of torch's older spelling.
+    '`torch.cuda.amp.GradScaler',
     # Set by mmengine for each process, to share the cores.
     'Setting (OMP|MKL)_NUM_THREADS',
 )
@@ -81,13 +84,13 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = f'work_dirs/{Path(args.config).stem}'
-    _set_dataloader_defaults(cfg, pin_memory=not args.no_pin_memory)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
         if 'data_root' in args.cfg_options:
             for _, dataset in _datasets(cfg):
                 if 'data_root' in dataset:
                     dataset.data_root = cfg.data_root
+    _complete_dataloaders(cfg, pin_memory=not args.no_pin_memory)
     _share_processes(cfg, args.local_rank)
     return cfg
 
@@ -105,22 +108,37 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def check_checkpoint(path: str) -> None:
-    """Raise a FileNotFoundError if a checkpoint, not a URL, is not there."""
-    if '://' not in path and not Path(path).is_file():
+    """Check a checkpoint before the work starts; URLs are not checked.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: It is cut short.
+    """
+    if '://' in path:
+        return
+    if not Path(path).is_file():
         raise FileNotFoundError(f'there is no checkpoint {path!r}')
+    with open(path, 'rb') as file:
+        start = file.read(2)
+    # Files of torch < 1.6 are no archives.
+    if not start or (start == b'PK' and not zipfile.is_zipfile(path)):
+        raise ValueError(
+            f'the checkpoint {path!r} is damaged: it is cut short'
+        )
 
 
 def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
-    """Raise a FileNotFoundError for a ``data_root`` that does not exist.
+    """Raise a FileNotFoundError for a ``data_root`` without data.
 
     The config's ``data_hint`` says how to get the data.
     """
     for loader, dataset in _datasets(cfg, loaders):
         root = dataset.get('data_root')
-        if root and not Path(root).is_dir():
+        if root and not (Path(root).is_dir() and any(Path(root).iterdir())):
             hint = cfg.get('data_hint', 'Give it with --cfg-options data_root')
+            what = 'is empty' if Path(root).is_dir() else 'does not exist'
             raise FileNotFoundError(
-                f'data_root {root!r} of the {loader} does not exist. {hint}'
+                f'data_root {root!r} of the {loader} {what}. {hint}'
             )
 
 
@@ -142,16 +160,21 @@ def _datasets(
                 yield loader, dataset
 
 
-def _set_dataloader_defaults(cfg: Config, pin_memory: bool) -> None:
-    for loader in LOADERS:
-        if cfg.get(loader) is not None:
-            cfg[loader].setdefault('pin_memory', True)
-            if not (pin_memory and torch.accelerator.is_available()):
-                cfg[loader].pin_memory = False
-            cfg[loader].setdefault('collate_fn', dict(type='default_collate'))
-            cfg[loader].setdefault(
-                'persistent_workers', cfg[loader].get('num_workers', 0) > 0
-            )
+def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:
+    for name in LOADERS:
+        loader = cfg.get(name)
+        if loader is None:
+            continue
+        loader.setdefault('pin_memory', True)
+        if not (pin_memory and torch.accelerator.is_available()):
+            loader.pin_memory = False
+        loader.setdefault('collate_fn', dict(type='default_collate'))
+        # Workers that are started anew each epoch repeat the first epoch's
+        # augmentations: mmengine seeds them alike.
+        has_workers = loader.get('num_workers', 0) > 0
+        loader.setdefault('persistent_workers', has_workers)
+        if not has_workers:
+            loader.persistent_workers = False
 
 
 def _share_processes(cfg: Config, local_rank: int) -> None:

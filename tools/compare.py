@@ -127,6 +127,8 @@ def main() -> None:
     for config in args.configs:
         if not Path(config).is_file():
             sys.exit(f'there is no config {config!r}')
+    if len({Path(config).stem for config in args.configs}) < len(args.configs):
+        sys.exit('configs must have different file names, which name the runs')
     results: Dict[str, List[Dict[str, float]]] = {}
     failures = []
     for config in args.configs:

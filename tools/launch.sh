@@ -6,11 +6,15 @@ set -eu
 gpus=$1 tool=$2
 shift 2
 case $gpus in
-'' | *[!0-9]* | 0)
+'' | *[!0-9]* | 0*)
     echo "GPUS must be a whole number >= 1, got '$gpus'" >&2
     exit 2
     ;;
 esac
+if [ ! -f "$1" ]; then
+    echo "there is no config '$1'" >&2
+    exit 2
+fi
 source "$(dirname "$0")/python.sh"
 # The cores, shared between the processes; without this torch gives each one.
 threads=$(($(nproc) / gpus))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from cli import (
     add_common_options,
@@ -12,7 +13,6 @@ from cli import (
     load_config,
 )
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
 from bcl_mm.hooks import require_one_batch
 
@@ -41,9 +41,41 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--no-persistent-workers',
         action='store_true',
-        help='start the data workers anew each epoch',
+        help='start the data workers anew each epoch; with a fixed seed they '
+        'then repeat their augmentations',
     )
     return parser.parse_args()
+
+
+def has_checkpoint(work_dir: Path) -> bool:
+    """Whether there is a checkpoint to go on from.
+
+    Without one training starts from the beginning; a second stage then still
+    starts from its ``load_from``.
+
+    Raises:
+        ValueError: There are checkpoints, but the latest is not known, or
+            damaged.
+        FileNotFoundError: The latest is known, but missing.
+    """
+    note = work_dir / 'last_checkpoint'
+    latest = note.read_text().strip() if note.is_file() else ''
+    if latest:
+        try:
+            check_checkpoint(latest)
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(
+                f'{error} (named by {note}): give another one of '
+                f'{work_dir}, --resume FILE'
+            ) from error
+        return True
+    if any(work_dir.glob('*.pth')):
+        raise ValueError(
+            f'{work_dir} holds checkpoints, but {note} does not say which is '
+            'the latest: give one, --resume FILE'
+        )
+    print(f'There is no checkpoint in {work_dir}: starting anew.', flush=True)
+    return False
 
 
 def merge_options(cfg: Config, args: argparse.Namespace) -> None:
@@ -54,15 +86,13 @@ def merge_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume == 'auto':
-        # Without a checkpoint of its own yet, a second stage still starts
-        # from the first one's.
-        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
+        cfg.resume = has_checkpoint(Path(cfg.work_dir))
         if cfg.resume:
             cfg.load_from = None
     elif args.resume is not None:
         cfg.resume = True
         cfg.load_from = args.resume
-    if cfg.load_from is not None:
+    if cfg.get('load_from') is not None:
         check_checkpoint(cfg.load_from)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path as osp
+from pathlib import Path
 from typing import Any, List, Tuple
 
 from mmpretrain.datasets import BaseDataset
@@ -15,27 +16,34 @@ def read_list(ann_file: str) -> List[Tuple[str, int, int]]:
     """Read ``relative/path label`` lines; the path may contain spaces.
 
     Args:
-        ann_file: Path of the text file (UTF-8). Empty lines are skipped.
+        ann_file: Path of the text file (UTF-8, at most a million classes).
+            Empty lines are skipped.
 
     Returns:
         (path, label, line number from 1) for each image.
 
     Raises:
-        ValueError: A line has no label, or one that is no whole number
-            >= 0, or there is no line at all. The message gives file and line.
+        ValueError: A line has no label, or one that is no whole number in
+            range, or there is no line at all. The message gives file and
+            line.
     """
     entries = []
-    with open(ann_file, encoding='utf-8') as file:
-        for number, line in enumerate(file, 1):
-            fields = line.rsplit(maxsplit=1)
-            if not fields:
-                continue
-            if len(fields) < 2 or not fields[1].isdecimal():
-                raise ValueError(
-                    f'{ann_file}:{number}: a line must be "path label", the '
-                    f'label a whole number >= 0, got {line.strip()!r}'
-                )
-            entries.append((fields[0].strip(), int(fields[1]), number))
+    try:
+        text = Path(ann_file).read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{ann_file} must be UTF-8 text: {error}') from error
+    for number, line in enumerate(text.split('\n'), 1):
+        fields = line.rsplit(maxsplit=1)
+        if not fields:
+            continue
+        label = fields[-1]
+        if len(fields) < 2 or not label.isdecimal() or len(label) > 6:
+            raise ValueError(
+                f'{ann_file}:{number}: a line must be "path label", the '
+                'label a whole number from 0 to 999999, got '
+                f'{line.strip()!r}'
+            )
+        entries.append((fields[0].strip(), int(label), number))
     if not entries:
         raise ValueError(f'{ann_file}: the list has no line "path label"')
     return entries
@@ -79,11 +87,11 @@ class ImageNetLT(BaseDataset):
 
     def load_data_list(self) -> List[dict]:
         """Paths and labels of the list."""
-        for kind, path in (
-            ('data_root', self.data_root),
-            ('ann_file', self.ann_file),
+        for kind, path, is_there in (
+            ('data_root', self.data_root, osp.isdir),
+            ('ann_file', self.ann_file, osp.isfile),
         ):
-            if not osp.exists(path):
+            if not is_there(path):
                 raise FileNotFoundError(
                     f'{kind} {path!r} does not exist. ImageNet-LT needs '
                     "ImageNet's train/ and val/ (image-net.org, ILSVRC 2012) "

@@ -81,13 +81,13 @@ class LogitAdjustedLoss(nn.Module):
         super().__init__()
         self.tau = tau
         self.loss_weight = loss_weight
-        # Not persistent: the head keeps the counts in the checkpoint.
-        self.register_buffer('log_prior', torch.zeros(0), persistent=False)
-        self.has_class_counts = False
-        self._given_counts = None
+        # No buffer: its size is unknown until the counts are, EMA copies the
+        # model before, and the head keeps the counts in the checkpoint.
+        self.log_prior: Optional[Tensor] = None
+        self.given_counts = None
         if class_counts is not None:
-            self._given_counts = check_class_counts(class_counts)
-            self.set_class_counts(self._given_counts)
+            self.given_counts = check_class_counts(class_counts)
+            self.set_class_counts(self.given_counts)
 
     def set_class_counts(self, class_counts: Any) -> None:
         """Take the class prior from (C,) training images per class.
@@ -97,21 +97,9 @@ class LogitAdjustedLoss(nn.Module):
                 that the constructor was given.
         """
         counts = check_class_counts(class_counts)
-        reconcile_class_counts(self._given_counts, counts, type(self).__name__)
+        reconcile_class_counts(self.given_counts, counts, type(self).__name__)
         counts = torch.as_tensor(counts, dtype=torch.float64)
-        log_prior = (counts.log() - counts.sum().log()).float()
-        self.reserve_class_counts(len(log_prior))
-        self.log_prior.copy_(log_prior)
-        self.has_class_counts = True
-
-    def reserve_class_counts(self, num_classes: int) -> None:
-        """Size the buffer for C classes, before their counts are known.
-
-        A model may be copied before training starts (EMA), and its copy must
-        have buffers of the final size.
-        """
-        if len(self.log_prior) != num_classes:
-            self.log_prior = self.log_prior.new_zeros(num_classes)
+        self.log_prior = (counts.log() - counts.sum().log()).float()
 
     def forward(
         self,
@@ -137,7 +125,7 @@ class LogitAdjustedLoss(nn.Module):
         Raises:
             ValueError: The class counts are not known.
         """
-        if not self.has_class_counts:
+        if self.log_prior is None:
             raise ValueError(
                 f'{type(self).__name__} needs class_counts, the number of '
                 'training images per class: add ClassComplementHook to '
@@ -145,6 +133,8 @@ class LogitAdjustedLoss(nn.Module):
                 'class_counts=[...] to the head or the loss, or call '
                 'set_class_counts()'
             )
+        if self.log_prior.device != logits.device:
+            self.log_prior = self.log_prior.to(logits.device)
         loss = logit_adjusted_cross_entropy(
             logits, labels, self.log_prior, self.tau, reduction='none'
         )

@@ -100,9 +100,10 @@ def balanced_contrastive_loss(
         ValueError: ``temperature <= 0``, or shapes that do not fit.
     """
     _check_temperature(temperature)
-    if features.ndim != 2:
+    if features.ndim != 2 or len(features) == 0:
         raise ValueError(
-            f'features must have shape (M, D), got {tuple(features.shape)}'
+            'features must have shape (M, D) with M >= 1, got '
+            f'{tuple(features.shape)}'
         )
     num_anchors, dim = features.shape
     _check_rows('features', features, labels, dim)
@@ -126,9 +127,20 @@ def balanced_contrastive_loss(
                 len(prototypes), device=labels.device, dtype=labels.dtype
             )
         _check_rows('prototypes', prototypes, prototype_labels, dim)
+        if prototype_log_weights is not None:
+            if prototype_log_weights.shape != prototype_labels.shape:
+                raise ValueError(
+                    f'prototype_log_weights must have shape '
+                    f'{tuple(prototype_labels.shape)}, got '
+                    f'{tuple(prototype_log_weights.shape)}'
+                )
+            # An empty slot is a key of no class.
+            prototype_labels = prototype_labels.masked_fill(
+                prototype_log_weights == -torch.inf, -1
+            )
         keys = torch.cat([keys, prototypes.to(dtype)])  # (K, D), K = N + C
         key_labels = torch.cat([key_labels, prototype_labels])
-    elif num_anchors < 2:
+    elif num_views < 2:
         return features.sum() * 0  # a lone anchor has nothing to contrast
 
     ids = _dense_ids(key_labels)

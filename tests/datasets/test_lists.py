@@ -70,7 +70,14 @@ def test_missing_image_names_list_and_line(tree):
 
 
 @pytest.mark.parametrize(
-    'line', ['train/x.JPEG', 'train/x.JPEG one', 'train/x.JPEG -1', 'x 1.5']
+    'line',
+    [
+        'train/x.JPEG',
+        'train/x.JPEG one',
+        'train/x.JPEG -1',
+        'x 1.5',
+        'x 1000000',
+    ],
 )
 def test_line_without_label_names_file_and_line(tmp_path, line):
     path = tmp_path / 'list.txt'
@@ -83,6 +90,11 @@ def test_list_details(tmp_path):
     path = tmp_path / 'list.txt'
     path.write_bytes('a b/é.JPEG 3\r\nc.JPEG\t4\r\n'.encode())
     assert read_list(str(path)) == [('a b/é.JPEG', 3, 1), ('c.JPEG', 4, 2)]
+    path.write_bytes(b'\xef\xbb\xbfa.JPEG 3\n')
+    assert read_list(str(path)) == [('a.JPEG', 3, 1)]
+    path.write_bytes('é.JPEG 3\n'.encode('latin-1'))
+    with pytest.raises(ValueError, match='list.txt must be UTF-8 text'):
+        read_list(str(path))
     path.write_text('\n\n')
     with pytest.raises(ValueError, match='the list has no line'):
         read_list(str(path))

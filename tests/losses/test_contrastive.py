@@ -263,3 +263,32 @@ def test_shapes_that_do_not_fit():
         balanced_contrastive_loss(
             features, labels, keys=features, key_labels=labels, anchor_start=1
         )
+
+
+def test_one_local_anchor_among_global_keys():
+    keys = unit(4, 5)
+    key_labels = torch.tensor([0, 0, 1, 0])
+    arguments = keys[:1], key_labels[:1]
+    options = dict(keys=keys, key_labels=key_labels)
+    assert_same(
+        balanced_contrastive_loss(*arguments, **options),
+        oracles.balanced_contrastive(*arguments, **options),
+        keys,
+    )
+
+
+def test_empty_slot_is_a_key_of_no_class():
+    features, labels, prototypes = batch([0, 1, 2])
+    padded = balanced_contrastive_loss(
+        features,
+        labels,
+        torch.cat([prototypes, prototypes[:1]]),
+        prototype_labels=torch.tensor([*range(7), 0]),
+        prototype_log_weights=torch.tensor([0.0] * 7 + [-torch.inf]),
+    )
+    full = balanced_contrastive_loss(features, labels, prototypes)
+    assert torch.allclose(padded, full, rtol=1e-12)
+    with pytest.raises(ValueError, match='prototype_log_weights must have'):
+        balanced_contrastive_loss(
+            features, labels, prototypes, prototype_log_weights=torch.zeros(1)
+        )
