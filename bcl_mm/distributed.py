@@ -67,3 +67,14 @@ def init_cpu_process_group(timeout_s: float = 1800) -> None:
         dist.init_process_group(
             'gloo', timeout=datetime.timedelta(seconds=timeout_s)
         )
+
+
+def leave_process_group() -> None:
+    """Leave the processes together, at the end of a program.
+
+    A rank that exits while another still listens to it may take that one
+    down, after its work is done.
+    """
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()

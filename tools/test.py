@@ -14,6 +14,8 @@ from cli import (
 )
 from mmengine.evaluator import DumpResults
 
+from bcl_mm.distributed import leave_process_group
+
 
 def parse_args() -> argparse.Namespace:
     """Parse the options, which are those of mmpretrain's test.py."""
@@ -48,6 +50,7 @@ def main() -> None:
     metrics = runner.test()
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
+    leave_process_group()
 
 
 if __name__ == '__main__':

@@ -14,6 +14,7 @@ from cli import (
 )
 from mmengine.config import Config
 
+from bcl_mm.distributed import leave_process_group
 from bcl_mm.hooks import require_one_batch
 
 
@@ -118,6 +119,7 @@ def main() -> None:
     # iterations fails before the first hook runs.
     require_one_batch(runner.train_dataloader, runner.world_size)
     runner.train()
+    leave_process_group()
 
 
 if __name__ == '__main__':
