@@ -10,12 +10,11 @@ model = dict(
         depth=8,
         in_channels=1,
         shortcut='projection',
-        init_cfg=None,  # torch's own, which suits so shallow a net
     ),
     head=dict(
         num_classes=10,
         in_channels=64,
-        scale=16.0,
+        scale=8.0,
         hidden_channels=128,
         out_channels=64,
     ),

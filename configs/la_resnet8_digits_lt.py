@@ -10,7 +10,6 @@ model = dict(
         depth=8,
         in_channels=1,
         shortcut='projection',
-        init_cfg=None,  # torch's own, which suits so shallow a net
     ),
-    head=dict(num_classes=10, in_channels=64, scale=16.0),
+    head=dict(num_classes=10, in_channels=64, scale=8.0),
 )

@@ -1,19 +1,19 @@
-# SGD, 100 epochs of 6 iterations: 5 % linear warm-up, then cosine.
+# SGD, 60 epochs of 6 iterations: 5 % linear warm-up, then cosine.
 optim_wrapper = dict(
     optimizer=dict(
         type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
     )
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=30),
+    dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=18),
     dict(
         type='CosineAnnealingLR',
-        T_max=100,
+        T_max=60,
         by_epoch=True,
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=20)
+train_cfg = dict(by_epoch=True, max_epochs=60, val_interval=20)
 val_cfg = dict()
 test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=64, enable=False)
