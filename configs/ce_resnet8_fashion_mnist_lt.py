@@ -5,13 +5,6 @@ _base_ = [
     './_base_/runtime/default.py',
 ]
 model = dict(
-    backbone=dict(
-        type='bcl_mm.CIFARResNet',
-        depth=8,
-        in_channels=1,
-        stem_stride=2,
-        shortcut='projection',
-        init_cfg=None,  # torch's own, which suits so shallow a net
-    ),
+    backbone=_base_.resnet8,
     head=dict(num_classes=10, in_channels=64, scale=16.0),
 )

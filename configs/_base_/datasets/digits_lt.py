@@ -50,3 +50,11 @@ val_dataloader = dict(
 val_evaluator = dict(type='bcl_mm.ShotAccuracy')
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
+
+# The backbone of every method on these small images, for the leaves.
+resnet8 = dict(
+    type='bcl_mm.CIFARResNet',
+    depth=8,
+    in_channels=1,
+    shortcut='projection',
+)

@@ -63,3 +63,13 @@ val_dataloader = dict(
 val_evaluator = dict(type='bcl_mm.ShotAccuracy')
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
+
+# The backbone of every method on these small images, for the leaves.
+resnet8 = dict(
+    type='bcl_mm.CIFARResNet',
+    depth=8,
+    in_channels=1,
+    stem_stride=2,
+    shortcut='projection',
+    init_cfg=None,  # torch's own, which suits so shallow a net
+)
