@@ -22,12 +22,14 @@ warnings.filterwarnings(
 
 from . import (  # noqa: E402
     backbones,
+    classifiers,
     datasets,
     heads,
     hooks,
     losses,
     metrics,
     preprocessor,
+    samplers,
     schedules,
     transforms,
 )
@@ -36,6 +38,7 @@ from .checkpoint import allow_runner_checkpoints  # noqa: E402
 __version__ = '0.1.0'
 __all__ = [
     'backbones',
+    'classifiers',
     'config_path',
     'datasets',
     'heads',
@@ -43,6 +46,7 @@ __all__ = [
     'losses',
     'metrics',
     'preprocessor',
+    'samplers',
     'schedules',
     'transforms',
 ]

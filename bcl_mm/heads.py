@@ -71,7 +71,8 @@ class BCLHead(ClsHead):
     classified; the other views enter the contrastive loss, together with one
     prototype per class, projected from the classifier's weight. With
     ``loss_con=None`` neither projector is built, and the head is a plain
-    classification head. Testing uses plain logits.
+    classification head, of every method that BCL is compared with. Testing
+    uses plain logits.
 
     Args:
         num_classes: Number of classes C.
@@ -91,6 +92,13 @@ class BCLHead(ClsHead):
         con_weight: Weight :math:`\mu`. Defaults to 0.35.
         class_counts: (C,) training images per class. Defaults to None:
             :class:`~bcl_mm.hooks.ClassComplementHook` counts the data.
+        classify_all_views: Classify every view, and average the losses,
+            instead of view 0 alone: what more views give without contrast.
+            Defaults to False.
+        tau_norm: In testing, divide each class vector of a linear classifier
+            by the ``tau_norm``-th power of its norm and leave the bias out
+            (tau-normalisation, Kang et al., ICLR 2020, Sec. 4.2; 1 for unit
+            norm). Defaults to 0.0, off.
         init_cfg: MMEngine's initialisation config. Defaults to None.
 
     Raises:
@@ -111,6 +119,8 @@ class BCLHead(ClsHead):
         cls_weight: float = 1.0,
         con_weight: float = 0.35,
         class_counts: Optional[Sequence[int]] = None,
+        classify_all_views: bool = False,
+        tau_norm: float = 0.0,
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(loss=loss_cls, init_cfg=init_cfg)
@@ -122,8 +132,17 @@ class BCLHead(ClsHead):
             )
         if not scale > 0:
             raise ValueError(f'scale must be > 0, got {scale}')
+        if not tau_norm >= 0:
+            raise ValueError(f'tau_norm must be >= 0, got {tau_norm}')
+        if tau_norm and classifier == 'cosine':
+            raise ValueError(
+                "tau_norm needs classifier='linear': the class vectors of a "
+                'cosine classifier have unit norm already'
+            )
         self.num_classes = num_classes
         self.scale = scale
+        self.classify_all_views = classify_all_views
+        self.tau_norm = tau_norm
         self.cls_weight = cls_weight
         self.con_weight = con_weight
 
@@ -136,6 +155,8 @@ class BCLHead(ClsHead):
                 self.classifier.weight.copy_(
                     F.normalize(self.classifier.weight, dim=1)
                 )
+        if hasattr(self.loss_module, 'set_logit_scale'):
+            self.loss_module.set_logit_scale(scale if self.is_cosine else None)
 
         self.loss_con = self.projector = self.prototype_projector = None
         self.class_complement = True
@@ -186,7 +207,12 @@ class BCLHead(ClsHead):
 
     def forward(self, feats: Tuple[Tensor]) -> Tensor:
         """Plain logits (rows, C) of all rows of the last feature stage."""
-        return self.classify(self.pre_logits(feats))
+        features = self.pre_logits(feats)
+        if self.tau_norm:
+            weight = self.classifier.weight
+            norms = weight.norm(dim=1, keepdim=True)  # (C, 1)
+            return F.linear(features, weight / norms**self.tau_norm)
+        return self.classify(features)
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (rows, C) of features (rows, in_channels)."""
@@ -227,9 +253,15 @@ class BCLHead(ClsHead):
             has of itself.
 
         Raises:
-            ValueError: The rows are no whole number of views, or fewer than
-                two contrastive views meet a contrastive loss.
+            ValueError: The rows are no whole number of views, fewer than two
+                contrastive views meet a contrastive loss, or ``tau_norm`` is
+                set.
         """
+        if self.tau_norm:
+            raise ValueError(
+                'tau_norm changes a classifier that has been trained: train '
+                'with tau_norm=0, then test with it'
+            )
         features = self.pre_logits(feats)  # (V * B, in_channels)
         batch_size = len(data_samples)
         num_views, rest = divmod(len(features), batch_size)
@@ -243,9 +275,11 @@ class BCLHead(ClsHead):
             targets = torch.stack([s.gt_score for s in data_samples])
         else:
             targets = labels
-        logits = self.classify(features[:batch_size])
+        classified = num_views if self.classify_all_views else 1
+        logits = self.classify(features[: classified * batch_size])
+        targets = torch.cat([targets] * classified)
         loss_cls = self.loss_module(
-            logits, targets, avg_factor=batch_size, **kwargs
+            logits, targets, avg_factor=len(targets), **kwargs
         )
         losses = dict(loss_cls=self.cls_weight * loss_cls)
         if self.loss_con is not None:

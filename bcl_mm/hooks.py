@@ -55,7 +55,8 @@ class ClassComplementHook(Hook):
     wrapper, and hands the counts to every module of the model and every
     metric that has ``set_class_counts``. The counts are written into
     checkpoints, so that testing needs no training set. Before each iteration
-    it tells the head whether to complement the classes.
+    it tells the head whether to complement the classes, and every module
+    that has ``set_progress`` how far training is.
 
     Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
     drop it.
@@ -105,13 +106,14 @@ class ClassComplementHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
-        """Tell the head whether to complement the classes."""
+        """Tell the model how far training is, and what is complemented."""
         # runner.epoch stays 0 where training counts iterations.
         epoch = runner.iter // len(runner.train_dataloader)
-        enabled = epoch >= self.begin_epoch
         for module in _modules(runner):
             if hasattr(module, 'set_class_complement'):
-                module.set_class_complement(enabled)
+                module.set_class_complement(epoch >= self.begin_epoch)
+            if hasattr(module, 'set_progress'):
+                module.set_progress(runner.iter / runner.max_iters)
 
     def before_val(self, runner: Runner) -> None:
         """Hand the counts to the validation metrics."""

@@ -26,9 +26,16 @@ def _child(parent: root.Registry, *modules: str) -> root.Registry:
     )
 
 
-MODELS = _child(root.MODELS, 'backbones', 'heads', 'losses', 'preprocessor')
+MODELS = _child(
+    root.MODELS,
+    'backbones',
+    'classifiers',
+    'heads',
+    'losses',
+    'preprocessor',
+)
 DATASETS = _child(root.DATASETS, 'datasets')
-DATA_SAMPLERS = _child(root.DATA_SAMPLERS)
+DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'samplers')
 TRANSFORMS = _child(root.TRANSFORMS, 'transforms')
 HOOKS = _child(root.HOOKS, 'hooks')
 METRICS = _child(root.METRICS, 'metrics')

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from typing import Optional, Sequence
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
-from mmpretrain.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
-from bcl_mm.class_counts import check_class_counts, reconcile_class_counts
 from bcl_mm.registry import MODELS
+
+from .base import ClassCountsLoss
 
 
 def logit_adjusted_cross_entropy(
@@ -57,7 +56,7 @@ def logit_adjusted_cross_entropy(
 
 
 @MODELS.register_module()
-class LogitAdjustedLoss(nn.Module):
+class LogitAdjustedLoss(ClassCountsLoss):
     """Module over :func:`logit_adjusted_cross_entropy`.
 
     Takes the place of mmpretrain's ``CrossEntropyLoss``. The class prior
@@ -78,68 +77,24 @@ class LogitAdjustedLoss(nn.Module):
         loss_weight: float = 1.0,
         class_counts: Optional[Sequence[int]] = None,
     ) -> None:
-        super().__init__()
+        super().__init__(loss_weight, class_counts)
         self.tau = tau
-        self.loss_weight = loss_weight
-        # No buffer: its size is unknown until the counts are, EMA copies the
-        # model before, and the head keeps the counts in the checkpoint.
-        self.log_prior: Optional[Tensor] = None
-        self.given_counts = None
-        if class_counts is not None:
-            self.given_counts = check_class_counts(class_counts)
-            self.set_class_counts(self.given_counts)
 
-    def set_class_counts(self, class_counts: Any) -> None:
-        """Take the class prior from (C,) training images per class.
+    @property
+    def log_prior(self) -> Optional[Tensor]:
+        """(C,) log of the class prior, None while the counts are unknown."""
+        if self._counts is None:
+            return None
+        return self.derive(self._counts).float()
 
-        Raises:
-            ValueError: A class has no image, or the counts contradict those
-                that the constructor was given.
-        """
-        counts = check_class_counts(class_counts)
-        reconcile_class_counts(self.given_counts, counts, type(self).__name__)
-        counts = torch.as_tensor(counts, dtype=torch.float64)
-        self.log_prior = (counts.log() - counts.sum().log()).float()
+    def derive(self, class_counts: Tensor) -> Tensor:
+        """(C,) log of the class prior."""
+        return class_counts.log() - class_counts.sum().log()
 
-    def forward(
-        self,
-        logits: Tensor,
-        labels: Tensor,
-        weight: Optional[Tensor] = None,
-        avg_factor: Optional[float] = None,
-        reduction_override: Optional[str] = None,
-    ) -> Tensor:
-        """Loss in mmpretrain's calling convention.
-
-        Args:
-            logits: (M, C).
-            labels: (M,) integers or (M, C) soft labels.
-            weight: (M,) weights of the samples, or None.
-            avg_factor: What the sum over samples is divided by. Defaults to
-                their number M.
-            reduction_override: ``'mean'`` (default), ``'sum'``, ``'none'``.
-
-        Returns:
-            Scalar, or (M,) with ``'none'``.
-
-        Raises:
-            ValueError: The class counts are not known.
-        """
-        if self.log_prior is None:
-            raise ValueError(
-                f'{type(self).__name__} needs class_counts, the number of '
-                'training images per class: add ClassComplementHook to '
-                'default_hooks (it counts the training set), give '
-                'class_counts=[...] to the head or the loss, or call '
-                'set_class_counts()'
-            )
-        if self.log_prior.device != logits.device:
-            self.log_prior = self.log_prior.to(logits.device)
-        loss = logit_adjusted_cross_entropy(
-            logits, labels, self.log_prior, self.tau, reduction='none'
-        )
-        return self.loss_weight * weight_reduce_loss(
-            loss, weight, reduction_override or 'mean', avg_factor
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(M,) losses."""
+        return logit_adjusted_cross_entropy(
+            logits, labels, self.from_counts(logits), self.tau, 'none'
         )
 
     def extra_repr(self) -> str:

@@ -1,5 +1,6 @@
 # Balanced Contrastive Learning (Zhu et al., CVPR 2022). It trains on three
 # views of an image: a leaf takes the pipeline three_views.
+method_name = 'BCL'
 model = dict(
     type='mmpretrain.ImageClassifier',
     backbone=dict(),

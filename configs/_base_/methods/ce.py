@@ -1,4 +1,5 @@
 # Plain cross-entropy.
+method_name = 'cross-entropy'
 model = dict(
     type='mmpretrain.ImageClassifier',
     backbone=dict(),

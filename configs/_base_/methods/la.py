@@ -1,4 +1,6 @@
-# Logit adjustment (Menon et al., ICLR 2021); tau = 1 is balanced softmax.
+# Logit adjustment (Menon et al., ICLR 2021); tau = 1 is balanced softmax (Ren
+# et al., NeurIPS 2020).
+method_name = 'logit adjustment'
 model = dict(
     type='mmpretrain.ImageClassifier',
     backbone=dict(),

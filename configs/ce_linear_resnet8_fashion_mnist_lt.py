@@ -1,0 +1,12 @@
+# The first stage of cRT and tau-normalisation.
+_base_ = [
+    './_base_/methods/ce.py',
+    './_base_/datasets/fashion_mnist_lt.py',
+    './_base_/schedules/fashion_mnist_lt.py',
+    './_base_/runtime/default.py',
+]
+method_name = 'cross-entropy, linear classifier'
+model = dict(
+    backbone=_base_.resnet8,
+    head=dict(num_classes=10, in_channels=64, classifier='linear'),
+)
