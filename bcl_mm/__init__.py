@@ -31,6 +31,7 @@ from . import (  # noqa: E402
     preprocessor,
     samplers,
     schedules,
+    seeding,
     transforms,
 )
 from .checkpoint import allow_runner_checkpoints  # noqa: E402
@@ -48,6 +49,7 @@ __all__ = [
     'preprocessor',
     'samplers',
     'schedules',
+    'seeding',
     'transforms',
 ]
 

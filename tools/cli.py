@@ -169,8 +169,8 @@ def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:
         if not (pin_memory and torch.accelerator.is_available()):
             loader.pin_memory = False
         loader.setdefault('collate_fn', dict(type='default_collate'))
-        # Workers that are started anew each epoch repeat the first epoch's
-        # augmentations: mmengine seeds them alike.
+        # Without SampleSeedHook, workers that are started anew each epoch
+        # repeat the first epoch's augmentations: mmengine seeds them alike.
         has_workers = loader.get('num_workers', 0) > 0
         loader.setdefault('persistent_workers', has_workers)
         if not has_workers:

@@ -1,24 +1,27 @@
-"""Train configs with several seeds and print one table.
+"""Train configs with several seeds and write one table.
 
-The figures are those of the last epoch, in percent: mean and, with several
-seeds, standard deviation.
+Runs that have been finished before are kept, recognised by their config,
+options and seed; an interrupted one is resumed. A config of a second stage
+waits for its first, which is added where it is missing. The figures are
+those of the last epoch, in percent: mean and, with several seeds, standard
+deviation. The table is printed and written to WORK_DIR/results.md and
+results.csv.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import re
-import subprocess
+import csv
+import signal
+import statistics
 import sys
-import time
+import traceback
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional
 
-import numpy as np
+from runs import Launcher, Run, RunError
 
-TRAIN = Path(__file__).resolve().with_name('train.py')
-METHODS = dict(ce='cross-entropy', la='logit adjustment', bcl='BCL')
 COLUMNS = dict(
     top1='top-1', many='many-shot', medium='medium-shot', few='few-shot'
 )
@@ -26,10 +29,30 @@ COLUMNS = dict(
 
 def parse_args() -> argparse.Namespace:
     """Parse the options."""
-    parser = argparse.ArgumentParser(description=__doc__)
+
+    def positive(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(
+                f'must be a whole number >= 1, got {text!r}'
+            )
+        return int(text)
+
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
     parser.add_argument('--work-dir', type=Path, default='work_dirs/compare')
+    parser.add_argument(
+        '--jobs', type=positive, default=1, help='runs side by side'
+    )
+    parser.add_argument(
+        '--gpus',
+        type=positive,
+        default=1,
+        help='GPUs (or, without GPU, CPU processes) of each run',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -37,112 +60,177 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='settings that all runs share, as for train.py',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.seeds = list(dict.fromkeys(args.seeds))
+    for config in args.configs:
+        if not Path(config).is_file():
+            parser.error(f'there is no config {config!r}')
+    return args
 
 
-def last_scalars(run: Path) -> Dict[str, float]:
-    """The last validation's figures in a run's newest log.
+def plan(args: argparse.Namespace) -> List[Run]:
+    """All runs, each after the first stage that it starts from."""
+    runs: Dict[tuple, Run] = {}
 
-    Raises:
-        ValueError: The run has no validation.
-    """
-    logs = sorted(run.glob('*/vis_data/scalars.json'))
-    lines = logs[-1].read_text().splitlines() if logs else []
-    for line in reversed(lines):
-        scalars = json.loads(line)
-        if 'accuracy/top1' in scalars:
-            return scalars
-    raise ValueError(f'{run} has no validation results')
+    def add(config: Path, seed: int) -> Run:
+        key = config.resolve(), seed
+        if key not in runs:
+            run = Run(str(config), seed, args.cfg_options, args.work_dir)
+            first = run.cfg.get('first_stage')
+            if first:
+                run.first = add(config.parent / first, seed)
+                run.__post_init__()
+            runs[key] = run
+        return runs[key]
 
-
-def train(config: str, seed: int, run: Path, options: Sequence[str]) -> str:
-    """Train one run, showing its progress; returns what went wrong, or ''."""
-    run.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(TRAIN), config, '--work-dir', str(run)]
-    command += ['--cfg-options', f'randomness.seed={seed}', *options]
-    log = run / 'output.log'
-    name = f'{Path(config).stem}, seed {seed}'
-    start, shown = time.time(), 0.0
-    print(f'{name}: starting ...', flush=True)
-    with (
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors='replace',
-        ) as process,
-        log.open('w') as file,
-    ):
-        for line in process.stdout:
-            file.write(line)
-            epoch = re.search(r'Epoch\(train\)\s*\[(\d+)\].*?eta: (\S+)', line)
-            # A line every few seconds is enough to see that it goes on.
-            if epoch and time.time() - shown > 5:
-                shown = time.time()
-                print(f'{name}: epoch {epoch[1]}, {epoch[2]} left', flush=True)
-    if process.returncode:
-        last = log.read_text().strip().splitlines()[-1:]
-        return f'{name} failed: {"".join(last)}\nIts output is in {log}'
-    figures = last_scalars(run)
-    print(
-        f'{name}: top-1 {figures["accuracy/top1"]:.1f} after '
-        f'{time.time() - start:.0f} s',
-        flush=True,
-    )
-    return ''
+    for config in args.configs:
+        for seed in args.seeds:
+            add(Path(config), seed)
+    return list(runs.values())
 
 
-def table(results: Dict[str, List[Dict[str, float]]]) -> str:
-    """Markdown table, one row per config."""
-    rows = [
-        ['method', 'config', *COLUMNS.values()],
-        ['---', '---'] + ['---:'] * len(COLUMNS),
-    ]
-    for config, runs in results.items():
-        method = config.split('_')[0]
-        row = [METHODS.get(method, method), config]
+def summarise(runs: List[Run]) -> List[Dict[str, object]]:
+    """One row of figures per config, over its finished runs."""
+    rows: Dict[str, Dict[str, object]] = {}
+    for run in runs:
+        if run.is_finished:
+            rows.setdefault(run.config, dict(runs=[]))['runs'].append(run)
+    for config, row in rows.items():
+        cfg, notes = row['runs'][0].cfg, [run.note for run in row['runs']]
+        stem = Path(config).stem
+        row['method'] = cfg.get('method_name', stem.split('_')[0])
+        row['config'] = stem
+        row['seeds'] = [note['seed'] for note in notes]
         for column in COLUMNS:
             # A group without classes has no figure.
-            values = [
-                run[f'accuracy/{column}']
-                for run in runs
-                if f'accuracy/{column}' in run
+            row[column] = [
+                note['figures'][f'accuracy/{column}']
+                for note in notes
+                if f'accuracy/{column}' in note['figures']
             ]
-            cell = f'{np.mean(values):.1f}' if values else ''
+        row['seconds'] = [
+            note['seconds_per_epoch']
+            for note in notes
+            if note['seconds_per_epoch'] is not None
+        ]
+        commits = [commit for note in notes for commit in note['commits']]
+        row['commits'] = list(dict.fromkeys(commits))
+    return list(rows.values())
+
+
+def _deviation(values: List[float]) -> Optional[float]:
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def markdown(rows: List[Dict[str, object]]) -> str:
+    """The table as Markdown."""
+    lines = [
+        ['method', 'config', *COLUMNS.values(), 's / epoch', 'commit'],
+        ['---', '---', *['---:'] * (len(COLUMNS) + 1), '---'],
+    ]
+    for row in rows:
+        line = [row['method'], row['config']]
+        for column in COLUMNS:
+            values = row[column]
+            cell = f'{statistics.mean(values):.1f}' if values else ''
             if len(values) > 1:
-                cell += f' ± {np.std(values, ddof=1):.1f}'
-            row.append(cell)
-        rows.append(row)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+                cell += f' ± {_deviation(values):.1f}'
+            line.append(cell)
+        seconds = row['seconds']
+        line.append(f'{statistics.median(seconds):.3g}' if seconds else '')
+        lines.append([*line, ', '.join(row['commits'])])
+    widths = [max(map(len, column)) for column in zip(*lines)]
     return '\n'.join(
-        '| ' + ' | '.join(cell.ljust(w) for cell, w in zip(row, widths)) + ' |'
-        for row in rows
+        '| '
+        + ' | '.join(cell.ljust(w) for cell, w in zip(line, widths))
+        + ' |'
+        for line in lines
     )
+
+
+def write_csv(rows: List[Dict[str, object]], path: Path) -> None:
+    """The table as CSV, means and standard deviations apart."""
+    with path.open('w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        parts = ('mean', 'std')
+        figures = [f'{column}_{part}' for column in COLUMNS for part in parts]
+        writer.writerow(
+            ['method', 'config', 'seeds', *figures]
+            + ['seconds_per_epoch', 'commits', 'folders']
+        )
+        for row in rows:
+            line = [row['method'], row['config']]
+            line.append(' '.join(map(str, row['seeds'])))
+            for column in COLUMNS:
+                values = row[column]
+                line.append(statistics.mean(values) if values else None)
+                line.append(_deviation(values))
+            seconds = row['seconds']
+            line.append(statistics.median(seconds) if seconds else None)
+            line.append(' '.join(row['commits']))
+            line.append(' '.join(str(run.folder) for run in row['runs']))
+            writer.writerow(line)
+
+
+def finish_all(runs: List[Run], launcher: Launcher) -> List[str]:
+    """Bring all runs to their end; returns what went wrong."""
+    tasks: Dict[Path, Future] = {}
+
+    def finish(run: Run) -> None:
+        if run.first:
+            try:
+                tasks[run.first.folder].result()
+            except Exception as error:
+                raise RunError(
+                    f'{run.name} failed: its first stage did'
+                ) from error
+        launcher.finish(run)
+
+    failures = []
+    # First stages stand before their second ones, and so start before.
+    with ThreadPoolExecutor(launcher.jobs) as pool:
+        try:
+            for run in runs:
+                tasks[run.folder] = pool.submit(finish, run)
+            for done, task in enumerate(as_completed(tasks.values()), 1):
+                error = task.exception()
+                if error is not None:
+                    if not isinstance(error, RunError):
+                        traceback.print_exception(error)
+                    print(error, file=sys.stderr, flush=True)
+                    failures.append(str(error))
+                print(f'[{done} of {len(runs)} runs]', flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            launcher.stop()
+            raise
+    return failures
 
 
 def main() -> None:
-    """Train all, then print the table; exit with 1 if a run failed."""
+    """Train all, then write the table; exit with 1 if a run failed."""
     args = parse_args()
-    for config in args.configs:
-        if not Path(config).is_file():
-            sys.exit(f'there is no config {config!r}')
-    if len({Path(config).stem for config in args.configs}) < len(args.configs):
-        sys.exit('configs must have different file names, which name the runs')
-    results: Dict[str, List[Dict[str, float]]] = {}
-    failures = []
-    for config in args.configs:
-        stem = Path(config).stem
-        for seed in args.seeds:
-            run = args.work_dir / stem / f'seed_{seed}'
-            failure = train(config, seed, run, args.cfg_options)
-            if failure:
-                print(failure, file=sys.stderr, flush=True)
-                failures.append(failure)
-            else:
-                results.setdefault(stem, []).append(last_scalars(run))
-    if results:
-        print(f'\nSeeds {args.seeds}, last epoch:\n\n{table(results)}')
+    # Scheduled machines end a job with SIGTERM: end what trains, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        launcher = Launcher(args.gpus, args.jobs)
+        runs = plan(args)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(str(error))
+    try:
+        failures = finish_all(runs, launcher)
+    except KeyboardInterrupt:
+        sys.exit('Interrupted: the same command goes on from here.')
+    rows = summarise(runs)
+    if rows:
+        table = markdown(rows)
+        print(f'\nSeeds {args.seeds}, last epoch:\n\n{table}')
+        args.work_dir.mkdir(parents=True, exist_ok=True)
+        (args.work_dir / 'results.md').write_text(table + '\n')
+        write_csv(rows, args.work_dir / 'results.csv')
+        print(f'\nWritten to {args.work_dir}/results.md and results.csv')
+    for failure in failures:
+        print(failure, file=sys.stderr)
     sys.exit(bool(failures))
 
 

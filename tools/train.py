@@ -42,8 +42,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--no-persistent-workers',
         action='store_true',
-        help='start the data workers anew each epoch; with a fixed seed they '
-        'then repeat their augmentations',
+        help='start the data workers anew each epoch',
     )
     return parser.parse_args()
 

@@ -10,6 +10,8 @@ default_hooks = dict(
     visualization=dict(type='mmpretrain.VisualizationHook', enable=False),
     # Counts the classes, for the losses and metrics of every method.
     class_complement=dict(type='bcl_mm.ClassComplementHook'),
+    # The same draws for any number of workers, and after a resumption.
+    sample_seed=dict(type='bcl_mm.SampleSeedHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -1,0 +1,116 @@
+"""Random draws that depend on the seed, the epoch and the sample alone."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Iterator, Sized
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from bcl_mm.registry import HOOKS
+
+
+def _mix(*numbers: int) -> int:
+    """One 32-bit seed from several numbers >= 0."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _seed_all(seed: int, generator: Any = torch) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    generator.manual_seed(seed)
+
+
+class _SampleIndex(int):
+    """An index that takes its epoch along, to the worker processes."""
+
+    epoch = 0
+
+
+class _EpochSampler:
+    """Gives the indices of a sampler their epoch."""
+
+    def __init__(self, sampler: Any, dataset: Sized) -> None:
+        self.sampler = sampler
+        self.length = len(dataset)
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[_SampleIndex]:
+        _, world_size = get_dist_info()
+        for position, number in enumerate(self.sampler):
+            index = _SampleIndex(number)
+            # MMEngine's endless sampler, and torch's own, have no epoch.
+            index.epoch = getattr(self.sampler, 'epoch', self.epoch)
+            index.epoch += position * world_size // self.length
+            yield index
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the epoch, for the sampler too."""
+        self.epoch = epoch
+        if hasattr(self.sampler, 'set_epoch'):
+            self.sampler.set_epoch(epoch)
+
+
+class _SeededDataset:
+    """Seeds the random generators anew for each sample of a dataset."""
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+
+    def __getitem__(self, index: _SampleIndex) -> Any:
+        # Only the default generator: torch.manual_seed, which seeds devices
+        # too, takes a hundred times as long.
+        _seed_all(_mix(self.seed, index.epoch, index), torch.default_generator)
+        return self.dataset[int(index)]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'dataset':  # while being unpickled
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
+@HOOKS.register_module()
+class SampleSeedHook(Hook):
+    """Makes a run repeatable, resumed or not, with any number of workers.
+
+    Each sample's random draws (crops, colours) come from the run's seed, the
+    epoch and the sample's index in the outermost dataset; those of the
+    training step (dropout, Mixup) from the seed, the iteration and the rank.
+    MMEngine seeds a worker process once, and keeps no generator's state in
+    checkpoints.
+
+    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
+    drop it.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Let the training dataloader seed its samples."""
+        loader = runner.train_dataloader
+        if isinstance(loader.dataset, _SeededDataset):
+            return  # trained before
+        batches = loader.batch_sampler
+        batches.sampler = _EpochSampler(batches.sampler, loader.dataset)
+        # DataLoader refuses another dataset, for its samplers' sake: here
+        # length and order stay.
+        vars(loader)['dataset'] = _SeededDataset(loader.dataset, runner.seed)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Tell the sampler the epoch."""
+        runner.train_dataloader.batch_sampler.sampler.set_epoch(runner.epoch)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Seed what the training step draws."""
+        _seed_all(_mix(runner.seed, runner.iter, runner.rank))
