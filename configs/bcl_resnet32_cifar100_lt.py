@@ -7,7 +7,7 @@ _base_ = [
     './_base_/runtime/default.py',
 ]
 model = dict(
-    backbone=dict(type='bcl_mm.CIFARResNet', depth=32),
+    backbone=_base_.resnet32,
     head=dict(
         num_classes=100,
         in_channels=64,

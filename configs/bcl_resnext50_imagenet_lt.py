@@ -6,10 +6,7 @@ _base_ = [
     './_base_/runtime/default.py',
 ]
 model = dict(
-    # mmpretrain's default is zero_init_residual=True, the reference's not.
-    backbone=dict(
-        type='mmpretrain.ResNeXt', depth=50, zero_init_residual=False
-    ),
+    backbone=_base_.resnext50,
     head=dict(
         num_classes=1000,
         in_channels=2048,

@@ -114,3 +114,96 @@ def long_tail_indices(
         np.random.shuffle(members)
         kept.extend(members[: int(largest * share)].tolist())
     return kept
+
+
+def _softmax(scores: List[Tensor]) -> List[Tensor]:
+    total = sum(torch.exp(score) for score in scores)
+    return [torch.exp(score) / total for score in scores]
+
+
+def focal(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
+    """Focal loss of softmax probabilities, sample by sample."""
+    total = logits.new_zeros(())
+    for i in range(len(logits)):
+        p = _softmax(list(logits[i]))[int(labels[i])]
+        total = total - (1 - p) ** gamma * torch.log(p)
+    return total / len(logits)
+
+
+def effective_number_weights(
+    class_counts: List[int], beta: float
+) -> List[float]:
+    """Inverse effective numbers, with the number as the sum that it is."""
+    weights = []
+    for count in class_counts:
+        effective = sum(beta**k for k in range(count))
+        weights.append(1 / effective)
+    return [w * len(weights) / sum(weights) for w in weights]
+
+
+def class_balanced(
+    logits: Tensor,
+    labels: Tensor,
+    class_counts: List[int],
+    beta: float,
+    gamma: float,
+) -> Tensor:
+    """Class-balanced focal loss, sample by sample."""
+    weights = effective_number_weights(class_counts, beta)
+    total = logits.new_zeros(())
+    for i in range(len(logits)):
+        loss = focal(logits[i : i + 1], labels[i : i + 1], gamma)
+        total = total + weights[int(labels[i])] * loss
+    return total / len(logits)
+
+
+def ldam(
+    logits: Tensor,
+    labels: Tensor,
+    class_counts: List[int],
+    max_margin: float,
+    scale: float,
+    beta: Optional[float] = None,
+) -> Tensor:
+    """LDAM, sample by sample; with ``beta`` re-weighted (DRW)."""
+    shares = [1 / math.sqrt(math.sqrt(count)) for count in class_counts]
+    total, weight_sum = logits.new_zeros(()), 0.0
+    for i in range(len(logits)):
+        label = int(labels[i])
+        margin = max_margin * shares[label] / max(shares)
+        scores = [
+            logits[i, c] - scale * margin if c == label else logits[i, c]
+            for c in range(len(class_counts))
+        ]
+        weight = 1.0
+        if beta is not None:
+            weight = effective_number_weights(class_counts, beta)[label]
+        total = total - weight * torch.log(_softmax(scores)[label])
+        weight_sum += weight
+    return total / weight_sum
+
+
+def seesaw(
+    logits: Tensor,
+    labels: Tensor,
+    seen: List[int],
+    p: float,
+    q: float,
+) -> Tensor:
+    """Seesaw loss (Wang et al., CVPR 2021, Eq. 3-7), sample by sample."""
+    total = logits.new_zeros(())
+    for i in range(len(logits)):
+        label = int(labels[i])
+        probabilities = [float(x) for x in _softmax(list(logits[i]))]
+        denominator = torch.exp(logits[i, label])
+        for c in range(len(seen)):
+            if c == label:
+                continue
+            mitigation = min(1.0, max(seen[c], 1) / max(seen[label], 1)) ** p
+            ratio = probabilities[c] / probabilities[label]
+            compensation = max(1.0, ratio) ** q
+            denominator = denominator + (
+                mitigation * compensation * torch.exp(logits[i, c])
+            )
+        total = total - torch.log(torch.exp(logits[i, label]) / denominator)
+    return total / len(logits)

@@ -1,7 +1,8 @@
 # CIFAR-100-LT (LDAM-DRW's subset), imbalance factor 100: 10,847 images.
 # The views are known from third parties only. The reference has no CIFAR
 # training, and sources differ: some fill Cutout before normalisation, some
-# crop the contrastive views from 0.08, some blur them.
+# crop the contrastive views from 0.08, some blur them. Imbalance factor 50:
+# --cfg-options train_dataloader.dataset.imbalance_factor=50
 data_hint = (
     'torchvision downloads it: python -c "import torchvision; '
     "torchvision.datasets.CIFAR100('data/cifar100', download=True)\""
@@ -84,3 +85,6 @@ val_dataloader = dict(
 val_evaluator = dict(type='bcl_mm.ShotAccuracy')
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
+
+# The backbone of every method on CIFAR-LT, for the leaves.
+resnet32 = dict(type='bcl_mm.CIFARResNet', depth=32)

@@ -92,6 +92,7 @@ sim_view = [
     ),
     dict(type='bcl_mm.RandomGrayscale', prob=0.2),
 ]
+rand_view = [*sim_view, rand_augment]
 one_view = [
     dict(type='LoadImageFromFile'),
     *classification_view,
@@ -103,6 +104,24 @@ three_views = [  # the paper's "sim-sim"
         type='mmpretrain.MultiView',
         num_views=[1, 2],
         transforms=[classification_view, sim_view],
+    ),
+    dict(type='mmpretrain.PackInputs'),
+]
+three_views_sim_rand = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='mmpretrain.MultiView',
+        num_views=[1, 1, 1],
+        transforms=[classification_view, sim_view, rand_view],
+    ),
+    dict(type='mmpretrain.PackInputs'),
+]
+three_views_rand_rand = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='mmpretrain.MultiView',
+        num_views=[1, 2],
+        transforms=[classification_view, rand_view],
     ),
     dict(type='mmpretrain.PackInputs'),
 ]
@@ -164,3 +183,8 @@ test_dataloader = dict(
     ),
 )
 test_evaluator = val_evaluator
+
+# The backbones of every method on images of this size, for the leaves.
+# (mmpretrain's default is zero_init_residual=True, the reference's not.)
+resnet50 = dict(type='mmpretrain.ResNet', depth=50, zero_init_residual=False)
+resnext50 = dict(type='mmpretrain.ResNeXt', depth=50, zero_init_residual=False)

@@ -6,12 +6,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=18),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=60,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=60, val_interval=20)
 val_cfg = dict()

@@ -6,12 +6,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, end=80),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=80,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=80, val_interval=20)
 val_cfg = dict()

@@ -1,0 +1,10 @@
+# The reference's schedule for iNaturalist 2018, as that for ImageNet-LT: one
+# learning rate an epoch, lr / 2 (1 + cos(pi (e + 1) / (E + 1))).
+optim_wrapper = dict(
+    optimizer=dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-4)
+)
+param_scheduler = dict(type='bcl_mm.ShiftedCosineLR', by_epoch=True)
+train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=1)
+val_cfg = dict()
+test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=256, enable=False)
