@@ -19,7 +19,7 @@ from bcl_mm.class_counts import (
     count_classes,
     labels_of,
 )
-from bcl_mm.registry import HOOKS
+from bcl_mm.registry import DATASETS, HOOKS
 
 
 def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
@@ -54,9 +54,11 @@ class ClassComplementHook(Hook):
     Before training it counts the images of each class, through any dataset
     wrapper, and hands the counts to every module of the model and every
     metric that has ``set_class_counts``. The counts are written into
-    checkpoints, so that testing needs no training set. Before each iteration
-    it tells the head whether to complement the classes, and every module
-    that has ``set_progress`` how far training is.
+    checkpoints, so that testing needs no training set; where a checkpoint has
+    none (another program trained it), testing counts the training set, if it
+    is there. Before each iteration it tells the head whether to complement
+    the classes, and every module that has ``set_progress`` how far training
+    is.
 
     Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
     drop it.
@@ -88,16 +90,7 @@ class ClassComplementHook(Hook):
                 the counts in the config.
         """
         require_one_batch(runner.train_dataloader, runner.world_size)
-        dataset = runner.train_dataloader.dataset
-        takers = [m for m in _modules(runner) if _takes_counts(m)]
-        expected = {getattr(m, 'num_classes', None) for m in takers} - {None}
-        self.class_counts = check_class_counts(
-            count_classes(dataset),
-            expected.pop() if expected else None,
-            class_names_of(dataset),
-        )
-        for module in takers:
-            module.set_class_counts(self.class_counts)
+        self._count(runner, runner.train_dataloader.dataset)
         # Now, and not when the first validation comes, after hours.
         if runner.val_loop is not None:
             self._inform(runner, runner.val_evaluator)
@@ -123,13 +116,20 @@ class ClassComplementHook(Hook):
         """Hand the counts to the test metrics.
 
         Raises:
-            ValueError: The checkpoint that was loaded is of another model.
+            ValueError: The checkpoint that was loaded is of another model, or
+                the training set that had to be counted is.
         """
         if self._misfits:
             raise ValueError(
                 'the checkpoint does not fit the model of the config: '
                 + '; '.join(self._misfits[:3])
             )
+        if self._known_counts(runner) is None and any(
+            _takes_counts(metric)
+            and getattr(metric, 'class_counts', None) is None
+            for metric in runner.test_evaluator.metrics
+        ):
+            self._count_for_test(runner)
         self._inform(runner, runner.test_evaluator)
         self._check_labels(runner.test_dataloader.dataset, 'test')
 
@@ -162,13 +162,52 @@ class ClassComplementHook(Hook):
         except ValueError as error:
             raise ValueError(f'{name} set: {error}') from error
 
+    def _count(self, runner: Runner, dataset: Any) -> None:
+        """Count the training set and hand the counts to the model."""
+        takers = [m for m in _modules(runner) if _takes_counts(m)]
+        expected = {getattr(m, 'num_classes', None) for m in takers} - {None}
+        self.class_counts = check_class_counts(
+            count_classes(dataset),
+            expected.pop() if expected else None,
+            class_names_of(dataset),
+        )
+        for module in takers:
+            module.set_class_counts(self.class_counts)
+
+    def _count_for_test(self, runner: Runner) -> None:
+        """Count the training set of the config, if it is there."""
+        # Not runner.train_dataloader, which needs schedule and optimiser.
+        loader = runner.cfg.get('train_dataloader')
+        if loader is None:
+            return
+        try:
+            dataset = DATASETS.build(loader['dataset'])
+            if hasattr(dataset, 'full_init'):
+                dataset.full_init()
+        except FileNotFoundError as error:
+            runner.logger.warning(
+                'The checkpoint has no class counts, and the training set is '
+                f'not there to be counted: {error}'
+            )
+            return
+        self._count(runner, dataset)
+        runner.logger.info(
+            'The checkpoint has no class counts: counted '
+            f'{self.class_counts.sum()} images of '
+            f'{len(self.class_counts)} classes in the training set'
+        )
+
+    def _known_counts(self, runner: Runner) -> Optional[np.ndarray]:
+        if self.class_counts is not None:
+            return self.class_counts
+        for module in _modules(runner):  # a checkpoint of another hook
+            counts = getattr(module, 'class_counts', None)
+            if counts is not None and counts.any():
+                return counts.cpu().numpy()
+        return None
+
     def _inform(self, runner: Runner, evaluator: Evaluator) -> None:
-        counts = self.class_counts
-        if counts is None:  # a checkpoint that another hook wrote
-            for module in _modules(runner):
-                found = getattr(module, 'class_counts', None)
-                if found is not None and found.any():
-                    counts = found.cpu().numpy()
+        counts = self._known_counts(runner)
         if counts is None:
             return  # a metric that needs them says how to give them
         for metric in evaluator.metrics:

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
@@ -124,6 +124,70 @@ def test_testing_needs_no_training_set(tmp_path, from_meta):
 def test_unknown_counts_in_a_test_say_how_to_give_them(tmp_path):
     with pytest.raises(ValueError, match='ShotAccuracy needs class_counts'):
         make(tmp_path).test()
+
+
+def make_test(work_dir, train=DIGITS, **options):
+    """A Runner that tests; its model brings no class counts."""
+    return make(
+        work_dir,
+        cfg=Config(dict(train_dataloader=dict(dataset=train))),
+        train_dataloader=None,
+        train_cfg=None,
+        optim_wrapper=None,
+        **options,
+    )
+
+
+def test_unknown_counts_are_counted_for_a_test(tmp_path, monkeypatch):
+    runner = make_test(tmp_path)
+    said = []
+    monkeypatch.setattr(runner.logger, 'info', said.append)
+    assert set(runner.test()) == {
+        f'accuracy/{name}' for name in ('top1', 'many', 'medium', 'few')
+    }
+    assert runner.test_evaluator.metrics[0].class_counts.tolist() == COUNTS
+    assert runner.model.head.class_counts.tolist() == COUNTS
+    counted = 'counted 331 images of 10 classes in the training set'
+    assert any(counted in message for message in said)
+
+
+def test_unknown_counts_without_training_set(tmp_path, monkeypatch):
+    lists = dict(type='bcl_mm.ImageNetLT', ann_file='a', data_root='nowhere')
+    runner = make_test(tmp_path, train=lists)
+    said = []
+    monkeypatch.setattr(runner.logger, 'warning', said.append)
+    with pytest.raises(ValueError, match='ShotAccuracy needs class_counts'):
+        runner.test()
+    message = "is not there to be counted: data_root 'nowhere' does not exist"
+    assert message in said[-1]
+
+
+@pytest.mark.parametrize('owner', ['head', 'metric', 'nobody'])
+def test_no_training_set_is_built_where_counts_are_known(tmp_path, owner):
+    options = dict(
+        head=dict(head=dict(class_counts=COUNTS)),
+        metric=dict(
+            test_evaluator=dict(
+                type='bcl_mm.ShotAccuracy', class_counts=COUNTS
+            )
+        ),
+        nobody=dict(test_evaluator=dict(type='mmpretrain.Accuracy')),
+    )[owner]
+    # Building it would be an error.
+    runner = make_test(tmp_path, train=dict(type='Nothing'), **options)
+    assert 'accuracy/top1' in runner.test()
+
+
+def test_training_set_of_other_classes_is_not_counted(tmp_path):
+    write_lists(tmp_path, per_class=(3, 2))
+    train = dict(
+        type='bcl_mm.ImageNetLT',
+        data_root=str(tmp_path),
+        ann_file='ImageNet_LT_train.txt',
+    )
+    message = 'num_classes is 10, but the training set .* has 2 classes'
+    with pytest.raises(ValueError, match=message):
+        make_test(tmp_path, train=train).test()
 
 
 def test_complement_begins_with_its_epoch(tmp_path):

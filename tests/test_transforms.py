@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS
 from PIL import Image
 from sklearn.datasets import load_sample_images
-from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import CenterCrop, RandomResizedCrop, Resize
 from torchvision.transforms import functional as F
 
+from bcl_mm import config_path
 from bcl_mm.transforms import ColorJitter, resize
 
 PHOTOS = load_sample_images().images  # RGB, 427 x 640
@@ -160,3 +163,16 @@ def test_cifar_auto_augment():
 def test_wrong_arguments(name, options, message):
     with pytest.raises(ValueError, match=message):
         build(name, **options)
+
+
+@pytest.mark.parametrize(
+    'shape', [(427, 640), (427, 301), (257, 255), (227, 225), (301, 301)]
+)
+def test_test_images_are_torchvisions(tmp_path, shape):
+    cfg = Config.fromfile(config_path('bcl_resnext50_imagenet_lt'))
+    *steps, _ = cfg.test_dataloader.dataset.pipeline  # but for packing
+    image = Image.fromarray(PHOTOS[0][: shape[0], : shape[1]])
+    image.save(tmp_path / 'photo.png')
+    results = Compose(steps)(dict(img_path=str(tmp_path / 'photo.png')))
+    expected = CenterCrop(224)(Resize(256, antialias=True)(image))
+    assert np.array_equal(results['img'][..., ::-1], expected)
