@@ -194,7 +194,7 @@ def seesaw(
     total = logits.new_zeros(())
     for i in range(len(logits)):
         label = int(labels[i])
-        probabilities = [float(x) for x in _softmax(list(logits[i]))]
+        probabilities = [x.item() for x in _softmax(list(logits[i]))]
         denominator = torch.exp(logits[i, label])
         for c in range(len(seen)):
             if c == label:

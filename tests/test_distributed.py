@@ -24,6 +24,11 @@ CASES = {
         )
     ),
     'no contrast': dict(loss_con=None),
+    're-weighted margins': dict(
+        loss_cls=dict(type='bcl_mm.LDAMLoss', reweight_begin=0.0),
+        loss_con=None,
+    ),
+    'all views classified': dict(loss_con=None, classify_all_views=True),
 }
 
 
@@ -108,7 +113,7 @@ def test_two_ranks_equal_one_process(case, of_two_ranks):
         assert torch.equal(grads[f'module.{name}'], others[f'module.{name}'])
         got = grads[f'module.{name}']
         assert torch.allclose(got, want, rtol=1e-9, atol=1e-15), name
-    if case != 'no contrast':
+    if case not in ('no contrast', 'all views classified'):
         # Taking each rank's batch for the whole is another loss.
         alone = [gradients(model, [r])[0] for r in (0, 1)]
         assert abs(sum(alone) / 2 - loss) > 1e-3 * loss

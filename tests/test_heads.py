@@ -261,3 +261,52 @@ def test_loaded_counts_reach_the_loss():
     head.load_state_dict(make().state_dict())
     feats, samples = batch([0, 1])
     assert head.loss(feats, samples)['loss_cls'].isfinite()
+
+
+def test_all_views_classified():
+    labels = [0, 0, 1, 4]
+    head = make(loss_con=None, classify_all_views=True)
+    feats, samples = batch(labels)
+    ours = head.loss(feats, samples)['loss_cls']
+    logits = head.classify(feats[0])
+    views = [
+        oracles.logit_adjusted(logits[4 * v : 4 * v + 4], labels, COUNTS, 1.0)
+        for v in range(3)
+    ]
+    assert torch.allclose(ours, sum(views) / 3, rtol=1e-6)
+    first = make(loss_con=None)
+    first.load_state_dict(head.state_dict())
+    assert torch.allclose(
+        first.loss(feats, samples)['loss_cls'], views[0], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize('tau', [0.5, 1.0])
+def test_tau_norm_equals_the_definition(tau):
+    head = make(loss_con=None, classifier='linear', tau_norm=tau)
+    feats, samples = batch([0, 1], views=1)
+    weight = head.classifier.weight
+    expected = torch.zeros(2, 5, dtype=torch.float64)
+    for i in range(2):
+        for c in range(5):
+            norm = sum(w**2 for w in weight[c].tolist()) ** 0.5
+            expected[i, c] = feats[0][i] @ weight[c] / norm**tau
+    assert torch.allclose(head(feats), expected)
+    predicted = head.predict(feats, samples)
+    assert predicted[0].pred_label == expected[0].argmax()
+    with pytest.raises(ValueError, match='tau_norm changes a classifier'):
+        head.loss(feats, samples)
+
+
+def test_tau_norm_needs_a_linear_classifier():
+    with pytest.raises(ValueError, match="tau_norm needs classifier='linear'"):
+        make(tau_norm=1.0)
+    with pytest.raises(ValueError, match='tau_norm must be >= 0, got -1'):
+        make(classifier='linear', tau_norm=-1)
+
+
+def test_margins_know_the_scale_of_the_logits():
+    head = make(loss_cls=dict(type='bcl_mm.LDAMLoss'), scale=16.0)
+    assert head.loss_module.scale == 16.0
+    with pytest.raises(ValueError, match='LDAMLoss needs a normalised class'):
+        make(loss_cls=dict(type='bcl_mm.LDAMLoss'), classifier='linear')

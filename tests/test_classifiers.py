@@ -1,0 +1,77 @@
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from mmpretrain.structures import DataSample
+
+from bcl_mm.registry import MODELS
+
+
+def make(frozen=True, base_channels=4, **options):
+    kind = 'bcl_mm.FrozenBackboneClassifier' if frozen else None
+    return MODELS.build(
+        dict(
+            type=kind or 'mmpretrain.ImageClassifier',
+            backbone=dict(
+                type='bcl_mm.CIFARResNet', depth=8, base_channels=base_channels
+            ),
+            neck=dict(type='mmpretrain.GlobalAveragePooling'),
+            head=dict(
+                type='bcl_mm.BCLHead',
+                num_classes=3,
+                in_channels=4 * base_channels,
+                classifier='linear',
+                loss_cls=dict(type='mmpretrain.CrossEntropyLoss'),
+                loss_con=None,
+            ),
+            **options,
+        )
+    )
+
+
+@pytest.fixture
+def first_stage(tmp_path):
+    """A checkpoint whose statistics are not the initial ones."""
+    model = make(frozen=False)
+    model.train()
+    model.extract_feat(torch.randn(8, 3, 8, 8) + 1)
+    path = tmp_path / 'first.pth'
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return path, model.state_dict()
+
+
+def test_only_the_head_learns(first_stage):
+    path, before = first_stage
+    model = make(pretrained=str(path))
+    model.init_weights()
+    start = {k: v.clone() for k, v in model.state_dict().items()}
+    for name, value in before.items():
+        if name.startswith('backbone.'):
+            assert torch.equal(start[name], value)
+    # The head is a new one.
+    name = 'head.classifier.weight'
+    assert not torch.equal(start[name], before[name])
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=1, weight_decay=0.1)
+    model.train()
+    assert model.head.training and not model.backbone.training
+    data = dict(
+        inputs=[torch.randint(0, 255, (3, 8, 8)) for _ in range(4)],
+        data_samples=[DataSample().set_gt_label(i % 3) for i in range(4)],
+    )
+    model.train_step(data, OptimWrapper(optimizer))
+    for name, value in model.state_dict().items():
+        is_frozen = not name.startswith('head.classifier.')
+        assert torch.equal(value, start[name]) == is_frozen, name
+
+
+def test_errors(first_stage, tmp_path):
+    path, _ = first_stage
+    with pytest.raises(ValueError, match='--cfg-options model.pretrained=F'):
+        make().init_weights()
+    other = make(base_channels=8, pretrained=str(path))
+    with pytest.raises(ValueError, match='first.pth.* does not fit') as error:
+        other.init_weights()
+    assert 'stem.0.weight' in str(error.value)
+    torch.save(dict(state_dict=dict(x=torch.ones(1))), tmp_path / 'no.pth')
+    with pytest.raises(ValueError, match='does not fit model.backbone'):
+        make(pretrained=str(tmp_path / 'no.pth')).init_weights()
