@@ -36,13 +36,8 @@ NOISE = (
 )
 
 
-def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of mmpretrain's tools that train and test share."""
-    parser.add_argument('--work-dir', help='where logs and models are kept')
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument(
-        '--no-pin-memory', action='store_true', help='do not pin memory'
-    )
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add the option that overrides settings of the config."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -52,6 +47,16 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         'optim_wrapper.optimizer.lr=0.2 or, for all data loaders, '
         'data_root=PATH',
     )
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of mmpretrain's tools that train and test share."""
+    parser.add_argument('--work-dir', help='where logs and models are kept')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='do not pin memory'
+    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

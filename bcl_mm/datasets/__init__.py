@@ -1,7 +1,14 @@
 """Long-tailed data sets."""
 
 from .digits import Digits
-from .lists import ImageNetLT
+from .lists import ImageList, ImageNetLT, INaturalist2018, PlacesLT
 from .long_tail import LongTailDataset
 
-__all__ = ['Digits', 'ImageNetLT', 'LongTailDataset']
+__all__ = [
+    'Digits',
+    'INaturalist2018',
+    'ImageList',
+    'ImageNetLT',
+    'LongTailDataset',
+    'PlacesLT',
+]

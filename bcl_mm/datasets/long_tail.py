@@ -37,6 +37,7 @@ class LongTailDataset:
     Attributes:
         indices: (N,) kept indices of the wrapped dataset.
         class_counts: (C,) kept images per class.
+        imbalance_factor: As given, like ``profile`` and ``seed``.
         metainfo: That of the wrapped dataset.
 
     Raises:
@@ -57,6 +58,9 @@ class LongTailDataset:
         if hasattr(dataset, 'full_init'):
             dataset.full_init()
         self.dataset = dataset
+        self.imbalance_factor = imbalance_factor
+        self.profile = profile
+        self.seed = seed
         self.metainfo = getattr(dataset, 'metainfo', {})
 
         labels = labels_of(dataset)

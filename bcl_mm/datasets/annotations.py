@@ -1,0 +1,146 @@
+"""Annotation files: lists of ``path label`` lines, and COCO's JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+
+def read_list(ann_file: str) -> List[Tuple[str, int, int]]:
+    """Read ``relative/path label`` lines; the path may contain spaces.
+
+    Args:
+        ann_file: Path of the text file (UTF-8, at most a million classes).
+            Empty lines are skipped.
+
+    Returns:
+        (path, label, line number from 1) for each image.
+
+    Raises:
+        ValueError: A line has no label, or one that is no whole number in
+            range, or there is no line at all. The message gives file and
+            line.
+    """
+    entries = []
+    try:
+        text = Path(ann_file).read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{ann_file} must be UTF-8 text: {error}') from error
+    for number, line in enumerate(text.split('\n'), 1):
+        fields = line.rsplit(maxsplit=1)
+        if not fields:
+            continue
+        label = fields[-1]
+        if len(fields) < 2 or not label.isdecimal() or len(label) > 6:
+            raise ValueError(
+                f'{ann_file}:{number}: a line must be "path label", the '
+                'label a whole number from 0 to 999999, got '
+                f'{line.strip()!r}'
+            )
+        entries.append((fields[0].strip(), int(label), number))
+    if not entries:
+        raise ValueError(f'{ann_file}: the list has no line "path label"')
+    return entries
+
+
+def _read_table(
+    content: Any, ann_file: str, name: str, fields: Dict[str, type]
+) -> List[tuple]:
+    """Rows of one table of a JSON annotation, checked."""
+    rows = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(rows, list):
+        raise ValueError(
+            f'{ann_file} must have a list {name!r}, as in COCO, got '
+            f'{type(rows).__name__}'
+        )
+    for row in rows:
+        if not isinstance(row, dict) or not all(
+            isinstance(row.get(field), kind) for field, kind in fields.items()
+        ):
+            wanted = ', '.join(
+                f'{k} ({v.__name__})' for k, v in fields.items()
+            )
+            raise ValueError(
+                f'{ann_file}: each of {name!r} must have {wanted}, got {row}'
+            )
+    return [tuple(row[field] for field in fields) for row in rows]
+
+
+def _index(ann_file: str, name: str, rows: List[tuple]) -> Dict[int, str]:
+    """Rows (id, value) of a table as a dict."""
+    index = dict(rows)
+    if len(index) < len(rows):
+        ((twice, _),) = Counter(row[0] for row in rows).most_common(1)
+        raise ValueError(
+            f'{ann_file}: each of {name!r} must have its own id, but {twice} '
+            'is there more than once'
+        )
+    return index
+
+
+def read_coco(
+    ann_file: str,
+) -> Tuple[List[Tuple[str, int, int]], Tuple[str, ...]]:
+    """Read an annotation in COCO's JSON: one category for each image.
+
+    It has ``images`` (id, file_name), ``annotations`` (image_id,
+    category_id) and ``categories`` (id, name). A label is the position of
+    its category's id among the sorted ids.
+
+    Args:
+        ann_file: Path of the JSON file (UTF-8).
+
+    Returns:
+        (path, label, 0) for each image, in the order of ``images`` (there is
+        no line number), and the C names of the classes.
+
+    Raises:
+        ValueError: The file is no such JSON, an id is there twice, an
+            annotation names an unknown image or category, or an image has
+            not exactly one annotation.
+    """
+    try:
+        content = json.loads(Path(ann_file).read_text(encoding='utf-8-sig'))
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise ValueError(f'{ann_file} must be JSON: {error}') from error
+    read = partial(_read_table, content, ann_file)
+    images = _index(
+        ann_file, 'images', read('images', dict(id=int, file_name=str))
+    )
+    categories = _index(
+        ann_file, 'categories', read('categories', dict(id=int, name=str))
+    )
+    ids = sorted(categories)
+    label_of = {category: label for label, category in enumerate(ids)}
+    labels: Dict[int, int] = {}
+    for image, category in read(
+        'annotations', dict(image_id=int, category_id=int)
+    ):
+        for kind, known, value in (
+            ('image', images, image),
+            ('category', categories, category),
+        ):
+            if value not in known:
+                raise ValueError(
+                    f'{ann_file}: an annotation must name an id of the '
+                    f'file, but it has no {kind} {value}'
+                )
+        if image in labels:
+            raise ValueError(
+                f'{ann_file}: an image must have one annotation, but image '
+                f'{image} ({images[image]}) has more'
+            )
+        labels[image] = label_of[category]
+    for image, path in images.items():
+        if image not in labels:
+            raise ValueError(
+                f'{ann_file}: an image must have one annotation, but image '
+                f'{image} ({path}) has none'
+            )
+    if not images:
+        raise ValueError(f'{ann_file}: there is no image')
+    entries = [(path, labels[image], 0) for image, path in images.items()]
+    return entries, tuple(categories[category] for category in ids)

@@ -1,0 +1,492 @@
+"""The tool that checks data sets, run as a user runs it."""
+
+import os
+import runpy
+import sys
+
+import numpy as np
+import pytest
+from mmpretrain.datasets import FashionMNIST
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from bcl_mm.datasets import LongTailDataset
+from bcl_mm.datasets.checks import (
+    Split,
+    check_image,
+    figure_problems,
+    published_figures,
+    same_content,
+)
+from tests.conftest import ROOT
+from tests.datasets.test_lists import write_inaturalist, write_lists
+from tests.test_class_counts import Labelled
+from tests.test_configs import write_cifar100, write_fashion_mnist
+
+TOOL = ROOT / 'tools' / 'check_dataset.py'
+IMAGENET = 'configs/bcl_resnext50_imagenet_lt.py'
+
+
+@pytest.fixture
+def check(monkeypatch, capsys):
+    """Run the tool in this process; returns exit status and output."""
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    monkeypatch.setenv('LOCAL_RANK', '0')  # which reading a config may set
+    monkeypatch.chdir(ROOT)
+
+    def check_config(*arguments):
+        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            runpy.run_path(str(TOOL), run_name='__main__')
+        output = capsys.readouterr()
+        # MMEngine's logger keeps the stderr of the first test.
+        return int(exit_.value.code), output.out or output.err
+
+    return check_config
+
+
+def listed(output, title='Problems'):
+    """Lines of a list at the end of the report."""
+    _, _, rest = output.partition(f'\n{title} (')
+    if not rest:
+        return []
+    number, _, lines = rest.partition('):\n')
+    lines = lines.split('\n\n')[0].strip().splitlines()
+    assert len(lines) == int(number)
+    return lines
+
+
+def write_config(path, **loaders):
+    """A config of datasets alone."""
+    text = ''.join(
+        f'{name}_dataloader = dict(dataset={dataset!r})\n'
+        for name, dataset in loaders.items()
+    )
+    path.write_text(text)
+    return path
+
+
+def folder(root, split):
+    return dict(
+        type='mmpretrain.CustomDataset',
+        data_root=str(root),
+        data_prefix=split,
+        with_label=True,
+        pipeline=[dict(type='none.such')],  # which is not needed
+    )
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A tree of a folder per class: cats, dogs, elks, 6 / 4 / 2 of them."""
+    write_lists(tmp_path / 'source')
+    for split in ('train', 'val'):
+        for i, name in enumerate(('cat', 'dog', 'elk')):
+            path = tmp_path / split / name
+            path.mkdir(parents=True)
+            pattern = f'train/n0144076{4 + i}/{split}_*'
+            for image in (tmp_path / 'source').glob(pattern):
+                image.rename((path / image.name).with_suffix('.jpg'))
+    return tmp_path
+
+
+def break_images(root):
+    """Spoil three images of a tree; returns them and what is wrong."""
+    empty, text, cut = sorted(root.glob('**/*_0_*.jpg'))[:3]
+    empty.write_bytes(b'')
+    text.write_text('<html>404</html>')
+    cut.write_bytes(cut.read_bytes()[:-500])
+    return {
+        empty: 'is empty',
+        text: 'is no image',
+        cut: 'cannot be decoded: image file is truncated',
+    }
+
+
+def test_all_is_well(run):
+    done = run(sys.executable, TOOL, 'configs/bcl_resnet8_digits_lt.py')
+    assert done.stdout.splitlines() == [
+        'Reading train ...',
+        'Reading val ...',
+        'train: 331 images, 10 classes, labels 0 to 9',
+        '  images per class: 120 to 2, mean 33.1',
+        '  imbalance factor: 60.0',
+        '  classes: 1 many-shot, 4 medium-shot, 5 few-shot',
+        'val: 500 images, 10 classes, labels 0 to 9',
+        '  images per class: 50 to 50, mean 50.0',
+        '',
+        'Notes (1):',
+        'test is the same data set as val',
+        '',
+        'No problems.',
+    ]
+
+
+def test_imagenet_lt_with_flat_test_images(run, tmp_path):
+    write_lists(tmp_path)
+    for path in tmp_path.glob('val/*/*.JPEG'):
+        path.rename(tmp_path / 'val' / path.name)
+    gone = tmp_path / 'train' / 'n01440764' / 'train_0_3.JPEG'
+    gone.unlink()
+    moved = tmp_path / 'val' / 'test_2_1.JPEG'
+    moved.unlink()
+    options = '--cfg-options', f'data_root={tmp_path}'
+    done = run(sys.executable, TOOL, IMAGENET, *options, ok=False)
+    assert done.returncode == 1
+    assert 'train: 12 images, 3 classes, labels 0 to 2' in done.stdout
+    listed_as = tmp_path / 'val' / 'n01440766' / moved.name
+    assert listed(done.stdout) == [
+        f'train: {gone} is missing',
+        f'test: {listed_as} is missing',
+        'train: there are 3 classes, but 1,000 are published',
+        'train: there are 12 images, but 115,846 are published',
+        'train: there are 6 images in the largest class, but 1,280 are '
+        'published',
+        'train: there are 2 images in the smallest class, but 5 are published',
+        'val: there are 3 classes, but 1,000 are published',
+        'val: there are 6 images, but 20,000 are published',
+        'test: there are 3 classes, but 1,000 are published',
+        'test: there are 6 images, but 50,000 are published',
+        'train: there are 3 classes, but model.head.num_classes is 1000',
+    ]
+
+
+def test_places_lt_and_a_list_that_is_missing(check, tmp_path):
+    write_lists(tmp_path, per_class=(3, 2))
+    for split in ('train', 'val'):
+        (tmp_path / f'ImageNet_LT_{split}.txt').rename(
+            tmp_path / f'Places_LT_{split}.txt'
+        )
+    places = dict(type='bcl_mm.PlacesLT', data_root=str(tmp_path))
+    config = write_config(
+        tmp_path / 'config.py',
+        **{
+            split: dict(places, ann_file=f'Places_LT_{split}.txt')
+            for split in ('train', 'val', 'test')
+        },
+    )
+    code, output = check(config)
+    problems = listed(output)
+    assert code == 1
+    assert 'val: 4 images, 2 classes' in output
+    assert "Places_LT_test.txt' does not exist. Places-LT needs" in problems[0]
+    assert problems[1:] == [
+        'train: there are 2 classes, but 365 are published',
+        'train: there are 5 images, but 62,500 are published',
+        'train: there are 3 images in the largest class, but 4,980 are '
+        'published',
+        'train: there are 2 images in the smallest class, but 5 are published',
+        'val: there are 2 classes, but 365 are published',
+        'val: there are 4 images, but 7,300 are published',
+    ]
+
+
+@pytest.mark.parametrize('kind', ['json', 'list'])
+def test_inaturalist(check, tmp_path, kind):
+    write_inaturalist(tmp_path)
+    lists = dict(train='train2018.json', val='val2018.json')
+    if kind == 'list':
+        lists = dict(
+            train='iNaturalist18_train.txt', val='iNaturalist18_val.txt'
+        )
+    gone = tmp_path / 'train_val2018' / 'Aves' / '1' / 'val_3.jpg'
+    gone.unlink()
+    data = dict(type='bcl_mm.INaturalist2018', data_root=str(tmp_path))
+    code, output = check(
+        write_config(
+            tmp_path / 'config.py',
+            **{split: dict(data, ann_file=lists[split]) for split in lists},
+        )
+    )
+    assert code == 1
+    assert listed(output) == [
+        f'val: {gone} is missing',
+        'train: there are 3 classes, but 8,142 are published',
+        'train: there are 12 images, but 437,513 are published',
+        'val: there are 3 classes, but 8,142 are published',
+        'val: there are 6 images, but 24,426 are published',
+    ]
+
+
+def test_folders_with_broken_files(check, folders, tmp_path):
+    config = write_config(
+        tmp_path / 'config.py',
+        train=dict(
+            type='RepeatDataset', times=3, dataset=folder(folders, 'train')
+        ),
+        val=folder(folders, 'val'),
+        test=folder(folders, 'val'),
+    )
+    code, output = check(config)
+    assert (code, listed(output)) == (0, [])
+    assert 'train: 12 images, 3 classes, labels 0 to 2' in output
+    assert listed(output, 'Notes') == ['test is the same data set as val']
+
+    broken = break_images(folders / 'train')
+    code, output = check(config, '--workers', 2)
+    problems = listed(output)
+    assert code == 1
+    for (path, what), problem in zip(broken.items(), problems):
+        assert problem.startswith(f'train: {path} {what}')
+    assert len(problems) == len(broken)
+
+    code, output = check(config, '--fast')
+    assert code == 1
+    assert listed(output) == [f'train: {next(iter(broken))} is empty']
+
+
+def test_a_folder_that_is_missing_shifts_the_labels(check, folders, tmp_path):
+    (folders / 'val' / 'cat').rename(folders / 'cats of val')
+    (folders / 'train' / 'fox').mkdir()
+    config = write_config(
+        tmp_path / 'config.py',
+        train=folder(folders, 'train'),
+        val=folder(folders, 'val'),
+    )
+    counts = tmp_path / 'counts.csv'
+    code, output = check(config, '--counts', counts)
+    assert code == 1
+    assert listed(output) == [
+        'train: there is no image of class 3 (fox)',
+        "val: class 0 is 'dog', but in train it is 'cat' (2 classes differ; "
+        'a folder that only one of them has shifts the labels of all after '
+        'it)',
+    ]
+    assert counts.read_text().split() == [
+        'label,name,train,val',
+        '0,cat,6,2',
+        '1,dog,4,2',
+        '2,elk,2,',
+        '3,fox,0,',
+    ]
+
+
+def test_images_that_are_there_twice(check, tmp_path):
+    write_lists(tmp_path, size=16)
+    train, val = (
+        (tmp_path / f'ImageNet_LT_{split}.txt').read_text().splitlines()
+        for split in ('train', 'val')
+    )
+    (tmp_path / 'train.txt').write_text(
+        '\n'.join([*train, train[1], train[2].replace(' 0', ' 1'), val[0]])
+    )
+    copy = tmp_path / 'train' / 'copy.JPEG'
+    copy.write_bytes((tmp_path / train[4].split()[0]).read_bytes())
+    (tmp_path / 'val.txt').write_text(
+        '\n'.join([*val, 'train/copy.JPEG 0', 'train/none.JPEG 3'])
+    )
+    data = dict(type='bcl_mm.ImageList', data_root=str(tmp_path))
+    config = write_config(
+        tmp_path / 'config.py',
+        train=dict(
+            type='ClassBalancedDataset',
+            oversample_thr=0.5,
+            dataset=dict(data, ann_file='train.txt'),
+        ),
+        val=dict(
+            type='ConcatDataset',
+            datasets=[dict(data, ann_file='val.txt')] * 1,
+        ),
+    )
+    code, output = check(config)
+    assert code == 1
+    once, twice, both = (
+        tmp_path / line.split()[0] for line in (train[1], train[2], val[0])
+    )
+    assert listed(output) == [
+        f'val: {tmp_path / "train" / "none.JPEG"} is missing',
+        f'train: {once} is there twice',
+        f'train: {twice} is there twice, with the labels 0 and 1',
+        'val: labels reach 3, but train has 3 classes',
+        f'val: {both} is a training image, too',
+    ]
+    assert listed(output, 'Notes') == [
+        '1 images of val are the same as one of train, bit for bit: '
+        f'{copy} and {tmp_path / train[4].split()[0]}'
+    ]
+
+
+@pytest.mark.parametrize(
+    ('reader', 'ann_file', 'number', 'num_classes', 'name'),
+    [
+        (
+            'INaturalist2018',
+            'iNaturalist18_val.txt',
+            24_426,
+            8142,
+            'train_val2018/Aves/{label}/{i}.jpg',
+        ),
+        (
+            'ImageNetLT',
+            'ImageNet_LT_val.txt',
+            20_000,
+            1000,
+            'train/n{label:08d}/{i}.jpg',
+        ),
+    ],
+)
+def test_lists_of_full_length(
+    check, tmp_path, reader, ann_file, number, num_classes, name
+):
+    write_lists(tmp_path / 'source', size=16)
+    images = sorted((tmp_path / 'source').glob('**/*.JPEG'))
+    lines, made = [], set()
+    for i in range(number):
+        label = i % num_classes
+        path = tmp_path / name.format(label=label, i=i)
+        if path.parent not in made:
+            path.parent.mkdir(parents=True)
+            made.add(path.parent)
+        os.link(images[i % len(images)], path)
+        lines.append(f'{path.relative_to(tmp_path)} {label}')
+    (tmp_path / ann_file).write_text('\n'.join(lines))
+    config = write_config(
+        tmp_path / 'config.py',
+        val=dict(
+            type=f'bcl_mm.{reader}',
+            data_root=str(tmp_path),
+            ann_file=ann_file,
+        ),
+    )
+    assert check(config, '--workers', 2)[0] == 0
+    path.unlink()
+    code, output = check(config, '--fast')
+    assert (code, listed(output)) == (1, [f'val: {path} is missing'])
+
+
+def test_cifar_lt(check, tmp_path, monkeypatch):
+    write_cifar100(tmp_path, monkeypatch)
+    code, output = check(
+        'configs/bcl_resnet32_cifar100_lt.py',
+        '--cfg-options',
+        f'data_root={tmp_path}',
+        'train_dataloader.dataset.imbalance_factor=4',
+    )
+    assert code == 1
+    assert 'train: 172 images, 100 classes' in output
+    assert listed(output) == [
+        'val: there are 100 images, but 10,000 are published'
+    ]
+
+
+def test_fashion_mnist_without_test_mode(check, tmp_path):
+    write_fashion_mnist(tmp_path)
+    code, output = check(
+        'configs/ce_resnet8_fashion_mnist_lt.py',
+        '--cfg-options',
+        f'data_root={tmp_path}',
+        'train_dataloader.dataset.imbalance_factor=10',
+        'val_dataloader.dataset.test_mode=False',
+    )
+    assert code == 1
+    assert listed(output) == [
+        'val: there are 1,500 images, but 10,000 are published',
+        'test: there are 297 images, but 10,000 are published',
+    ]
+    train = FashionMNIST(str(tmp_path), download=False)
+    (note,) = listed(output, 'Notes')
+    subset = len(LongTailDataset(train, 10, max_per_class=1000))
+    assert note.startswith(f'{subset} images of val are the same as one')
+    assert note.endswith(' ...')
+
+
+class CIFAR100:
+    """Labels of CIFAR-100, without images."""
+
+    metainfo = dict(classes=[f'class {i}' for i in range(100)])
+
+    def __init__(self, per_class):
+        self.labels = np.repeat(np.arange(100), per_class)
+
+    def get_gt_labels(self):
+        return self.labels
+
+    def get_data_info(self, index):
+        return dict(gt_label=int(self.labels[index]))
+
+    def __len__(self):
+        return len(self.labels)
+
+
+def test_published_subsets():
+    full = CIFAR100(500)
+    for factor, number in {100: 10_847, 50: 12_608, 10: 19_573}.items():
+        split = Split.of('train', LongTailDataset(full, factor))
+        assert split.published == dict(images=number)
+        assert not figure_problems(split)
+        smaller = LongTailDataset(full, factor, max_per_class=400)
+        (problem,) = figure_problems(Split.of('train', smaller))
+        assert problem.endswith(f'{number:,} are published')
+    for other in (dict(seed=1), dict(profile='step')):
+        subset = LongTailDataset(full, 100, **other)
+        assert not published_figures('train', subset)
+    assert not published_figures('train', full)
+    assert published_figures('test', CIFAR100(100)) == dict(images=10_000)
+
+
+def test_images_in_memory_are_compared():
+    class Images(Labelled):
+        def load_data_list(self):
+            return [
+                dict(gt_label=label, img=np.full((2, 2), number, np.uint8))
+                for number, label in self.labels
+            ]
+
+    train = Split.of('train', Images([(1, 0), (2, 1), (3, 2)]))
+    test = Split.of('test', Images([(4, 0), (3, 1)]))
+    assert same_content(train, test) == [(2, 1)]
+    assert test.place(1) == 'image 1'
+
+
+def test_check_image(tmp_path):
+    photo = load_sample_images().images[0][:64, :64]
+    image = Image.fromarray(photo)
+    for name in ('a.png', 'b.jpg', 'c.bmp'):
+        image.save(tmp_path / name)
+        problem, content = check_image(str(tmp_path / name))
+        assert not problem
+        assert len(content) == 16
+    assert check_image(str(tmp_path)) == ('is missing', b'')
+    (tmp_path / 'd.png').write_bytes((tmp_path / 'a.png').read_bytes()[:2000])
+    problem, _ = check_image(str(tmp_path / 'd.png'))
+    assert problem.startswith('cannot be decoded: ')
+    assert check_image(str(tmp_path / 'd.png'), fast=True) == ('', b'')
+
+
+def test_what_the_dataset_cannot_tell(check, folders, tmp_path):
+    unlabelled = dict(folder(folders, 'train'), with_label=False)
+    outside = dict(folder(folders, 'val'), classes=['cat', 'dog', 'elk', 'x'])
+    (folders / 'few.txt').write_text('val/cat/a.jpg 0\nval/elk/b.jpg 5\n')
+    outside.update(ann_file='few.txt', data_prefix='')
+    code, output = check(
+        write_config(tmp_path / 'config.py', train=unlabelled, val=outside)
+    )
+    problems = listed(output)
+    assert code == 1
+    assert 'train: every image needs a label (gt_label), got' in problems[0]
+    assert problems[1:] == [
+        'val: labels must be in [0, 4), got 5 at sample 1 (1 of 2 labels are '
+        'out of range)'
+    ]
+
+
+def test_usage_errors(check, tmp_path):
+    model = tmp_path / 'model.py'
+    model.write_text('model = dict()\n')
+    broken = tmp_path / 'broken.py'
+    broken.write_text('model = dict(\n')
+    for arguments, message in (
+        (['configs/none.py'], "there is no config 'configs/none.py'"),
+        ([model], 'has none of train_dataloader, val_dataloader'),
+        ([broken], f'{broken}: '),
+        ([IMAGENET, '--workers', 0], '--workers must be >= 1, got 0'),
+        ([IMAGENET, '--counts', '/nowhere/x'], 'there is no folder /nowhere'),
+    ):
+        code, output = check(*arguments)
+        assert code == 2
+        assert message in output
+    code, output = check(IMAGENET, '--cfg-options', 'data_root=nowhere')
+    assert code == 1
+    assert len(listed(output)) == 3
+    assert "train: data_root 'nowhere' of the train_dataloader" in output
