@@ -1,104 +1,90 @@
 """Every config builds and takes real training steps."""
 
-import hashlib
-import pickle
-import struct
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch.nn.functional as F
+import torch
 from mmengine.config import Config
+from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
-from mmpretrain.datasets import CIFAR100
-from sklearn.datasets import load_digits, load_sample_images
-from torch import from_numpy
 
 import bcl_mm
 from tests.conftest import ROOT
-from tests.datasets.test_lists import write_lists
+from tests.trees import (
+    write_cifar,
+    write_fashion_mnist,
+    write_inaturalist,
+    write_lists,
+)
 
 LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+WITH_CONTRAST = ('bcl', 'supcon')
 
 
-def write_fashion_mnist(root: Path) -> None:
-    """Real grey images, of digits, in the data set's four files."""
-    digits = load_digits()
-    images = from_numpy(digits.images).float()[:, None] * (255 / 16)
-    images = F.interpolate(images, (28, 28), mode='bilinear')
-    images = images[:, 0].round().byte().numpy()
-    root.mkdir(parents=True, exist_ok=True)
-    for split, part in dict(
-        train=slice(0, 1500), t10k=slice(1500, 1797)
-    ).items():
-        pixels = images[part]
-        header = struct.pack('>iiii', 2051, *pixels.shape)
-        path = root / f'{split}-images-idx3-ubyte'
-        path.write_bytes(header + pixels.tobytes())
-        labels = digits.target[part].astype(np.uint8)
-        header = struct.pack('>ii', 2049, len(labels))
-        path = root / f'{split}-labels-idx1-ubyte'
-        path.write_bytes(header + labels.tobytes())
+def read(leaf):
+    return Config.fromfile(bcl_mm.config_path(leaf))
 
 
-def write_cifar100(root: Path, monkeypatch) -> None:
-    """Real crops of photographs in CIFAR-100's pickled files."""
-    folder = root / 'cifar-100-python'
-    folder.mkdir(parents=True)
-    photo = load_sample_images().images[0]
-    random = np.random.RandomState(0)
-    checksums = {}
-    for name, per_class in dict(train=4, test=1).items():
-        labels = np.repeat(np.arange(100), per_class)
-        tops = random.randint(photo.shape[0] - 32, size=len(labels))
-        crops = [photo[top : top + 32, :32].transpose(2, 0, 1) for top in tops]
-        content = dict(
-            data=np.stack(crops).reshape(len(labels), -1),
-            fine_labels=labels.tolist(),
-        )
-        (folder / name).write_bytes(pickle.dumps(content))
-    names = [f'class {i}' for i in range(100)]
-    (folder / 'meta').write_bytes(pickle.dumps(dict(fine_label_names=names)))
-    for name in ('train', 'test', 'meta'):
-        checksums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
-    monkeypatch.setattr(
-        CIFAR100, 'train_list', [['train', checksums['train']]]
-    )
-    monkeypatch.setattr(CIFAR100, 'test_list', [['test', checksums['test']]])
-    meta = dict(CIFAR100.meta, md5=checksums['meta'])
-    monkeypatch.setattr(CIFAR100, 'meta', meta)
+def write_data(leaf, root, monkeypatch):
+    """A small data set in the leaf's layout; options that go with it."""
+    if 'fashion_mnist' in leaf:
+        write_fashion_mnist(root)
+        return {
+            'train_dataloader.dataset.imbalance_factor': 10,
+            'train_dataloader.dataset.max_per_class': 20,
+        }
+    if 'cifar' in leaf:
+        write_cifar(root, monkeypatch, 100 if 'cifar100' in leaf else 10)
+        return {'train_dataloader.dataset.imbalance_factor': 4}
+    if 'digits' in leaf:
+        return {}
+    (write_inaturalist if 'inaturalist' in leaf else write_lists)(root, (2, 1))
+    return {
+        'model.head.num_classes': 2,
+        'train_dataloader.batch_size': 3,
+        'val_dataloader.batch_size': 4,
+    }
+
+
+def set_data_root(cfg, root):
+    for loader in LOADERS:
+        dataset = cfg[loader].dataset
+        while 'dataset' in dataset:
+            dataset = dataset.dataset
+        if 'data_root' in dataset:
+            dataset.data_root = str(root)
+        cfg[loader].num_workers = 0
+        cfg[loader].persistent_workers = False
 
 
 @pytest.mark.parametrize('leaf', LEAVES)
 def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
-    cfg = Config.fromfile(bcl_mm.config_path(leaf))
-    root = tmp_path / 'data'
-    options = {'train_cfg.max_epochs': 1, 'log_level': 'ERROR'}
-    if 'fashion_mnist' in leaf:
-        write_fashion_mnist(root)
-        options['train_dataloader.dataset.imbalance_factor'] = 10
-    elif 'cifar100' in leaf:
-        write_cifar100(root, monkeypatch)
-        options['train_dataloader.dataset.imbalance_factor'] = 4
-    elif 'imagenet' in leaf:
-        write_lists(root, per_class=(3, 2))
-        options['model.head.num_classes'] = 2
-        options['train_dataloader.batch_size'] = 3
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        options[f'{loader}.num_workers'] = 0
-        options[f'{loader}.persistent_workers'] = False
-        if 'fashion_mnist' in leaf or 'cifar100' in leaf:
-            inner = 'dataset.dataset' if 'train' in loader else 'dataset'
-            options[f'{loader}.{inner}.data_root'] = str(root)
-        elif 'imagenet' in leaf:
-            options[f'{loader}.dataset.data_root'] = str(root)
-    cfg.merge_from_dict(options)
+    cfg = read(leaf)
+    cfg.merge_from_dict(write_data(leaf, tmp_path / 'data', monkeypatch))
+    set_data_root(cfg, tmp_path / 'data')
+    cfg.train_cfg.max_epochs = 1
+    cfg.default_hooks.checkpoint = None
+    cfg.log_level = 'ERROR'
     cfg.work_dir = str(tmp_path / 'run')
+    if 'first_stage' in cfg:
+        first = Config.fromfile(ROOT / 'configs' / cfg.first_stage)
+        weights = Runner(first.model, cfg.work_dir).model.state_dict()
+        torch.save(dict(state_dict=weights), tmp_path / 'first.pth')
+        if cfg.get('is_trained', True):
+            cfg.model.pretrained = str(tmp_path / 'first.pth')
+    if not cfg.get('is_trained', True):
+        cfg.load_from = str(tmp_path / 'first.pth')
+        accuracy = Runner.from_cfg(cfg).test()['accuracy/top1']
+        assert 0 <= accuracy <= 100
+        return
     runner = Runner.from_cfg(cfg)
     runner.train()
     losses = runner.message_hub.log_scalars
     expected = {'train/loss', 'train/loss_cls'}
-    if leaf.startswith('bcl'):
+    if leaf.startswith(WITH_CONTRAST):
         expected |= {'train/loss_con', 'train/batch_classes'}
     assert expected <= set(losses)
     assert all(np.isfinite(losses[name].current()) for name in expected)
@@ -114,50 +100,234 @@ def test_leaf_is_short_and_flat(leaf):
         if line.strip() and not line.startswith('#')
     ]
     assert len(code) <= 20
-    for base in (ROOT / 'configs' / '_base_').glob('*/*.py'):
-        assert '_base_ =' not in base.read_text()
+    bases = path.read_text()
+    for kind in ('methods', 'datasets', 'schedules', 'runtime'):
+        assert bases.count(f'./_base_/{kind}/') == 1
 
 
-@pytest.mark.parametrize('data', ['digits_lt', 'fashion_mnist_lt'])
+# What a method may need of its own.
+OF_THE_METHOD = (
+    'loss_cls',
+    'loss_con',
+    'cls_weight',
+    'con_weight',
+    'hidden_channels',
+    'out_channels',
+    'classify_all_views',
+)
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        'resnet8_digits_lt',
+        'resnet8_fashion_mnist_lt',
+        'resnet32_cifar100_lt',
+        'resnext50_imagenet_lt',
+    ],
+)
 def test_leaves_of_a_data_set_differ_in_the_method_only(data):
     merged = {}
-    for method in ('ce', 'la', 'bcl'):
-        cfg = Config.fromfile(bcl_mm.config_path(f'{method}_resnet8_{data}'))
-        cfg = cfg.to_dict()
+    methods = [
+        leaf.removesuffix(f'_{data}') for leaf in LEAVES if leaf.endswith(data)
+    ]
+    # Those of a linear classifier, and of two stages, are another frame.
+    for method in set(methods) - {'ce_linear', 'crt', 'tau_norm'}:
+        cfg = read(f'{method}_{data}').to_dict()
+        cfg.pop('method_name')
         head = cfg['model']['head']
-        method_is = {
-            key: head.pop(key, None)
-            for key in (
-                'loss_cls',
-                'loss_con',
-                'cls_weight',
-                'con_weight',
-                'hidden_channels',
-                'out_channels',
-            )
-        }
-        assert (method_is['loss_con'] is None) == (method != 'bcl')
-        inner = cfg['train_dataloader']['dataset']['dataset']
-        views = 'three_views' if method == 'bcl' else 'one_view'
-        assert inner.pop('pipeline') == cfg[views]
+        is_cosine = head.get('classifier', 'cosine') == 'cosine'
+        assert is_cosine == ('cifar' not in data)
+        head.pop('classifier', None)
+        own = {key: head.pop(key, None) for key in OF_THE_METHOD}
+        has_contrast = method.startswith(WITH_CONTRAST)
+        assert (own['loss_con'] is not None) == has_contrast
+        dataset = cfg['train_dataloader']['dataset']
+        dataset = dataset.get('dataset', dataset)
+        has_views = has_contrast or own['classify_all_views']
+        views = 'three_views' if has_views else 'one_view'
+        assert dataset.pop('pipeline') == cfg[views]
         merged[method] = cfg
-    assert merged['ce'] == merged['la'] == merged['bcl']
+    assert {'ce', 'la', 'bcl'} <= set(merged)
+    for cfg in merged.values():
+        assert cfg == merged['ce']
 
 
-def test_imagenet_lt_is_the_papers():
-    cfg = Config.fromfile(bcl_mm.config_path('bcl_resnext50_imagenet_lt'))
+def test_fashion_mnist_lt_has_every_method():
+    methods = {
+        path.stem for path in (ROOT / 'configs/_base_/methods').glob('*.py')
+    }
+    names = set()
+    for method in methods:
+        cfg = read(f'{method}_resnet8_fashion_mnist_lt')
+        names.add(cfg.method_name)
+        losses = [cfg.model.head.loss_cls, cfg.model.head.loss_con]
+        head = {k: v for k, v in cfg.model.head.items() if 'loss' not in k}
+        if method in ('supcon', 'bcl_no_averaging', 'bcl_no_complement'):
+            bcl = read('bcl_resnet8_fashion_mnist_lt').model.head
+            assert losses[0] == bcl.loss_cls
+            assert losses[1].pop('class_averaging', True) == (
+                method == 'bcl_no_complement'
+            )
+            assert losses[1].pop('class_complement', True) == (
+                method == 'bcl_no_averaging'
+            )
+            assert losses[1] == bcl.loss_con
+            assert head == {k: v for k, v in bcl.items() if 'loss' not in k}
+    assert len(names) == len(methods) == 13
+    for second in ('crt', 'tau_norm'):
+        cfg = read(f'{second}_resnet8_fashion_mnist_lt')
+        first = Config.fromfile(ROOT / 'configs' / cfg.first_stage)
+        assert cfg.model.backbone == first.model.backbone
+        assert first.model.head.classifier == 'linear'
+        assert cfg.model.head.classifier == 'linear'
+
+
+def rates(leaf):
+    """The learning rate of each epoch of a leaf's schedule."""
+    cfg = read(leaf)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    lr = cfg.optim_wrapper.optimizer.lr
+    optimizer = torch.optim.SGD([parameter], lr=lr)
+    schedules = cfg.param_scheduler
+    if isinstance(schedules, dict):
+        schedules = [schedules]
+    schedules = [
+        PARAM_SCHEDULERS.build(
+            dict(s, optimizer=optimizer, end=s.get('end', epochs(cfg)))
+        )
+        for s in schedules
+    ]
+    found = []
+    for _ in range(epochs(cfg)):
+        found.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for schedule in schedules:
+            schedule.step()
+    return found
+
+
+def epochs(cfg):
+    return cfg.train_cfg.max_epochs
+
+
+@pytest.mark.parametrize('backbone', ['resnet50', 'resnext50'])
+@pytest.mark.parametrize('suffix', ['', '_sim_rand', '_rand_rand', '_180e'])
+def test_imagenet_lt_is_the_papers(backbone, suffix):
+    leaf = f'bcl_{backbone}_imagenet_lt{suffix}'
+    cfg = read(leaf)
+    number = 180 if suffix == '_180e' else 90
+    assert epochs(cfg) == number
+    assert rates(leaf) == pytest.approx(
+        [
+            0.1 / 2 * (1 + math.cos(math.pi * (e + 1) / (number + 1)))
+            for e in range(number)
+        ]
+    )
     assert cfg.train_dataloader.batch_size * 8 == 256
     assert cfg.auto_scale_lr == dict(base_batch_size=256, enable=False)
-    assert cfg.train_cfg.max_epochs == cfg.param_scheduler.T_max == 90
-    optimizer = cfg.optim_wrapper.optimizer
-    assert (optimizer.lr, optimizer.weight_decay) == (0.1, 5e-4)
+    assert cfg.optim_wrapper.optimizer.weight_decay == 5e-4
     head = cfg.model.head
     assert (head.cls_weight, head.con_weight) == (1.0, 0.35)
     assert head.loss_con.temperature == 0.07
     assert (head.hidden_channels, head.out_channels) == (2048, 1024)
-    policies = cfg.rand_augment.policies
-    assert len(policies) == 2 * 15
-    assert len(cfg.train_dataloader.dataset.pipeline[1].transforms) == 2
+    assert cfg.model.backbone.type.lower() == f'mmpretrain.{backbone[:-2]}'
+    assert not cfg.model.backbone.zero_init_residual
+    assert len(cfg.rand_augment.policies) == 2 * 15
+    views = [cfg.classification_view, cfg.sim_view, cfg.sim_view]
+    rand_view = [*cfg.sim_view, cfg.rand_augment]
+    if suffix == '_sim_rand':
+        views[2] = rand_view
+    elif suffix == '_rand_rand':
+        views[1:] = [rand_view, rand_view]
+    multi_view = cfg.train_dataloader.dataset.pipeline[1]
+    found = [
+        transforms
+        for number, transforms in zip(
+            multi_view.num_views, multi_view.transforms
+        )
+        for _ in range(number)
+    ]
+    assert found == views
+
+
+@pytest.mark.parametrize('num_classes', [10, 100])
+@pytest.mark.parametrize('number', [200, 400])
+def test_cifar_lt_is_the_papers(num_classes, number):
+    suffix = '_400e' if number == 400 else ''
+    leaf = f'bcl_resnet32_cifar{num_classes}_lt{suffix}'
+    cfg = read(leaf)
+    warm_up, first, second = (5, 160, 180) if number == 200 else (10, 360, 380)
+    expected = [0.15 * min(1, (e + 1) / warm_up) for e in range(first)]
+    expected += [0.015] * (second - first) + [0.0015] * (number - second)
+    assert rates(leaf) == pytest.approx(expected)
+    assert cfg.train_dataloader.batch_size == 256
+    assert cfg.train_dataloader.dataset.imbalance_factor == 100
+    head = cfg.model.head
+    assert (head.cls_weight, head.con_weight) == (2.0, 0.6)
+    assert head.classifier == 'linear'
+    assert head.num_classes == num_classes
+    kinds = [step.type for step in cfg.classification_view]
+    assert kinds[2:] == ['bcl_mm.CIFARAutoAugment', 'mmpretrain.Cutout']
+    for loader in LOADERS:
+        dataset = cfg[loader].dataset
+        dataset = dataset.get('dataset', dataset)
+        assert dataset.type == f'mmpretrain.CIFAR{num_classes}'
+
+
+def test_inaturalist_is_the_papers():
+    cfg = read('bcl_resnet50_inaturalist2018')
+    assert epochs(cfg) == 100
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.lr, optimizer.weight_decay) == (0.2, 1e-4)
+    assert cfg.model.head.num_classes == 8142
+    mean = [value / 255 for value in cfg.data_preprocessor.mean]
+    std = [value / 255 for value in cfg.data_preprocessor.std]
+    assert mean == pytest.approx([0.466, 0.471, 0.380])
+    assert std == pytest.approx([0.195, 0.194, 0.192])
+
+
+@pytest.mark.parametrize('method', ['la', 'bcl', 'class_balanced'])
+def test_a_folder_per_class_by_inheriting_the_bases(tmp_path, method):
+    write_lists(tmp_path / 'source', (3, 2))
+    for split, source in dict(train='train', val='val').items():
+        (tmp_path / 'source' / source).rename(tmp_path / split)
+    views = 'three_views' if method == 'bcl' else 'one_view'
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f"""
+_base_ = [
+    __import__('bcl_mm').config_path(f'_base_/{{base}}')
+    for base in (
+        'methods/{method}',
+        'datasets/folder',
+        'schedules/imagenet_lt_90e',
+        'runtime/ema',
+    )
+]
+model = dict(
+    backbone=dict(type='mmpretrain.ResNet', depth=18),
+    head=dict(num_classes=2, in_channels=512),
+)
+train_dataloader = dict(
+    batch_size=5,
+    dataset=dict(pipeline=_base_.{views}),
+    sampler=dict(
+        _delete_=True, type='bcl_mm.ClassBalancedSampler', power=0.5
+    ),
+)
+"""
+    )
+    cfg = Config.fromfile(config)
+    set_data_root(cfg, tmp_path)
+    cfg.train_cfg.max_epochs = 1
+    cfg.log_level = 'ERROR'
+    cfg.work_dir = str(tmp_path / 'run')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    checkpoint = torch.load(tmp_path / 'run' / 'epoch_1.pth')
+    assert 'ema_state_dict' in checkpoint
+    assert checkpoint['meta']['class_counts'] == [5, 4]
 
 
 def test_config_path():

@@ -5,7 +5,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from bcl_mm.hooks import ClassComplementHook
-from tests.datasets.test_lists import write_lists
+from tests.trees import write_lists
 
 COUNTS = [120, 77, 50, 32, 21, 13, 8, 5, 3, 2]
 DIGITS = dict(

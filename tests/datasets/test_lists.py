@@ -1,66 +1,11 @@
 import json
-import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-from sklearn.datasets import load_sample_images
 
 from bcl_mm.datasets import ImageList, ImageNetLT, INaturalist2018, PlacesLT
 from bcl_mm.datasets.annotations import read_coco, read_list
-
-
-def write_lists(root: Path, per_class=(6, 4, 2), size=64) -> None:
-    """A tree in ImageNet-LT's layout, of crops of real photographs."""
-    photos = load_sample_images().images
-    random = np.random.RandomState(0)
-    lists = dict(train=[], val=[], test=[])
-    for label, count in enumerate(per_class):
-        wnid = f'n{1440764 + label:08d}'
-        for split, images in dict(train=count, val=2, test=2).items():
-            folder = root / ('val' if split == 'test' else 'train') / wnid
-            folder.mkdir(parents=True, exist_ok=True)
-            for i in range(images):
-                photo = photos[label % len(photos)]
-                top = random.randint(photo.shape[0] - 2 * size)
-                left = random.randint(photo.shape[1] - 2 * size)
-                crop = photo[top : top + 2 * size, left : left + 2 * size]
-                path = folder / f'{split}_{label}_{i}.JPEG'
-                Image.fromarray(crop).resize((size, size)).save(path)
-                line = f'{path.relative_to(root)} {label}'
-                lists[split].append(line)
-    for split, lines in lists.items():
-        text = '\n'.join(lines) + '\n'
-        (root / f'ImageNet_LT_{split}.txt').write_text(text)
-
-
-def write_inaturalist(root: Path, per_class=(6, 4, 2)) -> None:
-    """A tree in iNaturalist 2018's layout, with JSON and lists."""
-    write_lists(root / 'source', per_class)
-    for split, json_name, list_name in (
-        ('train', 'train2018.json', 'iNaturalist18_train.txt'),
-        ('val', 'val2018.json', 'iNaturalist18_val.txt'),
-    ):
-        entries = read_list(str(root / 'source' / f'ImageNet_LT_{split}.txt'))
-        content = dict(images=[], annotations=[], categories=[])
-        for i, (path, label, _) in enumerate(entries):
-            name = f'train_val2018/Aves/{label}/{split}_{i}.jpg'
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            os.link(root / 'source' / path, root / name)
-            content['images'].append(dict(id=100 + i, file_name=name))
-            # In another order than the images, as nothing promises it.
-            content['annotations'].insert(
-                0, dict(id=i, image_id=100 + i, category_id=label)
-            )
-        for label in range(len(per_class)):
-            content['categories'].insert(0, dict(id=label, name=f'b{label}'))
-        (root / json_name).write_text(json.dumps(content))
-        lines = [
-            f'{image["file_name"]} {label}'
-            for image, (_, label, _) in zip(content['images'], entries)
-        ]
-        (root / list_name).write_text('\n'.join(lines))
+from tests.trees import write_inaturalist, write_lists
 
 
 @pytest.fixture

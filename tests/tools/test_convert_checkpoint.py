@@ -18,8 +18,8 @@ from torchvision import transforms
 from torchvision.models import resnet18, resnext50_32x4d
 
 from tests.conftest import ROOT
-from tests.datasets.test_lists import write_lists
 from tests.test_checkpoint import Call
+from tests.trees import write_lists
 
 TEST = ROOT / 'tools' / 'test.py'
 CONVERT = ROOT / 'tools' / 'convert_checkpoint.py'

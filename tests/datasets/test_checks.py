@@ -1,0 +1,76 @@
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from bcl_mm.datasets import LongTailDataset
+from bcl_mm.datasets.checks import (
+    Split,
+    check_image,
+    figure_problems,
+    published_figures,
+    same_content,
+)
+from tests.test_class_counts import Labelled
+
+
+class CIFAR100:
+    """Labels of CIFAR-100, without images."""
+
+    metainfo = dict(classes=[f'class {i}' for i in range(100)])
+
+    def __init__(self, per_class):
+        self.labels = np.repeat(np.arange(100), per_class)
+
+    def get_gt_labels(self):
+        return self.labels
+
+    def get_data_info(self, index):
+        return dict(gt_label=int(self.labels[index]))
+
+    def __len__(self):
+        return len(self.labels)
+
+
+def test_published_subsets():
+    full = CIFAR100(500)
+    for factor, number in {100: 10_847, 50: 12_608, 10: 19_573}.items():
+        split = Split.of('train', LongTailDataset(full, factor))
+        assert split.published == dict(images=number)
+        assert not figure_problems(split)
+        smaller = LongTailDataset(full, factor, max_per_class=400)
+        (problem,) = figure_problems(Split.of('train', smaller))
+        assert problem.endswith(f'{number:,} are published')
+    for other in (dict(seed=1), dict(profile='step')):
+        subset = LongTailDataset(full, 100, **other)
+        assert not published_figures('train', subset)
+    assert not published_figures('train', full)
+    assert published_figures('test', CIFAR100(100)) == dict(images=10_000)
+
+
+def test_images_in_memory_are_compared():
+    class Images(Labelled):
+        def load_data_list(self):
+            return [
+                dict(gt_label=label, img=np.full((2, 2), number, np.uint8))
+                for number, label in self.labels
+            ]
+
+    train = Split.of('train', Images([(1, 0), (2, 1), (3, 2)]))
+    test = Split.of('test', Images([(4, 0), (3, 1)]))
+    assert same_content(train, test) == [(2, 1)]
+    assert test.place(1) == 'image 1'
+
+
+def test_check_image(tmp_path):
+    photo = load_sample_images().images[0][:64, :64]
+    image = Image.fromarray(photo)
+    for name in ('a.png', 'b.jpg', 'c.bmp'):
+        image.save(tmp_path / name)
+        problem, content = check_image(str(tmp_path / name))
+        assert not problem
+        assert len(content) == 16
+    assert check_image(str(tmp_path)) == ('is missing', b'')
+    (tmp_path / 'd.png').write_bytes((tmp_path / 'a.png').read_bytes()[:2000])
+    problem, _ = check_image(str(tmp_path / 'd.png'))
+    assert problem.startswith('cannot be decoded: ')
+    assert check_image(str(tmp_path / 'd.png'), fast=True) == ('', b'')

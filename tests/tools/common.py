@@ -1,0 +1,27 @@
+"""What the tests of the tools share."""
+
+import re
+
+import torch
+
+from tests.conftest import ROOT
+
+TRAIN = ROOT / 'tools' / 'train.py'
+TEST = ROOT / 'tools' / 'test.py'
+BCL = 'configs/bcl_resnet8_digits_lt.py'
+CE = 'configs/ce_resnet8_digits_lt.py'
+SHORT = ('train_cfg.max_epochs=2', 'train_cfg.val_interval=2')
+# What a newcomer would wonder about.
+NOISE = re.compile(
+    r'^(?!  - Build settings).*(Warning: |WARNING|deprecated|Traceback)'
+)
+NO_GPU = not torch.accelerator.is_available()
+
+
+def accuracies(output):
+    return re.findall(r'Epoch\((?:val|test)\).*top1: (\S+)', output)
+
+
+def assert_quiet(output):
+    noisy = [line for line in output.splitlines() if NOISE.search(line)]
+    assert not noisy

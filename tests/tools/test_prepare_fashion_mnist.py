@@ -1,0 +1,20 @@
+import gzip
+import sys
+
+from tests.conftest import ROOT
+from tests.trees import write_fashion_mnist
+
+
+def test_prepare_fashion_mnist(run, tmp_path, monkeypatch):
+    tool = ROOT / 'tools' / 'prepare_fashion_mnist.py'
+    write_fashion_mnist(tmp_path / 'source')
+    for path in (tmp_path / 'source').iterdir():
+        path.with_name(f'{path.name}.gz').write_bytes(
+            gzip.compress(path.read_bytes())
+        )
+    folder = tmp_path / 'out'
+    command = sys.executable, tool, '--source', tmp_path / 'source', '--out'
+    # Whole archives, but of other images than Fashion-MNIST's.
+    done = run(*command, folder, ok=False)
+    assert 'train-images-idx3-ubyte is damaged: its checksum' in done.stdout
+    assert not list(folder.iterdir())

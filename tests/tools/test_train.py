@@ -1,0 +1,167 @@
+"""train.py and test.py, run as a user runs them."""
+
+import json
+import sys
+
+import pytest
+from mmengine.config import Config
+
+from tests.tools.common import (
+    BCL,
+    CE,
+    NO_GPU,
+    SHORT,
+    TEST,
+    TRAIN,
+    accuracies,
+    assert_quiet,
+)
+
+
+def test_train_resume_and_test(run, tmp_path):
+    done = run(
+        sys.executable,
+        TRAIN,
+        BCL,
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        *SHORT,
+    )
+    assert_quiet(done.stdout)
+    (trained,) = accuracies(done.stdout)
+    checkpoint = tmp_path / 'epoch_2.pth'
+
+    done = run(
+        sys.executable,
+        TEST,
+        BCL,
+        checkpoint,
+        '--work-dir',
+        tmp_path / 'test',
+        '--out',
+        tmp_path / 'metrics.json',
+        '--out-item',
+        'metrics',
+    )
+    assert_quiet(done.stdout)
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert metrics['accuracy/top1'] == pytest.approx(float(trained))
+    assert set(metrics) == {
+        f'accuracy/{name}' for name in ('top1', 'many', 'medium', 'few')
+    }
+
+    done = run(
+        sys.executable,
+        TRAIN,
+        BCL,
+        '--work-dir',
+        tmp_path,
+        '--resume',
+        '--no-validate',
+        '--cfg-options',
+        'train_cfg.max_epochs=3',
+    )
+    assert 'resumed epoch: 2, iter: 12' in done.stdout
+    assert not accuracies(done.stdout)
+    assert (tmp_path / 'epoch_3.pth').is_file()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['configs/none.py'], "there is no config 'configs/none.py'"),
+        (
+            [
+                'configs/la_resnet8_fashion_mnist_lt.py',
+                '--cfg-options',
+                'data_root=nowhere',
+            ],
+            "data_root 'nowhere' of the train_dataloader does not exist. Fill "
+            'it with: python tools/prepare_fashion_mnist.py',
+        ),
+        (
+            [
+                'configs/bcl_resnext50_imagenet_lt.py',
+                '--cfg-options',
+                'data_root=nowhere',
+            ],
+            "data_root 'nowhere' of the train_dataloader does not exist. It "
+            "is ImageNet's folder",
+        ),
+        (
+            [
+                'configs/bcl_resnet32_cifar100_lt.py',
+                '--cfg-options',
+                'data_root=nowhere',
+            ],
+            "data_root 'nowhere' of the train_dataloader does not exist. "
+            'torchvision downloads it',
+        ),
+        (
+            [
+                CE,
+                '--cfg-options',
+                'train_dataloader.batch_size=400',
+                'train_dataloader.drop_last=True',
+            ],
+            'the training set has 331 images, too few for one batch of 400',
+        ),
+        (
+            [CE, '--cfg-options', 'model.head.num_classes=9'],
+            'num_classes is 9, but the training set (or class_counts) has 10',
+        ),
+        (
+            [CE, '--resume', 'nothing.pth'],
+            'there is no checkpoint',
+        ),
+        pytest.param(
+            [CE, '--amp'],
+            '--amp needs an accelerator (a GPU), and this machine has none',
+            marks=[] if NO_GPU else pytest.mark.xfail(strict=True),
+        ),
+    ],
+)
+def test_errors_of_train(run, tmp_path, arguments, message):
+    done = run(
+        sys.executable, TRAIN, *arguments, '--work-dir', tmp_path, ok=False
+    )
+    assert message in done.stdout
+
+
+def test_what_resume_finds(run, tmp_path):
+    def resume(**options):
+        command = sys.executable, TRAIN, CE, '--resume', '--work-dir', tmp_path
+        return run(*command, '--cfg-options', SHORT[0], **options).stdout
+
+    assert f'no checkpoint in {tmp_path}: starting anew' in resume()
+    note = tmp_path / 'last_checkpoint'
+    latest = note.read_text()
+    note.unlink()
+    assert 'holds checkpoints, but' in resume(ok=False)
+    note.write_text(f'{latest}.gone')
+    assert "epoch_2.pth.gone' (named by" in resume(ok=False)
+    note.write_text(latest)
+    with open(latest, 'r+b') as file:
+        file.truncate(1000)
+    assert "epoch_2.pth' is damaged: it is cut short" in resume(ok=False)
+    done = run(sys.executable, TEST, CE, latest, ok=False)
+    assert "epoch_2.pth' is damaged: it is cut short" in done.stdout
+
+
+def test_workers_by_options(run, tmp_path):
+    for number in (0, 1):
+        loader = f'train_dataloader.num_workers={number}'
+        run(
+            sys.executable,
+            TRAIN,
+            CE,
+            '--work-dir',
+            tmp_path,
+            '--no-validate',
+            '--cfg-options',
+            loader,
+            'train_cfg.max_epochs=1',
+        )
+        cfg = Config.fromfile(tmp_path / 'ce_resnet8_digits_lt.py')
+        assert cfg.train_dataloader.persistent_workers == bool(number)
