@@ -81,6 +81,37 @@ def class_names_of(dataset: Any) -> Optional[Sequence[str]]:
     return metainfo.get('classes') if isinstance(metainfo, dict) else None
 
 
+def shifted_classes(
+    train_names: Optional[Sequence[str]], test_names: Optional[Sequence[str]]
+) -> str:
+    """Say which class has one number in training and another in testing.
+
+    Where classes are numbered by their folders, a folder that only one of
+    the two has shifts the labels of all after it.
+
+    Args:
+        train_names: Class names of the training set, None if it has none.
+        test_names: Class names of the other set.
+
+    Returns:
+        A message; empty if there is no such class.
+    """
+    number_of = {name: i for i, name in enumerate(train_names or ())}
+    shifted = [
+        (name, number_of[name], i)
+        for i, name in enumerate(test_names or ())
+        if number_of.get(name, i) != i
+    ]
+    if not shifted:
+        return ''
+    name, ours, theirs = shifted[0]
+    return (
+        f'class {name!r} is {theirs}, but in training it is {ours} '
+        f'({len(shifted)} classes differ): the same classes must be there, '
+        'or be named (classes=[...]) alike'
+    )
+
+
 def _raw_labels(dataset: Any) -> Any:
     if hasattr(dataset, 'get_gt_labels'):
         return dataset.get_gt_labels()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, List, Optional
+from typing import Any, Iterable, List, Optional, Sequence
 
 import numpy as np
 from mmengine.evaluator import Evaluator
@@ -18,6 +18,7 @@ from bcl_mm.class_counts import (
     class_names_of,
     count_classes,
     labels_of,
+    shifted_classes,
 )
 from bcl_mm.registry import DATASETS, HOOKS
 
@@ -41,6 +42,13 @@ def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
 def _modules(runner: Runner) -> Iterable[nn.Module]:
     model = runner.model
     return (model.module if is_model_wrapper(model) else model).modules()
+
+
+def _only_for_training(name: str) -> bool:
+    """Whether testing has no use for an entry of a model's state dict."""
+    parts = ('projector', 'prototype_projector', 'loss_module', 'loss_con')
+    parts += ('class_counts', 'num_batches_tracked')
+    return not set(parts).isdisjoint(name.split('.'))
 
 
 def _takes_counts(component: Any) -> bool:
@@ -79,6 +87,7 @@ class ClassComplementHook(Hook):
             raise ValueError(f'begin_epoch must be >= 0, got {begin_epoch}')
         self.begin_epoch = begin_epoch
         self.class_counts: Optional[np.ndarray] = None
+        self._class_names: Optional[Sequence[str]] = None
         self._misfits: List[str] = []
 
     def before_train(self, runner: Runner) -> None:
@@ -141,35 +150,44 @@ class ClassComplementHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Read the counts, unless the training set has been counted."""
         ours = next(iter(_modules(runner))).state_dict()
-        theirs = checkpoint.get('state_dict', checkpoint)
+        theirs = {
+            name.removeprefix('module.'): value
+            for name, value in checkpoint.get('state_dict', checkpoint).items()
+        }
         # mmengine only logs them. That is well in training, where a new
         # classifier may start; a test of such a model means nothing.
         self._misfits = [
-            f'{name} has shape {tuple(value.shape)}, not '
-            f'{tuple(ours[name].shape)}'
-            for name, value in theirs.items()
-            if name in ours and value.shape != ours[name].shape
+            f'{name} has shape {tuple(theirs[name].shape)}, not '
+            f'{tuple(value.shape)}'
+            if name in theirs
+            else f'{name} is missing'
+            for name, value in ours.items()
+            if not _only_for_training(name)
+            and getattr(theirs.get(name), 'shape', None) != value.shape
         ]
         counts = checkpoint.get('meta', {}).get('class_counts')
         if counts is not None and self.class_counts is None:
             self.class_counts = check_class_counts(counts)
 
     def _check_labels(self, dataset: Any, name: str) -> None:
-        if self.class_counts is None or not hasattr(dataset, 'get_gt_labels'):
-            return
-        try:
-            bincount_labels(labels_of(dataset), len(self.class_counts))
-        except ValueError as error:
-            raise ValueError(f'{name} set: {error}') from error
+        if self.class_counts is not None and hasattr(dataset, 'get_gt_labels'):
+            try:
+                bincount_labels(labels_of(dataset), len(self.class_counts))
+            except ValueError as error:
+                raise ValueError(f'{name} set: {error}') from error
+        shifted = shifted_classes(self._class_names, class_names_of(dataset))
+        if shifted:
+            raise ValueError(f'{name} set: {shifted}')
 
     def _count(self, runner: Runner, dataset: Any) -> None:
         """Count the training set and hand the counts to the model."""
+        self._class_names = class_names_of(dataset)
         takers = [m for m in _modules(runner) if _takes_counts(m)]
         expected = {getattr(m, 'num_classes', None) for m in takers} - {None}
         self.class_counts = check_class_counts(
             count_classes(dataset),
             expected.pop() if expected else None,
-            class_names_of(dataset),
+            self._class_names,
         )
         for module in takers:
             module.set_class_counts(self.class_counts)

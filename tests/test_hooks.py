@@ -285,6 +285,27 @@ def test_checkpoint_of_another_model_is_not_tested(tmp_path):
         runner.test()
 
 
+def test_a_test_of_another_model_is_an_error(tmp_path):
+    make(tmp_path / 'trained').train()
+    path = tmp_path / 'trained' / 'epoch_2.pth'
+    runner = make(tmp_path / 'test', load_from=str(path))
+    runner.model.backbone.extra = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match='backbone.extra.weight is missing'):
+        runner.test()
+    # What only training needs may be missing.
+    contrast = dict(loss_con=dict(type='bcl_mm.BalancedContrastiveLoss'))
+    runner = make(tmp_path / 'con', head=contrast, load_from=str(path))
+    assert runner.test()['accuracy/top1'] >= 0
+
+
+def test_classes_that_are_numbered_otherwise_are_an_error(tmp_path):
+    runner = make(tmp_path)
+    runner.val_dataloader.dataset._metainfo['classes'] = tuple('1023456789')
+    message = "validation set: class '1' is 0, but in training it is 1 \\(2 cl"
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+
+
 def test_ema_goes_with_mmpretrains_head(tmp_path):
     runner = make(tmp_path, custom_hooks=[dict(type='EMAHook')])
     head = dict(

@@ -34,6 +34,7 @@ from bcl_mm.datasets.checks import (
     figure_problems,
     leak_problems,
     same_content,
+    unpublished_list,
 )
 
 PROGRESS_SECONDS = 5
@@ -130,7 +131,14 @@ def load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
                 continue
             check_data_roots(cfg, (loader,))
             print(f'Reading {name} ...', flush=True)
-            splits.append(Split.of(name, DATASETS.build(configs[name])))
+            dataset = DATASETS.build(configs[name])
+            splits.append(Split.of(name, dataset))
+            other = unpublished_list(dataset)
+            if other:
+                notes.append(
+                    f'{name}: {other} is none of the published lists of '
+                    f'{type(dataset).__name__}: its figures are not compared'
+                )
         except Exception as error:
             problems.append(f'{name}: {one_line(error)}')
     return splits, problems, notes

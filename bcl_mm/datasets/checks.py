@@ -161,6 +161,18 @@ def published_figures(name: str, dataset: Any) -> Dict[str, int]:
     return dict(images=images) if images else {}
 
 
+def unpublished_list(dataset: Any) -> str:
+    """Name of a list that a known data set's reader has, but not its own.
+
+    Empty for the published lists, and for other data sets.
+    """
+    name = osp.basename(getattr(dataset, 'ann_file', ''))
+    is_known = (
+        isinstance(dataset, ImageList) and type(dataset) is not ImageList
+    )
+    return name if is_known and name not in PUBLISHED_LISTS else ''
+
+
 def digest(content: bytes) -> bytes:
     """Hash of an image's bytes."""
     return blake2b(content, digest_size=16).digest()

@@ -2,15 +2,17 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from bcl_mm.datasets import LongTailDataset
+from bcl_mm.datasets import ImageList, ImageNetLT, LongTailDataset
 from bcl_mm.datasets.checks import (
     Split,
     check_image,
     figure_problems,
     published_figures,
     same_content,
+    unpublished_list,
 )
 from tests.test_class_counts import Labelled
+from tests.trees import write_lists
 
 
 class CIFAR100:
@@ -74,3 +76,16 @@ def test_check_image(tmp_path):
     problem, _ = check_image(str(tmp_path / 'd.png'))
     assert problem.startswith('cannot be decoded: ')
     assert check_image(str(tmp_path / 'd.png'), fast=True) == ('', b'')
+
+
+def test_lists_of_another_name_have_no_figures(tmp_path):
+    write_lists(tmp_path)
+    dataset = ImageNetLT('ImageNet_LT_val.txt', data_root=str(tmp_path))
+    assert published_figures('val', dataset)
+    assert not unpublished_list(dataset)
+    (tmp_path / 'ImageNet_LT_val.txt').rename(tmp_path / 'mine.txt')
+    dataset = ImageNetLT('mine.txt', data_root=str(tmp_path))
+    assert not published_figures('val', dataset)
+    assert unpublished_list(dataset) == 'mine.txt'
+    own = ImageList('mine.txt', data_root=str(tmp_path))
+    assert not unpublished_list(own)
