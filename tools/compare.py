@@ -20,6 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from mmengine.config import Config
 from runs import Launcher, Run, RunError
 
 COLUMNS = dict(
@@ -69,18 +70,28 @@ def parse_args() -> argparse.Namespace:
 
 
 def plan(args: argparse.Namespace) -> List[Run]:
-    """All runs, each after the first stage that it starts from."""
+    """All runs, each after the first stage that it starts from.
+
+    Raises:
+        ValueError: A config cannot be read.
+    """
+    configs: Dict[Path, Config] = {}
     runs: Dict[tuple, Run] = {}
 
-    def add(config: Path, seed: int) -> Run:
-        key = config.resolve(), seed
+    def add(path: Path, seed: int) -> Run:
+        key = path.resolve(), seed
         if key not in runs:
-            run = Run(str(config), seed, args.cfg_options, args.work_dir)
-            first = run.cfg.get('first_stage')
-            if first:
-                run.first = add(config.parent / first, seed)
-                run.__post_init__()
-            runs[key] = run
+            if key[0] not in configs:
+                try:
+                    configs[key[0]] = Config.fromfile(path)
+                except Exception as error:  # a config is Python
+                    raise ValueError(f'{path}: {error}') from error
+            cfg = configs[key[0]]
+            name = cfg.get('first_stage')
+            first = add(path.parent / name, seed) if name else None
+            runs[key] = Run(
+                str(path), cfg, seed, args.cfg_options, args.work_dir, first
+            )
         return runs[key]
 
     for config in args.configs:
@@ -215,7 +226,7 @@ def main() -> None:
     try:
         launcher = Launcher(args.gpus, args.jobs)
         runs = plan(args)
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         sys.exit(str(error))
     try:
         failures = finish_all(runs, launcher)

@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
@@ -61,21 +61,30 @@ class Run:
 
     Args:
         config: Path of the config.
+        cfg: The config.
         seed: Seed of the run.
         options: ``KEY=VALUE`` settings, as for train.py.
         work_dir: Folder of all runs.
         first: The first stage that this run starts from, if it has one.
+
+    Raises:
+        ValueError: A config that is only tested names no first stage.
     """
 
     config: str
+    cfg: Config
     seed: int
     options: Sequence[str]
     work_dir: Path
     first: Optional[Run] = None
-    cfg: Config = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.cfg = Config.fromfile(self.config)
+        self.is_trained = self.cfg.get('is_trained', True)
+        if not (self.is_trained or self.first):
+            raise ValueError(
+                f'{self.config} is not trained (is_trained = False): it must '
+                "name the config that is, first_stage = 'NAME.py'"
+            )
         content = [self.cfg.to_dict(), sorted(self.options)]
         if self.first:
             content.append(self.first.folder.name)
@@ -88,7 +97,6 @@ class Run:
             / f'seed_{self.seed}_{fingerprint}'
         )
         self.log = self.folder / 'output.log'
-        self.is_trained = self.cfg.get('is_trained', True)
 
     @property
     def note(self) -> dict:
@@ -156,7 +164,9 @@ class Run:
         command += [str(checkpoint), '--work-dir', str(self.folder / 'test')]
         command += ['--out', str(self.folder / 'metrics.json')]
         command += ['--out-item', 'metrics']
-        return [*command, '--cfg-options', *self.options]
+        if self.options:
+            command += ['--cfg-options', *self.options]
+        return command
 
     def scalars(self) -> List[dict]:
         """All logged figures, of all starts of the run, oldest first."""

@@ -29,7 +29,9 @@ def compare(run, tmp_path):
 
 def command(work_dir, *arguments, options=SHORT):
     words = [sys.executable, TOOL, *arguments, '--work-dir', work_dir]
-    return [str(word) for word in [*words, '--cfg-options', *options]]
+    if options:
+        words += ['--cfg-options', *options]
+    return list(map(str, words))
 
 
 def table(output):
@@ -180,8 +182,9 @@ def test_other_test_data_than_those_of_the_validation(compare, tmp_path):
     config.write_text(
         f"_base_ = '{ROOT / CE}'\n"
         "test_dataloader = dict(dataset=dict(split='train'))\n"
+        'train_cfg = dict(max_epochs=1)\n'
     )
-    output = compare(config)
+    output = compare(config, options=())
     assert 'mine, seed 0: testing' in output
     ((folder, note),) = read_notes(tmp_path).items()
     metrics = json.loads((folder / 'metrics.json').read_text())
@@ -189,8 +192,16 @@ def test_other_test_data_than_those_of_the_validation(compare, tmp_path):
 
 
 def test_usage_errors(run, tmp_path):
+    broken, unknown = tmp_path / 'broken.py', tmp_path / 'unknown.py'
+    broken.write_text('model = dict(\n')
+    unknown.write_text("first_stage = 'gone.py'\n")
+    alone = tmp_path / 'alone.py'
+    alone.write_text('is_trained = False\n')
     for arguments, message in (
         (['none.py'], "there is no config 'none.py'"),
+        ([broken], f'{broken}: '),
+        ([unknown], f'{tmp_path / "gone.py"}: '),
+        ([alone], 'alone.py is not trained (is_trained = False): it must'),
         ([CE, '--jobs', '0'], "must be a whole number >= 1, got '0'"),
     ):
         done = run(*command(tmp_path, *arguments), ok=False)
