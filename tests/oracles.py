@@ -190,7 +190,7 @@ def seesaw(
     p: float,
     q: float,
 ) -> Tensor:
-    """Seesaw loss (Wang et al., CVPR 2021, Eq. 3-7), sample by sample."""
+    """Seesaw loss (Wang et al., CVPR 2021, Sec. 3.2), sample by sample."""
     total = logits.new_zeros(())
     for i in range(len(logits)):
         label = int(labels[i])

@@ -21,7 +21,7 @@ def _check_max_margin(max_margin: float) -> None:
 
 
 def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
-    r"""Margins of the classes (Cao et al., NeurIPS 2019, Eq. 10 and 13).
+    r"""Margins of the classes (Cao et al., NeurIPS 2019, Sec. 3.2).
 
     .. math::
         \Delta_c = \frac{K}{n_c^{1/4}}, \quad \max_c \Delta_c =
@@ -49,8 +49,8 @@ def ldam_cross_entropy(
     scale: float = 30.0,
     reduction: str = 'mean',
 ) -> Tensor:
-    r"""Label-distribution-aware margin loss (Cao et al., NeurIPS 2019,
-    Eq. 12).
+    r"""Label-distribution-aware margin loss, LDAM (Cao et al., NeurIPS
+    2019, Sec. 3.2).
 
     .. math::
         L = -\log \frac{\exp(f_y - s \Delta_y)}

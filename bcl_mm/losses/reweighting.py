@@ -67,7 +67,7 @@ def focal_cross_entropy(
 def class_balanced_weights(
     class_counts: Tensor, beta: float = 0.9999
 ) -> Tensor:
-    r"""Inverse effective numbers (Cui et al., CVPR 2019, Eq. 2 and Sec. 4).
+    r"""Inverse effective numbers (Cui et al., CVPR 2019, Sec. 3 and 4).
 
     .. math::
         w_c \propto \frac{1 - \beta}{1 - \beta^{n_c}}, \quad \sum_c w_c = C
