@@ -28,13 +28,13 @@ def _join(process, function, ports, folder):
     for world_size, port in ports.items():
         if process < world_size:
             with group(process, world_size, port):
-                result = function(process, world_size)
+                result = function(process, world_size, folder)
             path = folder / f'{world_size}_{process}.pkl'
             path.write_bytes(pickle.dumps(result))
 
 
 def on_ranks(function, world_sizes, folder):
-    """What ``function(rank, world_size)`` gives: {world_size: [of ranks]}.
+    """What ``function(rank, world_size, folder)`` gives: {world_size: [...]}.
 
     The same processes serve every number of them: starting is what takes
     the time.
@@ -44,9 +44,7 @@ def on_ranks(function, world_sizes, folder):
             stack.enter_context(socket.create_server(('127.0.0.1', 0)))
             for _ in world_sizes
         ]
-        ports = dict(
-            zip(world_sizes, (s.getsockname()[1] for s in servers))
-        )
+        ports = dict(zip(world_sizes, (s.getsockname()[1] for s in servers)))
     mp.start_processes(
         _join,
         (function, ports, folder),

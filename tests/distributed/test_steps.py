@@ -108,7 +108,9 @@ class NormPerShard(torch.nn.BatchNorm1d):
     def forward(self, x):
         rows = x.view(3, self.num_ranks, -1, x.shape[1])  # V, W, B, channels
         shards = rows.transpose(0, 1).reshape(self.num_ranks, -1, x.shape[1])
-        shards = torch.stack([super(NormPerShard, self).forward(s) for s in shards])
+        shards = torch.stack(
+            [super(NormPerShard, self).forward(s) for s in shards]
+        )
         return (
             shards.view(self.num_ranks, 3, -1, x.shape[1])
             .transpose(0, 1)
@@ -116,7 +118,7 @@ class NormPerShard(torch.nn.BatchNorm1d):
         )
 
 
-def steps(this, world_size):
+def steps(this, world_size, _):
     assert rank() == this
     results = {}
     for case, options in CASES.items():

@@ -19,7 +19,7 @@ GLOBAL_BATCH = 24
 EPOCHS, ITERATIONS = 5, 13  # 331 images
 CASES = {
     'bcl, complement off at first': dict(begin_epoch=2),
-    'endless sampler': dict(sampler=dict(type='InfiniteSampler')),
+    'endless sampler': dict(sampler=dict(type='InfiniteSampler'), workers=1),
     'class-balanced sampler, margins': dict(
         sampler=dict(type='bcl_mm.ClassBalancedSampler'),
         head=dict(loss_con=None, loss_cls=dict(type='bcl_mm.LDAMLoss')),
@@ -36,12 +36,15 @@ class DoubleClassifier(ImageClassifier):
         self.double()
 
 
-def config(work_dir, world_size, begin_epoch=0, sampler=None, head=None):
+def config(
+    work_dir, world_size, begin_epoch=0, workers=0, sampler=None, head=None
+):
     """BCL on digits with all augmentations and no batch statistics."""
     name = 'bcl_resnet8_digits_lt'
     if head is not None:
         name = 'ce_resnet8_digits_lt'
     cfg = Config.fromfile(config_path(name))
+    cfg.pop('default_scope')  # which would stay, for other tests
     cfg.work_dir = str(work_dir)
     cfg.model.type = 'bcl_mm.DoubleClassifier'
     cfg.model.backbone.update(
@@ -54,6 +57,10 @@ def config(work_dir, world_size, begin_epoch=0, sampler=None, head=None):
     cfg.train_dataloader.update(
         batch_size=GLOBAL_BATCH // world_size, drop_last=True
     )
+    if world_size > 1 and workers:
+        cfg.train_dataloader.update(
+            num_workers=workers, persistent_workers=True
+        )
     if sampler is not None:
         cfg.train_dataloader.sampler = sampler
     cfg.train_cfg = dict(by_epoch=True, max_epochs=EPOCHS)
@@ -71,20 +78,19 @@ def config(work_dir, world_size, begin_epoch=0, sampler=None, head=None):
 
 
 def train(cfg):
-    """Final weights of a training; the labels of its first batch."""
+    """Final weights of a training."""
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert runner.iter == EPOCHS * ITERATIONS
     model = getattr(runner.model, 'module', runner.model)
-    dtypes = {p.dtype for p in model.parameters()}
-    assert dtypes == {torch.float64}
+    assert all(p.dtype == torch.float64 for p in model.parameters())
     return {name: p.numpy() for name, p in model.state_dict().items()}
 
 
-def trainings(rank, world_size):
+def trainings(rank, world_size, work_dir):
     results = {}
     for case, options in CASES.items():
-        cfg = config(f'/tmp/unused_{case}', world_size, **options)
+        cfg = config(work_dir, world_size, **options)
         cfg.launcher = 'pytorch'
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',
