@@ -8,6 +8,9 @@ import socket
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+# Imports take most of the time: one process does them, and is forked.
+mp.set_forkserver_preload(['bcl_mm', 'mmpretrain.models', 'mmengine.runner'])
+
 
 @contextlib.contextmanager
 def group(rank, world_size, port):
@@ -49,7 +52,7 @@ def on_ranks(function, world_sizes, folder):
         _join,
         (function, ports, folder),
         nprocs=max(world_sizes),
-        start_method='spawn',
+        start_method='forkserver',
     )
     return {
         world_size: [
