@@ -13,14 +13,7 @@
 set -eu
 gpus=$1 tool=$2
 shift 2
-check_number() { # NAME VALUE LEAST
-    case $2 in
-    '' | *[!0-9]* | 0?*) ;;
-    *) [ "$2" -lt "$3" ] || return 0 ;;
-    esac
-    echo "$1 must be a whole number >= $3, got '$2'" >&2
-    exit 2
-}
+source "$(dirname "$0")/checks.sh"
 export NNODES=${NNODES:-1} NODE_RANK=${NODE_RANK:-0} PORT=${PORT:-29500}
 export MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
 export RDZV_TIMEOUT=${RDZV_TIMEOUT:-40}
@@ -34,10 +27,7 @@ if [ "$NODE_RANK" -ge "$NNODES" ]; then
     echo "NODE_RANK must be < NNODES, got $NODE_RANK of $NNODES" >&2
     exit 2
 fi
-if [ ! -f "$1" ]; then
-    echo "there is no config '$1'" >&2
-    exit 2
-fi
+check_config "$1"
 source "$(dirname "$0")/python.sh"
 # The cores, shared between the processes; without this torch gives each one.
 threads=$(($(nproc) / gpus))
