@@ -182,6 +182,19 @@ def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:
             loader.persistent_workers = False
 
 
+def _has_sync_bn(part: Any) -> bool:
+    """Whether a part of a config asks for batch norm over all processes."""
+    if isinstance(part, (list, tuple)):
+        return any(map(_has_sync_bn, part))
+    if not isinstance(part, dict):
+        return False
+    return (
+        part.get('sync_bn') is not None
+        or str(part.get('type')).endswith('SyncBN')
+        or any(map(_has_sync_bn, part.values()))
+    )
+
+
 def _apply_timeouts(cfg: Config) -> None:
     """Apply the time limits that launch.sh documents."""
     env_cfg = cfg.setdefault('env_cfg', dict())
@@ -198,6 +211,11 @@ def _share_processes(cfg: Config, local_rank: int) -> None:
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if cfg.launcher == 'none':
         return
+    if not torch.accelerator.is_available() and _has_sync_bn(cfg.to_dict()):
+        raise ValueError(
+            'SyncBatchNorm needs GPUs, and this machine has none: leave out '
+            "sync_bn='torch' and norm_cfg=dict(type='SyncBN')"
+        )
     _apply_timeouts(cfg)
     num_local = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
     if torch.cuda.is_available():
