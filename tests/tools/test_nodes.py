@@ -158,6 +158,18 @@ def test_a_process_that_dies_ends_all_nodes(start, tmp_path, dying):
 
 
 @pytest.mark.slow
+def test_a_process_that_hangs_ends_all(start, tmp_path):
+    options = ('--work-dir', tmp_path, '--cfg-options', *LONG)
+    node = start(0, 1, 2, *options, DIST_TIMEOUT='5')
+    wait_until(lambda: list(tmp_path.glob('epoch_*.pth')))
+    os.kill(children(node.pid)[1], signal.SIGSTOP)
+    # (torchrun gives it 30 s to end by itself.)
+    output, seconds = output_of(node)
+    print('seconds', seconds)
+    assert 'process 0 (number 0 of node 0) ended with status 1' in output
+
+
+@pytest.mark.slow
 def test_a_process_that_never_starts(start, tmp_path):
     # (Node 1 has another config, which ends its process at once.)
     broken = tmp_path / 'broken.py'
