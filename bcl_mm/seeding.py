@@ -40,12 +40,13 @@ class _EpochSampler:
         self.epoch = 0
 
     def __iter__(self) -> Iterator[_SampleIndex]:
-        _, world_size = get_dist_info()
+        rank, world_size = get_dist_info()
         for position, number in enumerate(self.sampler):
             index = _SampleIndex(number)
-            # MMEngine's endless sampler, and torch's own, have no epoch.
-            index.epoch = getattr(self.sampler, 'epoch', self.epoch)
-            index.epoch += position * world_size // self.length
+            # MMEngine's endless sampler, and torch's own, have no epoch. The
+            # endless one deals its indices out to the processes in turn.
+            passed = (position * world_size + rank) // self.length
+            index.epoch = getattr(self.sampler, 'epoch', self.epoch + passed)
             yield index
 
     def __len__(self) -> int:
@@ -80,6 +81,18 @@ class _SeededDataset:
         return getattr(self.dataset, name)
 
 
+def _start_anew(loop: Any, sampler: Any) -> None:
+    """Let a loop that counts iterations read its data from the beginning.
+
+    It made its iterator when it was built, before any hook could run, and
+    workers have drawn indices from the endless sampler since.
+    """
+    loop.dataloader._iterator = None  # persistent workers
+    if hasattr(sampler, '_indices_of_rank'):
+        sampler.indices = sampler._indices_of_rank()
+    loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
+
+
 @HOOKS.register_module()
 class SampleSeedHook(Hook):
     """Makes a run repeatable, resumed or not, with any number of workers.
@@ -104,6 +117,8 @@ class SampleSeedHook(Hook):
         # DataLoader refuses another dataset, for its samplers' sake: here
         # length and order stay.
         vars(loader)['dataset'] = _SeededDataset(loader.dataset, runner.seed)
+        if hasattr(runner.train_loop, 'dataloader_iterator'):
+            _start_anew(runner.train_loop, batches.sampler.sampler)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the sampler the epoch."""

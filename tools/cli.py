@@ -15,7 +15,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from bcl_mm.distributed import init_cpu_process_group
+from bcl_mm.distributed import await_ranks, init_cpu_process_group
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -182,11 +182,41 @@ def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:
             loader.persistent_workers = False
 
 
+def _has_sync_bn(part: Any) -> bool:
+    """Whether a part of a config asks for batch norm over all processes."""
+    if isinstance(part, (list, tuple)):
+        return any(map(_has_sync_bn, part))
+    if not isinstance(part, dict):
+        return False
+    return (
+        part.get('sync_bn') is not None
+        or str(part.get('type')).endswith('SyncBN')
+        or any(map(_has_sync_bn, part.values()))
+    )
+
+
+def _apply_timeouts(cfg: Config) -> None:
+    """Apply the time limits that launch.sh documents."""
+    env_cfg = cfg.setdefault('env_cfg', dict())
+    dist_cfg = env_cfg.setdefault('dist_cfg', dict(backend='nccl'))
+    if 'DIST_TIMEOUT' in os.environ:
+        dist_cfg.timeout = int(os.environ['DIST_TIMEOUT'])
+    # Where torchrun's agent keeps the store of its processes.
+    if os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
+        await_ranks(int(os.environ.get('RDZV_TIMEOUT', 40)))
+
+
 def _share_processes(cfg: Config, local_rank: int) -> None:
     """Let the processes of a launcher run on this machine's devices."""
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if cfg.launcher == 'none':
         return
+    if not torch.accelerator.is_available() and _has_sync_bn(cfg.to_dict()):
+        raise ValueError(
+            'SyncBatchNorm needs GPUs, and this machine has none: leave out '
+            "sync_bn='torch' and norm_cfg=dict(type='SyncBN')"
+        )
+    _apply_timeouts(cfg)
     num_local = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
     if torch.cuda.is_available():
         num_gpus = torch.cuda.device_count()
@@ -209,7 +239,7 @@ def _share_processes(cfg: Config, local_rank: int) -> None:
             '(gloo).',
             flush=True,
         )
-    init_cpu_process_group()
+    init_cpu_process_group(cfg.env_cfg.dist_cfg.get('timeout', 1800))
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,

@@ -10,6 +10,7 @@ from tests.tools.common import (
     NO_GPU,
     SHORT,
     TEST,
+    TRAIN,
     accuracies,
     assert_quiet,
 )
@@ -104,3 +105,13 @@ def test_errors_of_the_launchers(run):
     assert done.stdout == "there is no config 'none.py'\n"
     done = run(sys.executable, TEST, BCL, 'nothing.pth', ok=False)
     assert "there is no checkpoint 'nothing.pth'" in done.stdout
+
+
+@pytest.mark.skipif(not NO_GPU, reason='GPUs can')
+@pytest.mark.parametrize(
+    'option', ['sync_bn=torch', 'model.backbone.norm_cfg.type=SyncBN']
+)
+def test_sync_batch_norm_needs_gpus(run, option):
+    command = sys.executable, TRAIN, BCL, '--launcher', 'pytorch'
+    done = run(*command, '--cfg-options', option, ok=False)
+    assert 'SyncBatchNorm needs GPUs, and this machine has none' in done.stdout
