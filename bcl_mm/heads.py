@@ -18,9 +18,16 @@ from bcl_mm.registry import MODELS
 
 
 def _unit_rows(rows: Tensor) -> Tensor:
-    """Rows of unit norm, in at least float32."""
-    dtype = torch.promote_types(rows.dtype, torch.float32)
-    return F.normalize(rows.to(dtype), dim=1)
+    """Rows of unit norm, in at least float32; zero rows stay zero.
+
+    A zero row has no direction and gets no gradient. (That of
+    ``F.normalize``, 1e12, is infinite in half precision.)
+    """
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    norms = rows.norm(dim=1, keepdim=True)
+    eps = 1e-12  # F.normalize's
+    # (A row of NaN stays one, to be seen.)
+    return (rows / norms.clamp(min=eps)).masked_fill(norms <= eps, 0)
 
 
 def _hand_on_loaded_counts(head: BCLHead, incompatible_keys: Any) -> None:
