@@ -67,7 +67,7 @@ def name_classes(
     """
     shown = [
         f'{i} ({class_names[i]})'
-        if class_names is not None and i < len(class_names)
+        if i < len(class_names or ()) and class_names[i] != str(i)
         else str(i)
         for i in map(int, indices[:8])
     ]
@@ -79,6 +79,15 @@ def class_names_of(dataset: Any) -> Optional[Sequence[str]]:
     """Class names in a dataset's ``metainfo``, or None if it has none."""
     metainfo = getattr(dataset, 'metainfo', None)
     return metainfo.get('classes') if isinstance(metainfo, dict) else None
+
+
+def source_of(dataset: Any) -> str:
+    """List or folder that a dataset was read from; empty if not known."""
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    prefix = getattr(dataset, 'data_prefix', None)
+    folder = prefix.get('img_path') if isinstance(prefix, dict) else prefix
+    return getattr(dataset, 'ann_file', None) or folder or ''
 
 
 def _raw_labels(dataset: Any) -> Any:

@@ -18,6 +18,7 @@ from bcl_mm.class_counts import (
     class_names_of,
     count_classes,
     labels_of,
+    source_of,
 )
 from bcl_mm.registry import DATASETS, HOOKS
 
@@ -166,11 +167,17 @@ class ClassComplementHook(Hook):
         """Count the training set and hand the counts to the model."""
         takers = [m for m in _modules(runner) if _takes_counts(m)]
         expected = {getattr(m, 'num_classes', None) for m in takers} - {None}
-        self.class_counts = check_class_counts(
-            count_classes(dataset),
-            expected.pop() if expected else None,
-            class_names_of(dataset),
-        )
+        try:
+            self.class_counts = check_class_counts(
+                count_classes(dataset),
+                expected.pop() if expected else None,
+                class_names_of(dataset),
+            )
+        except ValueError as error:
+            source = source_of(dataset)
+            raise ValueError(
+                f'training set{source and f" {source}"}: {error}'
+            ) from error
         for module in takers:
             module.set_class_counts(self.class_counts)
 
