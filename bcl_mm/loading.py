@@ -128,10 +128,22 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         return CorruptImageError(f'image {path!r} {cause}')
 
 
+def replace_dataset(runner: Runner, dataset: Any) -> None:
+    """Let training read another dataset, of the same length and order."""
+    loader = runner.train_dataloader
+    # DataLoader refuses it, for its samplers' sake: here they stay.
+    vars(loader)['dataset'] = dataset
+    # A loop that counts iterations reads the former one already.
+    reader = getattr(runner.train_loop, 'dataloader_iterator', None)
+    if reader is not None:
+        loader._iterator = None  # of persistent workers
+        runner.train_loop.dataloader_iterator = type(reader)(loader)
+
+
 class _SkippingDataset:
     """Replaces images that cannot be loaded by others of their class."""
 
-    left_out = 'left_out'
+    left_out = 'left_out'  # what a sample's news are called
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -210,13 +222,10 @@ class CorruptImageHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Let the training dataset replace images, if it shall."""
-        loader = runner.train_dataloader
-        if self.on_corrupt == 'skip' and not hasattr(
-            loader.dataset, 'left_out'
-        ):
-            # DataLoader refuses another dataset, for its samplers' sake:
-            # here length and order stay.
-            vars(loader)['dataset'] = _SkippingDataset(loader.dataset)
+        dataset = runner.train_dataloader.dataset
+        trained_before = hasattr(dataset, _SkippingDataset.left_out)
+        if self.on_corrupt == 'skip' and not trained_before:
+            replace_dataset(runner, _SkippingDataset(dataset))
 
     def after_train_iter(
         self,

@@ -11,6 +11,7 @@ from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from bcl_mm.loading import replace_dataset
 from bcl_mm.registry import HOOKS
 
 
@@ -101,9 +102,7 @@ class SampleSeedHook(Hook):
             return  # trained before
         batches = loader.batch_sampler
         batches.sampler = _EpochSampler(batches.sampler, loader.dataset)
-        # DataLoader refuses another dataset, for its samplers' sake: here
-        # length and order stay.
-        vars(loader)['dataset'] = _SeededDataset(loader.dataset, runner.seed)
+        replace_dataset(runner, _SeededDataset(loader.dataset, runner.seed))
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the sampler the epoch."""
