@@ -111,7 +111,7 @@ def read_coco(
     """
     try:
         content = json.loads(Path(ann_file).read_text(encoding='utf-8-sig'))
-    except ValueError as error:  # no JSON, or no UTF-8
+    except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
         raise ValueError(f'{ann_file} must be JSON: {error}') from error
     read = partial(_read_table, content, ann_file)
     images = _index(
