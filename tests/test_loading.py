@@ -3,16 +3,18 @@
 import os
 import re
 from io import BytesIO
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS, DefaultScope
-from mmpretrain.datasets import remove_transform
+from mmpretrain.datasets import CustomDataset, remove_transform
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from bcl_mm.datasets import ImageNetLT
 from bcl_mm.loading import (
     CorruptImageError,
     CorruptImageHook,
@@ -359,3 +361,85 @@ def test_every_pipeline_takes_an_image_of_one_pixel(tmp_path):
 def test_on_corrupt_is_checked():
     with pytest.raises(ValueError, match="'error' or 'skip', got 'ignore'"):
         CorruptImageHook('ignore')
+
+
+def test_ranks_report_together(monkeypatch):
+    hook, lines = CorruptImageHook('skip'), []
+    monkeypatch.setattr(
+        'bcl_mm.loading.all_gather_object', lambda own: [own, ["image 'b'"]]
+    )
+    hook._left_out = ["image 'c'", "image 'b'"]
+    logger = SimpleNamespace(warning=lines.append)
+    hook._report(SimpleNamespace(logger=logger), epoch=3)
+    assert lines == [
+        'Epoch 3: 2 images could not be loaded and were replaced 3 times by '
+        "others of their class:\nimage 'b'\nimage 'c'"
+    ]
+    assert not hook._left_out
+
+
+def test_a_folder_of_a_class_may_hold_anything(tmp_path):
+    """Names that are no text, a folder that is called an image."""
+    for split, names in dict(train=(b'caf\xe9.jpg', b'b.jpg')).items():
+        folder = os.fsencode(tmp_path / split) + b'/bird'
+        os.makedirs(folder)
+        for name in names:
+            with open(folder + b'/' + name, 'wb') as file:
+                file.write(jpeg())
+        os.makedirs(folder + b'/folder.jpg')
+    pipeline = [LOAD, dict(type='mmpretrain.PackInputs')]
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = CustomDataset(
+            data_root=str(tmp_path), data_prefix='train', pipeline=pipeline
+        )
+    assert len(dataset) == 2
+    for data in dataset:
+        assert data['inputs'].shape == (3, 120, 160)
+
+
+def test_labels_with_gaps_name_class_and_source(tree, tmp_path):
+    root, _ = tree
+    file = root / 'ImageNet_LT_train.txt'
+    lines = [x for x in file.read_text().splitlines() if x[-1] != '1']
+    file.write_text('\n'.join(lines))
+    with pytest.raises(
+        ValueError,
+        match=r'training set .*ImageNet_LT_train\.txt: every class needs at '
+        r'least one training image, but there is none of class 1$',
+    ):
+        train(root, tmp_path / 'work')
+
+
+def test_an_empty_folder_names_class_and_source(tmp_path):
+    for name in ('ant', 'bee', 'cat'):
+        (tmp_path / 'data' / 'train' / name).mkdir(parents=True)
+        if name != 'bee':
+            (tmp_path / 'data' / 'train' / name / 'a.jpg').write_bytes(jpeg())
+    runner = make(
+        tmp_path / 'work',
+        train=dict(
+            type='mmpretrain.CustomDataset',
+            data_root=str(tmp_path / 'data'),
+            data_prefix='train',
+            pipeline=[LOAD, dict(type='mmpretrain.PackInputs')],
+        ),
+        model=MODEL,
+    )
+    with pytest.raises(
+        ValueError,
+        match=r'training set .*data/train: .* is none of class 1 \(bee\)$',
+    ):
+        runner.train()
+
+
+def test_lists_name_what_is_no_file_and_no_label(tree):
+    root, _ = tree
+    file = root / 'list.txt'
+    for line, error, message in (
+        ('train 0', FileNotFoundError, r"list\.txt:2: there is no image '"),
+        ('a.jpg 1.0', ValueError, r'list\.txt:2: .* a whole number'),
+    ):
+        first = (root / 'ImageNet_LT_train.txt').read_text().splitlines()[0]
+        file.write_bytes(f'{first}\r\n{line}\r\n'.encode())
+        with pytest.raises(error, match=message):
+            ImageNetLT('list.txt', data_root=str(root))
