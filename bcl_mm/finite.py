@@ -46,7 +46,7 @@ class FiniteLossHook(Hook):
     and the images of the batch, and the last checkpoint stays as it is.
 
     *When.* After the backward pass and before the optimizer's step the
-    losses are read, together with the largest gradient. That the gradients
+    losses are read, together with the gradient's norm. That the gradients
     are finite, too, is needed on several processes: a loss that is not
     finite is made to have gradients of NaN, which the averaging of gradients
     takes to every process, and so all of them stop at this step, without a
@@ -128,24 +128,22 @@ class FiniteLossHook(Hook):
     ) -> None:
         """Backward pass, and the look at what came of it."""
         backward(loss, **kwargs)
-        largest = None
+        norm = None
         # Another backward pass is that of a loss scaler, or the like.
         if type(wrapper).backward is OptimWrapper.backward:
-            largest = self._largest_gradient(wrapper.optimizer)
-        values = self._read(loss, largest)
+            norm = self._gradient_norm(wrapper.optimizer)
+        values = self._read(loss, norm)
         bad = {k: v for k, v in values.items() if not math.isfinite(v)}
         if any('loss' in name for name in bad) or 'gradient' in bad:
             raise FloatingPointError(self._message(runner, values))
 
-    def _read(
-        self, loss: Tensor, largest: Optional[Tensor]
-    ) -> Dict[str, float]:
+    def _read(self, loss: Tensor, norm: Optional[Tensor]) -> Dict[str, float]:
         """Values of losses and gradient, in one transfer from the device."""
         tensors = dict(self._log_vars)
         if not tensors:  # a model with a train_step of its own
             tensors['loss'] = loss
-        if largest is not None:
-            tensors['gradient'] = largest
+        if norm is not None:
+            tensors['gradient'] = norm
         flat = [
             value.detach().to(loss.device).reshape(1)
             for value in tensors.values()
@@ -156,16 +154,14 @@ class FiniteLossHook(Hook):
         return dict(zip(tensors, read.tolist()))
 
     @staticmethod
-    def _largest_gradient(optimizer: torch.optim.Optimizer) -> Tensor:
+    def _gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:
         gradients = [
             parameter.grad
             for group in optimizer.param_groups
             for parameter in group['params']
             if parameter.grad is not None
         ]
-        # The largest, not the norm, which may overflow where none of them
-        # does.
-        return nn.utils.get_total_norm(gradients, norm_type=math.inf)
+        return nn.utils.get_total_norm(gradients)
 
     def _message(self, runner: Runner, values: Dict[str, float]) -> str:
         losses = {k: v for k, v in values.items() if 'loss' in k}

@@ -25,9 +25,8 @@ def _unit_rows(rows: Tensor) -> Tensor:
     """
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
     norms = rows.norm(dim=1, keepdim=True)
-    eps = 1e-12  # F.normalize's
     # (A row of NaN stays one, to be seen.)
-    return (rows / norms.clamp(min=eps)).masked_fill(norms <= eps, 0)
+    return rows / norms.masked_fill(norms <= 1e-12, torch.inf)
 
 
 def _hand_on_loaded_counts(head: BCLHead, incompatible_keys: Any) -> None:
