@@ -39,6 +39,11 @@ setup(
     extras_require={
         # Not required outright: full mmcv would own the same folder.
         'lite': ['mmcv-lite>=2.2,<2.4'],
-        'test': ['pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.11'],
+        'test': [
+            'hypothesis>=6',
+            'pytest>=8',
+            'pytest-xdist>=3.5',
+            'ruff>=0.11',
+        ],
     },
 )

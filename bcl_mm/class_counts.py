@@ -67,7 +67,7 @@ def name_classes(
     """
     shown = [
         f'{i} ({class_names[i]})'
-        if class_names is not None and i < len(class_names)
+        if i < len(class_names or ()) and class_names[i] != str(i)
         else str(i)
         for i in map(int, indices[:8])
     ]
@@ -110,6 +110,15 @@ def shifted_classes(
         f'({len(shifted)} classes differ): the same classes must be there, '
         'or be named (classes=[...]) alike'
     )
+
+
+def source_of(dataset: Any) -> str:
+    """List or folder that a dataset was read from; empty if not known."""
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    prefix = getattr(dataset, 'data_prefix', None)
+    folder = prefix.get('img_path') if isinstance(prefix, dict) else prefix
+    return getattr(dataset, 'ann_file', None) or folder or ''
 
 
 def _raw_labels(dataset: Any) -> Any:
@@ -238,11 +247,14 @@ def check_class_counts(
         ValueError: There are not ``num_classes`` whole numbers, or a class
             has no training image; the message names the class.
     """
-    counts = np.asarray(class_counts)
+    try:
+        counts = np.asarray(class_counts)
+    except ValueError:  # ragged
+        counts = np.empty((0, 0))
     if counts.ndim != 1 or len(counts) == 0:
         raise ValueError(
-            'class_counts must be one number per class, got shape '
-            f'{counts.shape}'
+            'class_counts must be one number per class, got '
+            f'{str(class_counts)[:200]}'
         )
     if num_classes is not None and len(counts) != num_classes:
         raise ValueError(
@@ -251,12 +263,13 @@ def check_class_counts(
             'model.head.num_classes or the data'
         )
     if (
-        not np.issubdtype(counts.dtype, np.number)
-        or not np.isfinite(counts).all()
+        counts.dtype.kind not in 'iuf'
+        or not (np.abs(counts) < 2.0**53).all()
         or (counts != np.floor(counts)).any()
     ):
         raise ValueError(
-            f'class_counts must be whole numbers, got {class_counts}'
+            'class_counts must be whole numbers below 2^53, got '
+            f'{str(class_counts)[:200]}'
         )
     empty = np.flatnonzero(counts < 1)
     if len(empty):

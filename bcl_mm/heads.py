@@ -18,9 +18,15 @@ from bcl_mm.registry import MODELS
 
 
 def _unit_rows(rows: Tensor) -> Tensor:
-    """Rows of unit norm, in at least float32."""
-    dtype = torch.promote_types(rows.dtype, torch.float32)
-    return F.normalize(rows.to(dtype), dim=1)
+    """Rows of unit norm, in at least float32; zero rows stay zero.
+
+    A zero row has no direction and gets no gradient. (That of
+    ``F.normalize``, 1e12, is infinite in half precision.)
+    """
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    norms = rows.norm(dim=1, keepdim=True)
+    # (A row of NaN stays one, to be seen.)
+    return rows / norms.masked_fill(norms <= 1e-12, torch.inf)
 
 
 def _hand_on_loaded_counts(head: BCLHead, incompatible_keys: Any) -> None:

@@ -20,6 +20,7 @@ from bcl_mm.class_counts import (
     count_classes,
     labels_of,
     shifted_classes,
+    source_of,
 )
 from bcl_mm.registry import DATASETS, HOOKS
 
@@ -185,11 +186,17 @@ class ClassComplementHook(Hook):
         self._class_names = class_names_of(dataset)
         takers = [m for m in _modules(runner) if _takes_counts(m)]
         expected = {getattr(m, 'num_classes', None) for m in takers} - {None}
-        self.class_counts = check_class_counts(
-            count_classes(dataset),
-            expected.pop() if expected else None,
-            self._class_names,
-        )
+        try:
+            self.class_counts = check_class_counts(
+                count_classes(dataset),
+                expected.pop() if expected else None,
+                self._class_names,
+            )
+        except ValueError as error:
+            source = source_of(dataset)
+            raise ValueError(
+                f'training set{source and f" {source}"}: {error}'
+            ) from error
         for module in takers:
             module.set_class_counts(self.class_counts)
 

@@ -11,6 +11,7 @@ from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from bcl_mm.loading import replace_dataset
 from bcl_mm.registry import HOOKS
 
 
@@ -81,18 +82,6 @@ class _SeededDataset:
         return getattr(self.dataset, name)
 
 
-def _start_anew(loop: Any, sampler: Any) -> None:
-    """Let a loop that counts iterations read its data from the beginning.
-
-    It made its iterator when it was built, before any hook could run, and
-    workers have drawn indices from the endless sampler since.
-    """
-    loop.dataloader._iterator = None  # persistent workers
-    if hasattr(sampler, '_indices_of_rank'):
-        sampler.indices = sampler._indices_of_rank()
-    loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
-
-
 @HOOKS.register_module()
 class SampleSeedHook(Hook):
     """Makes a run repeatable, resumed or not, with any number of workers.
@@ -114,11 +103,7 @@ class SampleSeedHook(Hook):
             return  # trained before
         batches = loader.batch_sampler
         batches.sampler = _EpochSampler(batches.sampler, loader.dataset)
-        # DataLoader refuses another dataset, for its samplers' sake: here
-        # length and order stay.
-        vars(loader)['dataset'] = _SeededDataset(loader.dataset, runner.seed)
-        if hasattr(runner.train_loop, 'dataloader_iterator'):
-            _start_anew(runner.train_loop, batches.sampler.sampler)
+        replace_dataset(runner, _SeededDataset(loader.dataset, runner.seed))
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the sampler the epoch."""

@@ -44,8 +44,10 @@ def weights(work_dir, epochs=3, batch_size=100, **options):
         work_dir,
         train=noisy(),
         default_hooks=dict(HOOKS, checkpoint=dict(type='CheckpointHook')),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        **{k: v for k, v in options.items() if k != 'loader'},
+        **{
+            'train_cfg': dict(by_epoch=True, max_epochs=epochs),
+            **{k: v for k, v in options.items() if k != 'loader'},
+        },
     )
     runner._train_dataloader.update(
         sampler=dict(type='DefaultSampler', shuffle=True),
@@ -93,6 +95,20 @@ def test_epochs_draw_anew(tmp_path):
     # A copy of the image at another index is another sample.
     assert len(dataset) == len(dataset.dataset) == 331
     assert dataset.get_gt_labels()[0] == 0
+
+
+def test_training_that_counts_iterations_is_seeded_from_the_start(tmp_path):
+    """Its loop reads from the dataloader before any hook runs."""
+    loader = dict(num_workers=2, persistent_workers=True)
+    found = [
+        weights(
+            tmp_path / name,
+            train_cfg=dict(by_epoch=False, max_iters=3, val_interval=3),
+            loader=options,
+        )
+        for name, options in (('alone', dict()), ('workers', loader))
+    ]
+    assert same(*found)
 
 
 def test_samplers_without_epoch_get_one():

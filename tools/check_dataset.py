@@ -249,6 +249,8 @@ def write_counts(file: Path, splits: List[Split]) -> None:
 
 def main() -> None:
     """Check, report, and exit with 1 if there is a problem."""
+    # A file name need not be text.
+    sys.stdout.reconfigure(errors='backslashreplace')
     args, cfg = parse_args()
     scope = cfg.get('default_scope', 'mmpretrain')
     with DefaultScope.overwrite_default_scope(scope):

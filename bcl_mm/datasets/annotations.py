@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,17 @@ def read_list(ann_file: str) -> List[Tuple[str, int, int]]:
             line.
     """
     entries = []
-    try:
-        text = Path(ann_file).read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{ann_file} must be UTF-8 text: {error}') from error
-    for number, line in enumerate(text.split('\n'), 1):
+    content = Path(ann_file).read_bytes().removeprefix(BOM_UTF8)
+    # As in text mode: lines end with LF, CRLF or CR.
+    content = content.replace(b'\r\n', b'\n').replace(b'\r', b'\n')
+    for number, raw in enumerate(content.split(b'\n'), 1):
+        try:
+            line = raw.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f'{ann_file}:{number}: the list must be UTF-8 text, got '
+                f'{raw[:200]!r}'
+            ) from error
         fields = line.rsplit(maxsplit=1)
         if not fields:
             continue
@@ -38,7 +45,7 @@ def read_list(ann_file: str) -> List[Tuple[str, int, int]]:
             raise ValueError(
                 f'{ann_file}:{number}: a line must be "path label", the '
                 'label a whole number from 0 to 999999, got '
-                f'{line.strip()!r}'
+                f'{line.strip()[:200]!r}'
             )
         entries.append((fields[0].strip(), int(label), number))
     if not entries:
@@ -104,7 +111,7 @@ def read_coco(
     """
     try:
         content = json.loads(Path(ann_file).read_text(encoding='utf-8-sig'))
-    except ValueError as error:  # no JSON, or no UTF-8
+    except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
         raise ValueError(f'{ann_file} must be JSON: {error}') from error
     read = partial(_read_table, content, ann_file)
     images = _index(

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from bcl_mm.class_counts import class_names_of, count_classes, name_classes
 from bcl_mm.datasets.lists import ImageList
 from bcl_mm.datasets.long_tail import LongTailDataset
+from bcl_mm.loading import is_cut_short
 
 _IMAGENET = dict(classes=1000)
 _PLACES = dict(classes=365)
@@ -190,7 +191,7 @@ def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
         hash of its bytes, empty if they were not read or are no image.
     """
     if not osp.isfile(path):
-        return 'is missing', b''
+        return 'is a folder' if osp.isdir(path) else 'is missing', b''
     if fast:
         return '' if osp.getsize(path) else 'is empty', b''
     try:
@@ -199,6 +200,8 @@ def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
         return f'cannot be read: {error.strerror}', b''
     if not content:
         return 'is empty', b''
+    if is_cut_short(content):
+        return 'is cut short', b''
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of metadata

@@ -71,11 +71,21 @@ def test_check_image(tmp_path):
         problem, content = check_image(str(tmp_path / name))
         assert not problem
         assert len(content) == 16
-    assert check_image(str(tmp_path)) == ('is missing', b'')
-    (tmp_path / 'd.png').write_bytes((tmp_path / 'a.png').read_bytes()[:2000])
-    problem, _ = check_image(str(tmp_path / 'd.png'))
-    assert problem.startswith('cannot be decoded: ')
-    assert check_image(str(tmp_path / 'd.png'), fast=True) == ('', b'')
+    assert check_image(str(tmp_path)) == ('is a folder', b'')
+    assert check_image(str(tmp_path / 'no.png')) == ('is missing', b'')
+    for name in ('a.png', 'b.jpg'):
+        content = (tmp_path / name).read_bytes()
+        cut = tmp_path / f'cut_{name}'
+        cut.write_bytes(content[: len(content) // 2])
+        assert check_image(str(cut)) == ('is cut short', b'')
+        assert check_image(str(cut), fast=True) == ('', b'')
+        if name == 'a.png':  # whole, but its checksums do not fit
+            middle = slice(len(content) // 2, len(content) // 2 + 50)
+            damaged = bytearray(content)
+            damaged[middle] = bytes(50)
+            cut.write_bytes(damaged)
+            problem, _ = check_image(str(cut))
+            assert problem.startswith('cannot be decoded: ')
 
 
 def test_lists_of_another_name_have_no_figures(tmp_path):

@@ -93,7 +93,7 @@ def break_images(root):
     return {
         empty: 'is empty',
         text: 'is no image',
-        cut: 'cannot be decoded: image file is truncated',
+        cut: 'is cut short',
     }
 
 

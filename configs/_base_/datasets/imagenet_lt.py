@@ -93,13 +93,15 @@ sim_view = [
     dict(type='bcl_mm.RandomGrayscale', prob=0.2),
 ]
 rand_view = [*sim_view, rand_augment]
+# bcl_mm's, by the bare name that mmpretrain's inferencer looks for.
+load_image = dict(type='LoadImageFromFile', _scope_='bcl_mm')
 one_view = [
-    dict(type='LoadImageFromFile'),
+    load_image,
     *classification_view,
     dict(type='mmpretrain.PackInputs'),
 ]
 three_views = [  # the paper's "sim-sim"
-    dict(type='LoadImageFromFile'),
+    load_image,
     dict(
         type='mmpretrain.MultiView',
         num_views=[1, 2],
@@ -108,7 +110,7 @@ three_views = [  # the paper's "sim-sim"
     dict(type='mmpretrain.PackInputs'),
 ]
 three_views_sim_rand = [
-    dict(type='LoadImageFromFile'),
+    load_image,
     dict(
         type='mmpretrain.MultiView',
         num_views=[1, 1, 1],
@@ -117,7 +119,7 @@ three_views_sim_rand = [
     dict(type='mmpretrain.PackInputs'),
 ]
 three_views_rand_rand = [
-    dict(type='LoadImageFromFile'),
+    load_image,
     dict(
         type='mmpretrain.MultiView',
         num_views=[1, 2],
@@ -126,7 +128,7 @@ three_views_rand_rand = [
     dict(type='mmpretrain.PackInputs'),
 ]
 test_view = [
-    dict(type='LoadImageFromFile'),
+    load_image,
     dict(
         type='mmpretrain.ResizeEdge',
         scale=256,

@@ -12,6 +12,10 @@ default_hooks = dict(
     class_complement=dict(type='bcl_mm.ClassComplementHook'),
     # One set of batch norm's statistics for all processes.
     average_statistics=dict(type='bcl_mm.AverageStatisticsHook'),
+    # A NaN loss ends training before it reaches the weights.
+    finite_loss=dict(type='bcl_mm.FiniteLossHook'),
+    # 'skip' leaves out training images that cannot be loaded, and lists them.
+    corrupt_images=dict(type='bcl_mm.CorruptImageHook', on_corrupt='error'),
     # The same draws for any number of workers, and after a resumption.
     sample_seed=dict(type='bcl_mm.SampleSeedHook'),
 )
