@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Iterator, Sized
+from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from bcl_mm.registry import HOOKS
 
@@ -94,16 +95,48 @@ class SampleSeedHook(Hook):
     drop it.
     """
 
+    def __init__(self) -> None:
+        self._resumed_seed: Optional[int] = None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Write the sampler's seed into the checkpoint's ``meta``."""
+        sampler = runner.train_dataloader.batch_sampler.sampler
+        if isinstance(sampler, _EpochSampler):
+            sampler = sampler.sampler
+        seed = getattr(sampler, 'seed', None)
+        if seed is not None:
+            checkpoint['meta']['sampler_seed'] = int(seed)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Read the sampler's seed, if training is resumed."""
+        if runner._resume:
+            self._resumed_seed = checkpoint['meta'].get('sampler_seed')
+
     def before_train(self, runner: Runner) -> None:
         """Let the training dataloader seed its samples."""
         loader = runner.train_dataloader
         if isinstance(loader.dataset, _SeededDataset):
             return  # trained before
         batches = loader.batch_sampler
-        batches.sampler = _EpochSampler(batches.sampler, loader.dataset)
+        sampler = batches.sampler
+        # Without a seed in the config, the sampler was built with a new one.
+        if self._resumed_seed is not None and hasattr(sampler, 'seed'):
+            sampler.seed = self._resumed_seed
+        if type(sampler) is InfiniteSampler:  # perhaps in use, see below
+            sampler = InfiniteSampler(
+                sampler.dataset, sampler.shuffle, sampler.seed
+            )
+        batches.sampler = _EpochSampler(sampler, loader.dataset)
         # DataLoader refuses another dataset, for its samplers' sake: here
         # length and order stay.
         vars(loader)['dataset'] = _SeededDataset(loader.dataset, runner.seed)
+        loop = runner.train_loop
+        if isinstance(loop, IterBasedTrainLoop):
+            # It began to iterate when it was built, and its workers run.
+            iterator = type(loop.dataloader_iterator)
+            del loop.dataloader_iterator
+            loader._iterator = None
+            loop.dataloader_iterator = iterator(loader)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the sampler the epoch."""

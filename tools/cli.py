@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, Iterator, Tuple
 
@@ -15,6 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from bcl_mm.checkpoint import load_weights_only
 from bcl_mm.distributed import init_cpu_process_group
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -117,19 +117,10 @@ def check_checkpoint(path: str) -> None:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ValueError: It is cut short.
+        ValueError: It is damaged, or holds more than weights.
     """
-    if '://' in path:
-        return
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {path!r}')
-    with open(path, 'rb') as file:
-        start = file.read(2)
-    # Files of torch < 1.6 are no archives.
-    if not start or (start == b'PK' and not zipfile.is_zipfile(path)):
-        raise ValueError(
-            f'the checkpoint {path!r} is damaged: it is cut short'
-        )
+    if '://' not in path:
+        load_weights_only(path)
 
 
 def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
