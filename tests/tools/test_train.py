@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from tests.tools.common import (
@@ -137,14 +138,30 @@ def test_what_resume_finds(run, tmp_path):
     assert f'no checkpoint in {tmp_path}: starting anew' in resume()
     note = tmp_path / 'last_checkpoint'
     latest = note.read_text()
+    newest = f'Going on from {latest}, the newest whole checkpoint.'
     note.unlink()
-    assert 'holds checkpoints, but' in resume(ok=False)
+    # A whole file without optimizer, and newer.
+    torch.save(dict(state_dict={}, meta={}), tmp_path / 'published.pth')
+    assert f'{note} is missing. {newest}' in resume()
+    note.touch()
+    output = resume()
+    assert f'{note} is empty. {newest}' in output
+    assert 'resumed epoch: 2, iter: 12' in output
     note.write_text(f'{latest}.gone')
-    assert "epoch_2.pth.gone' (named by" in resume(ok=False)
+    assert f"epoch_2.pth.gone' (named by {note}). {newest}" in resume()
     note.write_text(latest)
     with open(latest, 'r+b') as file:
         file.truncate(1000)
-    assert "epoch_2.pth' is damaged: it is cut short" in resume(ok=False)
+    output = resume()
+    assert "epoch_2.pth' is damaged: it is cut short (named by" in output
+    assert f'Going on from {tmp_path / "epoch_1.pth"}, the newest' in output
+    assert 'resumed epoch: 1, iter: 6' in output
+    assert note.read_text() == latest  # and whole again
+    for path in tmp_path.glob('epoch_*.pth'):
+        path.write_bytes(b'')
+    output = resume(ok=False)
+    assert 'holds checkpoints, and none of them is whole: ' in output
+    assert 'give another one, --resume FILE' in output
     done = run(sys.executable, TEST, CE, latest, ok=False)
     assert "epoch_2.pth' is damaged: it is cut short" in done.stdout
 
