@@ -20,7 +20,7 @@ source "$(dirname "$0")/python.sh"
 threads=$(($(nproc) / gpus))
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
 export MKL_NUM_THREADS=${MKL_NUM_THREADS:-$OMP_NUM_THREADS}
-exec "$PYTHON" "$(dirname "$0")/launch.py" \
+exec "$PYTHON" -m torch.distributed.run \
     --nnodes "${NNODES:-1}" \
     --node_rank "${NODE_RANK:-0}" \
     --master_addr "${MASTER_ADDR:-127.0.0.1}" \
