@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 
 import torch
 import torch.distributed as dist
@@ -54,6 +55,40 @@ def rank() -> int:
     return 0
 
 
+def await_ranks(timeout_s: float) -> None:
+    """Wait until all of torchrun's processes have started.
+
+    Joining a process group waits for as long as a collective may take, and
+    a process that died before is not missed until then.
+
+    Args:
+        timeout_s: Seconds to wait.
+
+    Raises:
+        RuntimeError: Some have not; it says which.
+    """
+    timeout = datetime.timedelta(seconds=timeout_s)
+    this, world_size = int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])
+    store = dist.TCPStore(
+        os.environ['MASTER_ADDR'],
+        int(os.environ['MASTER_PORT']),
+        timeout=timeout,
+        wait_for_workers=False,
+    )
+    store = dist.PrefixStore('bcl_mm_started', store)
+    names = [str(r) for r in range(world_size)]
+    store.set(names[this], 'yes')
+    try:
+        store.wait(names, timeout)
+    except dist.DistError as error:
+        missing = [name for name in names if not store.check([name])]
+        raise RuntimeError(
+            f'of {world_size} processes {", ".join(missing)} did not start '
+            f'within {timeout_s} s: see what their nodes say; '
+            'RDZV_TIMEOUT=SECONDS waits longer'
+        ) from error
+
+
 def init_cpu_process_group(timeout_s: float = 1800) -> None:
     """Join torchrun's processes over gloo, for machines without accelerator.
 
@@ -62,6 +97,7 @@ def init_cpu_process_group(timeout_s: float = 1800) -> None:
 
     Args:
         timeout_s: Seconds after which a collective counts as failed.
+            Defaults to 1800.
     """
     if not dist.is_initialized():
         dist.init_process_group(

@@ -1,10 +1,11 @@
-"""Class-complement's switch and book-keeper."""
+"""Class-complement's switch and book-keeper; batch norm's statistics."""
 
 from __future__ import annotations
 
 from typing import Any, Iterable, List, Optional
 
 import numpy as np
+from mmengine.dist import all_reduce_params
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -213,3 +214,39 @@ class ClassComplementHook(Hook):
         for metric in evaluator.metrics:
             if _takes_counts(metric):
                 metric.set_class_counts(counts)
+
+
+@HOOKS.register_module()
+class AverageStatisticsHook(Hook):
+    """Averages batch norm's running statistics over the processes.
+
+    Each process tracks those of its own batches. At the end of an epoch,
+    before the checkpoint is written, they become one model's: validation
+    uses the same on all processes, and a checkpoint loses none of them.
+    (MMEngine's SyncBuffersHook fails on integers, such as class counts.)
+
+    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
+    drop it.
+    """
+
+    # After EMAHook (NORMAL), before CheckpointHook (VERY_LOW).
+    priority = 'LOW'
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Average them, those of moving averages too."""
+        modules = list(_modules(runner))
+        for hook in runner.hooks:
+            if hasattr(hook, 'ema_model'):
+                modules.extend(hook.ema_model.modules())
+        norms = [
+            module
+            for module in modules
+            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+            and not isinstance(module, nn.SyncBatchNorm)
+            and module.training  # else they are fixed, and equal
+            and module.track_running_stats
+        ]
+        all_reduce_params(
+            [b for n in norms for b in (n.running_mean, n.running_var)],
+            op='mean',
+        )

@@ -7,10 +7,9 @@ from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
 import torch
-from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 from bcl_mm.registry import HOOKS
 
@@ -41,12 +40,13 @@ class _EpochSampler:
         self.epoch = 0
 
     def __iter__(self) -> Iterator[_SampleIndex]:
-        _, world_size = get_dist_info()
+        rank, world_size = get_dist_info()
         for position, number in enumerate(self.sampler):
             index = _SampleIndex(number)
-            # MMEngine's endless sampler, and torch's own, have no epoch.
-            index.epoch = getattr(self.sampler, 'epoch', self.epoch)
-            index.epoch += position * world_size // self.length
+            # MMEngine's endless sampler, and torch's own, have no epoch. The
+            # endless one deals its indices out to the processes in turn.
+            passed = (position * world_size + rank) // self.length
+            index.epoch = getattr(self.sampler, 'epoch', self.epoch + passed)
             yield index
 
     def __len__(self) -> int:
@@ -79,6 +79,18 @@ class _SeededDataset:
         if name == 'dataset':  # while being unpickled
             raise AttributeError(name)
         return getattr(self.dataset, name)
+
+
+def _start_anew(loop: Any, sampler: Any) -> None:
+    """Let a loop that counts iterations read its data from the beginning.
+
+    It made its iterator when it was built, before any hook could run, and
+    workers have drawn indices from the endless sampler since.
+    """
+    loop.dataloader._iterator = None  # persistent workers
+    if hasattr(sampler, '_indices_of_rank'):
+        sampler.indices = sampler._indices_of_rank()
+    loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
 
 
 @HOOKS.register_module()
@@ -122,21 +134,12 @@ class SampleSeedHook(Hook):
         # Without a seed in the config, the sampler was built with a new one.
         if self._resumed_seed is not None and hasattr(sampler, 'seed'):
             sampler.seed = self._resumed_seed
-        if type(sampler) is InfiniteSampler:  # perhaps in use, see below
-            sampler = InfiniteSampler(
-                sampler.dataset, sampler.shuffle, sampler.seed
-            )
         batches.sampler = _EpochSampler(sampler, loader.dataset)
         # DataLoader refuses another dataset, for its samplers' sake: here
         # length and order stay.
         vars(loader)['dataset'] = _SeededDataset(loader.dataset, runner.seed)
-        loop = runner.train_loop
-        if isinstance(loop, IterBasedTrainLoop):
-            # It began to iterate when it was built, and its workers run.
-            iterator = type(loop.dataloader_iterator)
-            del loop.dataloader_iterator
-            loader._iterator = None
-            loop.dataloader_iterator = iterator(loader)
+        if hasattr(runner.train_loop, 'dataloader_iterator'):
+            _start_anew(runner.train_loop, batches.sampler.sampler)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the sampler the epoch."""

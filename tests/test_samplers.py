@@ -14,7 +14,7 @@ LABELS = np.random.RandomState(0).permutation(
 def test_classes_come_with_the_papers_probabilities(power):
     sampler = DATA_SAMPLERS.build(
         dict(
-            type='ClassBalancedSampler',
+            type='bcl_mm.ClassBalancedSampler',
             dataset=Labelled(LABELS.tolist()),
             power=power,
             seed=0,

@@ -15,7 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from bcl_mm.checkpoint import load_weights_only
-from bcl_mm.distributed import init_cpu_process_group
+from bcl_mm.distributed import await_ranks, init_cpu_process_group
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -173,11 +173,23 @@ def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:
             loader.persistent_workers = False
 
 
+def _apply_timeouts(cfg: Config) -> None:
+    """Apply the time limits that launch.sh documents."""
+    env_cfg = cfg.setdefault('env_cfg', dict())
+    dist_cfg = env_cfg.setdefault('dist_cfg', dict(backend='nccl'))
+    if 'DIST_TIMEOUT' in os.environ:
+        dist_cfg.timeout = int(os.environ['DIST_TIMEOUT'])
+    # Where torchrun's agent keeps the store of its processes.
+    if os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
+        await_ranks(int(os.environ.get('RDZV_TIMEOUT', 40)))
+
+
 def _share_processes(cfg: Config, local_rank: int) -> None:
     """Let the processes of a launcher run on this machine's devices."""
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if cfg.launcher == 'none':
         return
+    _apply_timeouts(cfg)
     num_local = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
     if torch.cuda.is_available():
         num_gpus = torch.cuda.device_count()
@@ -200,7 +212,7 @@ def _share_processes(cfg: Config, local_rank: int) -> None:
             '(gloo).',
             flush=True,
         )
-    init_cpu_process_group()
+    init_cpu_process_group(cfg.env_cfg.dist_cfg.get('timeout', 1800))
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,

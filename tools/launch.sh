@@ -1,16 +1,39 @@
 #!/usr/bin/env bash
-# Starts GPUS processes of a Python tool with torchrun:
-#   launch.sh GPUS TOOL [options]
-# NNODES, NODE_RANK, MASTER_ADDR and PORT describe several machines.
+# Starts GPUS processes of a Python tool, as one node of a training:
+#   launch.sh GPUS TOOL CONFIG [options]
+# Read from the environment, and the same on all nodes but for NODE_RANK:
+#   NNODES        number of nodes (machines); 1
+#   NODE_RANK     which of them this is, from 0 on; 0
+#   MASTER_ADDR   address of node 0; 127.0.0.1
+#   PORT          a free port of node 0; 29500
+#   RDZV_TIMEOUT  seconds in which all nodes, and then all processes, must
+#                 have started; 40
+#   DIST_TIMEOUT  seconds after which a collective counts as failed; gloo's
+#                 (CPU) 1800, and NCCL's own
 set -eu
 gpus=$1 tool=$2
 shift 2
-case $gpus in
-'' | *[!0-9]* | 0*)
-    echo "GPUS must be a whole number >= 1, got '$gpus'" >&2
+check_number() { # NAME VALUE LEAST
+    case $2 in
+    '' | *[!0-9]* | 0?*) ;;
+    *) [ "$2" -lt "$3" ] || return 0 ;;
+    esac
+    echo "$1 must be a whole number >= $3, got '$2'" >&2
     exit 2
-    ;;
-esac
+}
+export NNODES=${NNODES:-1} NODE_RANK=${NODE_RANK:-0} PORT=${PORT:-29500}
+export MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
+export RDZV_TIMEOUT=${RDZV_TIMEOUT:-40}
+check_number GPUS "$gpus" 1
+check_number NNODES "$NNODES" 1
+check_number NODE_RANK "$NODE_RANK" 0
+check_number PORT "$PORT" 1
+check_number RDZV_TIMEOUT "$RDZV_TIMEOUT" 1
+check_number DIST_TIMEOUT "${DIST_TIMEOUT:-1}" 1
+if [ "$NODE_RANK" -ge "$NNODES" ]; then
+    echo "NODE_RANK must be < NNODES, got $NODE_RANK of $NNODES" >&2
+    exit 2
+fi
 if [ ! -f "$1" ]; then
     echo "there is no config '$1'" >&2
     exit 2
@@ -20,10 +43,6 @@ source "$(dirname "$0")/python.sh"
 threads=$(($(nproc) / gpus))
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
 export MKL_NUM_THREADS=${MKL_NUM_THREADS:-$OMP_NUM_THREADS}
-exec "$PYTHON" -m torch.distributed.run \
-    --nnodes "${NNODES:-1}" \
-    --node_rank "${NODE_RANK:-0}" \
-    --master_addr "${MASTER_ADDR:-127.0.0.1}" \
-    --master_port "${PORT:-29500}" \
-    --nproc_per_node "$gpus" \
-    "$tool" "$@" --launcher pytorch
+# Without C++ stacks of a node that is not there yet.
+export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR}
+exec "$PYTHON" "$(dirname "$0")/launch.py" "$gpus" "$tool" "$@"

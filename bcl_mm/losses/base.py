@@ -119,6 +119,8 @@ class ClassCountsLoss(ClassificationLoss):
     def from_counts(self, logits: Tensor) -> Tensor:
         """What :meth:`derive` gives, on the device of ``logits`` (M, C).
 
+        In at least float32; where the logits are float64, in float64.
+
         Raises:
             ValueError: The class counts are not known, or not C.
         """
@@ -136,6 +138,12 @@ class ClassCountsLoss(ClassificationLoss):
                 f'{len(self._counts)} classes, but there are '
                 f'{logits.shape[1]} logits'
             )
-        if self._derived is None or self._derived.device != logits.device:
-            self._derived = self.derive(self._counts).float().to(logits.device)
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        derived = self._derived
+        if (
+            derived is None
+            or derived.device != logits.device
+            or derived.dtype != dtype
+        ):
+            self._derived = self.derive(self._counts).to(logits.device, dtype)
         return self._derived

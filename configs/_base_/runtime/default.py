@@ -13,6 +13,8 @@ default_hooks = dict(
     visualization=dict(type='mmpretrain.VisualizationHook', enable=False),
     # Counts the classes, for the losses and metrics of every method.
     class_complement=dict(type='bcl_mm.ClassComplementHook'),
+    # One set of batch norm's statistics for all processes.
+    average_statistics=dict(type='bcl_mm.AverageStatisticsHook'),
     # The same draws for any number of workers, and after a resumption.
     sample_seed=dict(type='bcl_mm.SampleSeedHook'),
 )
