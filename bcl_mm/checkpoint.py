@@ -101,6 +101,13 @@ def load_weights_only(path: str) -> Any:
         ) from error
 
 
+def missing_to_resume(content: Any) -> List[str]:
+    """Entries that training needs to go on, and a checkpoint lacks."""
+    entries = 'meta', 'state_dict', 'message_hub', 'optimizer'
+    given = content if isinstance(content, dict) else {}
+    return [entry for entry in entries if entry not in given]
+
+
 def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
     """The checkpoint that training goes on from.
 
@@ -136,7 +143,7 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
             damages.append(str(error))
             continue
         # The best ones, and published ones, are whole but for testing.
-        if {'meta', 'message_hub', 'optimizer'} <= set(content):
+        if not missing_to_resume(content):
             return str(path), problem
     if damages:
         raise ValueError(

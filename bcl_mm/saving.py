@@ -128,6 +128,8 @@ class SafeCheckpointHook(CheckpointHook):
             _validation_is_due(runner)
             and info.get('validated_iter') != runner.iter
         ):
+            # To be updated with the best score.
+            self.last_ckpt = info.get('last_ckpt')
             runner.val_loop.run()
 
     def after_val_epoch(

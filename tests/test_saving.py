@@ -29,12 +29,10 @@ def runner(work_dir, epochs=3, checkpoint=None, **options):
 
 
 def names(folder):
-    return sorted(
-        path.name for path in folder.iterdir() if '.p' in path.suffix
-    )
+    return sorted(path.name for path in folder.glob('*.p[at][rh]*'))
 
 
-def full_disk(file):
+def full_disk(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

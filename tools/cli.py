@@ -14,7 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from bcl_mm.checkpoint import load_weights_only
+from bcl_mm.checkpoint import load_weights_only, missing_to_resume
 from bcl_mm.distributed import await_ranks, init_cpu_process_group
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -112,15 +112,28 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
-def check_checkpoint(path: str) -> None:
+def check_checkpoint(path: str, resume: bool = False) -> None:
     """Check a checkpoint before the work starts; URLs are not checked.
+
+    Args:
+        path: Its path.
+        resume: Whether training goes on from it. Defaults to False.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ValueError: It is damaged, or holds more than weights.
+        ValueError: It is damaged, holds more than weights, or lacks what
+            training needs to go on.
     """
-    if '://' not in path:
-        load_weights_only(path)
+    if '://' in path:
+        return
+    content = load_weights_only(path)
+    missing = missing_to_resume(content) if resume else []
+    if missing:
+        raise ValueError(
+            f'training cannot go on from {path!r}, which has no '
+            f'{", ".join(missing)}: to start from its weights, leave --resume '
+            f'out and set --cfg-options load_from={path}'
+        )
 
 
 def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:

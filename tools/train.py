@@ -84,21 +84,24 @@ def find_checkpoint(work_dir: str) -> Optional[str]:
 
 def merge_options(cfg: Config, args: argparse.Namespace) -> None:
     """Apply the options of training to the config."""
+    cfg.setdefault('resume', False)
+    cfg.setdefault('load_from', None)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    if args.resume == 'auto':
-        latest = find_checkpoint(cfg.work_dir)
-        cfg.resume = latest is not None
-        if cfg.resume:
-            cfg.load_from = latest
-    elif args.resume is not None:
+    if args.resume not in (None, 'auto'):
         cfg.resume = True
         cfg.load_from = args.resume
-    if cfg.get('load_from') is not None:
-        check_checkpoint(cfg.load_from)
+    latest = None
+    if args.resume == 'auto' or (cfg.resume and cfg.load_from is None):
+        latest = find_checkpoint(cfg.work_dir)
+        cfg.resume = latest is not None
+    if latest is not None:
+        cfg.load_from = latest
+    elif cfg.load_from is not None:
+        check_checkpoint(cfg.load_from, cfg.resume)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(

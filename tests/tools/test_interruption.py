@@ -75,10 +75,11 @@ def test_killed_at_any_moment(run, tmp_path):
     assert len(expected) == 4
     for folder in (tmp_path / 'killed').iterdir():
         assert_same(final(folder), expected)
-        left = {path.name for path in folder.glob('*.p*') if path.is_file()}
-        assert left - {'everything.py'} == {
-            path.name for path in whole.glob('*.pth')
-        }
+        left, expected_left = (
+            {path.name for path in work_dir.glob('*.p[at][rh]*')}
+            for work_dir in (folder, whole)
+        )
+        assert left == expected_left
 
 
 def start(folder, *options, launcher=(sys.executable, TRAIN), log='log'):
