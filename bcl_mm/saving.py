@@ -34,8 +34,10 @@ def write_whole(content: bytes, path: Union[str, Path]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # which writing does not know
         raise
     # The new name, too, is to outlive a power failure; not all file systems
     # can sync a folder.
@@ -204,8 +206,8 @@ class SafeCheckpointHook(CheckpointHook):
             )
 
     def _explain(self, runner: Runner, error: Exception) -> str:
-        path = getattr(error, 'filename', None) or self.out_dir
-        what = f'the checkpoint {str(path).removesuffix(".part")}'
+        path = getattr(error, 'filename', None) or f'in {self.out_dir}'
+        what = f'the checkpoint {path}'
         reason = getattr(error, 'strerror', None) or error
         try:
             latest, _ = latest_checkpoint(runner.work_dir)

@@ -117,7 +117,7 @@ def test_only_files_of_its_own_folder_are_removed(tmp_path):
     ('owner', 'name', 'error', 'message'),
     [
         (os, 'fsync', full_disk, r'epoch_2\.pth could .*\(No space left'),
-        (os, 'replace', full_disk, r'\(No space left'),
+        (os, 'replace', full_disk, r'epoch_2\.pth could .*\(No space left'),
         (
             torch,
             'save',
@@ -135,13 +135,6 @@ def test_a_failed_write_leaves_the_last_one(
     content = (tmp_path / 'epoch_1.pth').read_bytes()
     resumed = runner(tmp_path, 2, options, resume=True)
     with monkeypatch.context() as context:
-        if name == 'fsync':
-
-            def fail(file):
-                target = Path(os.readlink(f'/proc/self/fd/{file}'))
-                raise OSError(28, os.strerror(28), str(target))
-
-            error = fail
         context.setattr(owner, name, error)
         with pytest.raises(CheckpointError, match=message) as raised:
             resumed.train()

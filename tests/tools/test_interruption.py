@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 
 from tests.conftest import ROOT
 from tests.test_checkpoint import Call
@@ -268,7 +269,9 @@ def main(monkeypatch):
     'make',
     [
         lambda mark: Call(os.system, f'touch {mark}'),
-        lambda mark: Call(getattr, Call(getattr, torch, 'os'), 'system'),
+        lambda mark: Call(
+            getattr, Call(getattr, HistoryBuffer, '__init__'), '__globals__'
+        ),
         lambda mark: np.array([Call(os.system, f'touch {mark}')]),
     ],
     ids=['os.system', 'a getattr chain', 'an object array'],
