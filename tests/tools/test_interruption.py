@@ -206,7 +206,7 @@ def test_a_full_disk_ends_training_in_a_sentence(run, tmp_path):
 def test_without_a_seed(run, tmp_path, free_port, processes):
     config = tmp_path / 'everything.py'
     text = EVERYTHING.replace("'tests.tools.slow_disk'", "'slow_disk'")
-    config.write_text(f'{text}randomness = dict(_delete_=True)\n')
+    config.write_text(f'{text}randomness = dict(seed=None)\n')
 
     def train(folder, *options):
         command = [sys.executable, TRAIN, config]
