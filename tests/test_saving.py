@@ -168,3 +168,46 @@ def test_a_validation_that_was_cut_off_is_done_again(tmp_path, monkeypatch):
     runner(tmp_path, 1, resume=True, **options).train()
     assert validated == [1, 1]
     assert len(list(tmp_path.glob('best_*'))) == 1
+
+
+def test_which_checkpoint_is_the_latest(tmp_path):
+    def write(name, time, **content):
+        content.update(dict.fromkeys(['meta', 'state_dict'], {}))
+        torch.save(content, tmp_path / name)
+        os.utime(tmp_path / name, (time, time))
+        return str(tmp_path / name)
+
+    assert latest_checkpoint(tmp_path) == (None, None)
+    note = tmp_path / 'last_checkpoint'
+    note.write_text('gone.pth')
+    gone = f"there is no checkpoint 'gone.pth' (named by {note})"
+    assert latest_checkpoint(tmp_path) == (None, gone)
+    whole = dict(message_hub={}, optimizer=dict(weight=torch.ones(1000)))
+    # Names, such as those of an earlier run in the folder, say nothing.
+    older = write('epoch_9.pth', 100, **whole)
+    newer = write('epoch_3.pth', 200, **whole)
+    write('best_epoch_3.pth', 300, message_hub={})
+    write('published.pth', 400)
+    torch.save([1], tmp_path / 'list.pth')
+    assert latest_checkpoint(tmp_path) == (newer, gone)
+    note.write_text(older)
+    assert latest_checkpoint(tmp_path) == (older, None)
+    for text in ('', '\n', '\0\0'):
+        note.write_text(text)
+        assert latest_checkpoint(tmp_path)[0] == newer
+    assert 'there is no checkpoint' in latest_checkpoint(tmp_path)[1]
+    note.write_text('')
+    assert latest_checkpoint(tmp_path)[1] == f'{note} is empty'
+    note.unlink()
+    assert latest_checkpoint(tmp_path) == (newer, f'{note} is missing')
+    content = bytearray(Path(newer).read_bytes())
+    middle = content.index(torch.ones(20).numpy().tobytes())
+    content[middle + 40] ^= 1  # one bit, as a disk may lose it
+    Path(newer).write_bytes(content)
+    assert latest_checkpoint(tmp_path)[0] == older
+    note.write_text(newer)
+    assert 'epoch_3.pth' in latest_checkpoint(tmp_path)[1]
+    for path in tmp_path.glob('*.pth'):
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match='none of them is whole: .*cut short'):
+        latest_checkpoint(tmp_path)
