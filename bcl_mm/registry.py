@@ -37,6 +37,6 @@ MODELS = _child(
 DATASETS = _child(root.DATASETS, 'datasets')
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'samplers')
 TRANSFORMS = _child(root.TRANSFORMS, 'loading', 'transforms')
-HOOKS = _child(root.HOOKS, 'finite', 'hooks', 'loading', 'seeding')
+HOOKS = _child(root.HOOKS, 'finite', 'hooks', 'loading', 'saving', 'seeding')
 METRICS = _child(root.METRICS, 'metrics')
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'schedules')

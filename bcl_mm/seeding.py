@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Iterator, Sized
+from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
 import torch
@@ -96,13 +96,34 @@ class SampleSeedHook(Hook):
     drop it.
     """
 
+    def __init__(self) -> None:
+        self._resumed_seed: Optional[int] = None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Write the sampler's seed into the checkpoint's ``meta``."""
+        sampler = runner.train_dataloader.batch_sampler.sampler
+        if isinstance(sampler, _EpochSampler):
+            sampler = sampler.sampler
+        seed = getattr(sampler, 'seed', None)
+        if seed is not None:
+            checkpoint['meta']['sampler_seed'] = int(seed)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Read the sampler's seed, if training is resumed."""
+        if runner._resume:
+            self._resumed_seed = checkpoint['meta'].get('sampler_seed')
+
     def before_train(self, runner: Runner) -> None:
         """Let the training dataloader seed its samples."""
         loader = runner.train_dataloader
         if isinstance(loader.dataset, _SeededDataset):
             return  # trained before
         batches = loader.batch_sampler
-        batches.sampler = _EpochSampler(batches.sampler, loader.dataset)
+        sampler = batches.sampler
+        # Without a seed in the config, the sampler was built with a new one.
+        if self._resumed_seed is not None and hasattr(sampler, 'seed'):
+            sampler.seed = self._resumed_seed
+        batches.sampler = _EpochSampler(sampler, loader.dataset)
         replace_dataset(runner, _SeededDataset(loader.dataset, runner.seed))
 
     def before_train_epoch(self, runner: Runner) -> None:

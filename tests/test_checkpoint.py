@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -47,6 +49,30 @@ def test_what_a_runner_writes_is_read(tmp_path):
         assert np.array_equal(ours, theirs)
         assert ours.dtype == theirs.dtype
     assert numbers == scalars
+
+
+@pytest.mark.parametrize('package', ['numpy.core', 'numpy._core'])
+def test_both_spellings_of_numpy_are_read(tmp_path, package):
+    """What numpy 1 wrote is read on numpy 2, and the other way round."""
+    history = HistoryBuffer()
+    history.update(2.0)
+    found = [history, np.array([1, 2]), np.float64(0.5)]
+    path = write(tmp_path, found)
+    other = tmp_path / 'other.pth'
+    spellings = re.compile(rb'cnumpy\._?core\.')
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(other, 'w') as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name.endswith('data.pkl'):
+                assert len(spellings.findall(content)) == 2
+                spelling = b'c' + package.encode() + b'.'
+                content = spellings.sub(spelling, content)
+            new.writestr(name, content)
+    checkpoint = load_checkpoint(torch.nn.Module(), str(other))
+    loaded, array, number = checkpoint['meta']['found']
+    assert loaded.mean() == 2
+    assert array.tolist() == [1, 2]
+    assert number == 0.5
 
 
 @pytest.mark.parametrize(

@@ -39,20 +39,16 @@ def noisy():
     return dict(DIGITS, dataset=dict(DIGITS['dataset'], pipeline=pipeline))
 
 
-def weights(work_dir, epochs=3, batch_size=100, **options):
-    runner = make(
-        work_dir,
+def weights(work_dir, epochs=3, loader={}, **options):
+    settings = dict(
         train=noisy(),
         default_hooks=dict(HOOKS, checkpoint=dict(type='CheckpointHook')),
-        **{
-            'train_cfg': dict(by_epoch=True, max_epochs=epochs),
-            **{k: v for k, v in options.items() if k != 'loader'},
-        },
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
     )
-    runner._train_dataloader.update(
-        sampler=dict(type='DefaultSampler', shuffle=True),
-        **options.get('loader', {}),
-    )
+    runner = make(work_dir, **{**settings, **options})
+    runner._train_dataloader['sampler'] = dict(type='DefaultSampler')
+    for name, value in loader.items():
+        runner._train_dataloader[name] = value
     runner.model.head.pre_logits = lambda feats: torch.dropout(
         feats[-1], 0.5, runner.model.training
     )
@@ -71,6 +67,41 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     assert same(whole, resumed)
     other = weights(tmp_path / 'other', randomness=dict(seed=1))
     assert not same(whole, other)
+
+
+@pytest.mark.parametrize(
+    ('sampler', 'by_epoch', 'workers', 'randomness'),
+    [
+        ('DefaultSampler', True, {}, dict(seed=None)),
+        ('DefaultSampler', True, {}, dict(seed=0, diff_rank_seed=True)),
+        ('bcl_mm.ClassBalancedSampler', True, {}, dict(seed=None)),
+        ('DefaultSampler', False, dict(num_workers=1), dict(seed=None)),
+        ('InfiniteSampler', False, {}, dict(seed=None)),
+        (
+            'InfiniteSampler',
+            False,
+            dict(num_workers=1, persistent_workers=True),
+            dict(seed=None),
+        ),
+    ],
+)
+def test_a_seed_that_was_drawn_is_kept(
+    tmp_path, sampler, by_epoch, workers, randomness
+):
+    unit = dict(by_epoch=by_epoch)
+    # Of 4 iterations an epoch: the last checkpoint is in the second epoch.
+    unit.update(dict(max_epochs=2) if by_epoch else dict(max_iters=6))
+    hook = dict(type='bcl_mm.SafeCheckpointHook', by_epoch=by_epoch)
+    settings = dict(
+        train_cfg=unit,
+        loader=dict(sampler=dict(type=sampler), **workers),
+        default_hooks=dict(HOOKS, checkpoint=dict(hook, interval=1)),
+        randomness=randomness,
+    )
+    whole = weights(tmp_path, **settings)
+    first = tmp_path / ('epoch_1.pth' if by_epoch else 'iter_2.pth')
+    settings.update(resume=True, load_from=str(first))
+    assert same(whole, weights(tmp_path / 'resumed', **settings))
 
 
 @pytest.mark.parametrize('persistent', [False, True])

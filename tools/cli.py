@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, Iterator, Tuple
 
@@ -15,6 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from bcl_mm.checkpoint import load_weights_only, missing_to_resume
 from bcl_mm.distributed import await_ranks, init_cpu_process_group
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -112,23 +112,27 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
-def check_checkpoint(path: str) -> None:
+def check_checkpoint(path: str, resume: bool = False) -> None:
     """Check a checkpoint before the work starts; URLs are not checked.
+
+    Args:
+        path: Its path.
+        resume: Whether training goes on from it. Defaults to False.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ValueError: It is cut short.
+        ValueError: It is damaged, holds more than weights, or lacks what
+            training needs to go on.
     """
     if '://' in path:
         return
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {path!r}')
-    with open(path, 'rb') as file:
-        start = file.read(2)
-    # Files of torch < 1.6 are no archives.
-    if not start or (start == b'PK' and not zipfile.is_zipfile(path)):
+    content = load_weights_only(path)
+    missing = missing_to_resume(content) if resume else []
+    if missing:
         raise ValueError(
-            f'the checkpoint {path!r} is damaged: it is cut short'
+            f'training cannot go on from {path!r}, which has no '
+            f'{", ".join(missing)}: to start from its weights, leave --resume '
+            f'out and set --cfg-options load_from={path}'
         )
 
 

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import torch
-from cli import check_checkpoint
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
-import bcl_mm  # noqa: F401  (allows what checkpoints may hold, and no more)
+from bcl_mm.checkpoint import load_weights_only
 
 # Their keys, and the prefix of ours. An encoder.fc is never used there.
 PARTS = {
@@ -73,23 +72,11 @@ def load(path: str) -> Tuple[Dict[str, Any], List[str]]:
         Its state dict, and the names of the entries beside it.
 
     Raises:
+        FileNotFoundError: The file does not exist.
         ValueError: It is damaged, holds more than weights and numbers, or is
             no state dict.
     """
-    try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # a damaged file may raise anything
-        # Not torch's own message: it tells how to switch the safety off.
-        asked = re.search(r'GLOBAL (\S+)', str(error))
-        reason = (
-            f'it asks for {asked[1]}, which is more than weights'
-            if asked
-            else 'it is damaged, or holds more than weights and numbers'
-        )
-        raise ValueError(
-            f'the checkpoint {path!r} is refused, and nothing of it was run: '
-            f'{reason}'
-        ) from error
+    checkpoint = load_weights_only(path)
     state, beside = checkpoint, []
     if isinstance(checkpoint, dict) and 'state_dict' in checkpoint:
         state = checkpoint['state_dict']
@@ -255,9 +242,8 @@ def convert(args: argparse.Namespace) -> None:
         OSError: A file cannot be read or written.
         ValueError: The checkpoint cannot be converted.
     """
-    check_checkpoint(args.checkpoint)
-    check_out(args.checkpoint, args.out)
     state, beside = load(args.checkpoint)
+    check_out(args.checkpoint, args.out)
     try:
         weights, unused = rename(state)
         settings = orient_classifier(weights)

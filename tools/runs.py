@@ -118,8 +118,12 @@ class Run:
     @property
     def checkpoint(self) -> Optional[str]:
         """The latest checkpoint, None if there is none."""
-        note = self.folder / 'last_checkpoint'
-        return (note.read_text().strip() if note.is_file() else '') or None
+        from bcl_mm.checkpoint import latest_checkpoint
+
+        try:
+            return latest_checkpoint(str(self.folder))[0]
+        except ValueError as error:
+            raise RunError(f'{self.name} failed: {error}') from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import sys
+import time
+from typing import Optional
 
+import interruption
+
+if __name__ == '__main__':
+    interruption.watch()  # before the imports, which take seconds
+
+# isort: split
 from cli import (
     add_common_options,
     build_runner,
@@ -13,9 +21,12 @@ from cli import (
     load_config,
 )
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 
+from bcl_mm.checkpoint import latest_checkpoint
 from bcl_mm.distributed import leave_process_group
 from bcl_mm.hooks import require_one_batch
+from bcl_mm.saving import CheckpointError
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,53 +58,50 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def has_checkpoint(work_dir: Path) -> bool:
-    """Whether there is a checkpoint to go on from.
+def find_checkpoint(work_dir: str) -> Optional[str]:
+    """The checkpoint to go on from, None if there is none.
 
     Without one training starts from the beginning; a second stage then still
     starts from its ``load_from``.
 
     Raises:
-        ValueError: There are checkpoints, but the latest is not known, or
-            damaged.
-        FileNotFoundError: The latest is known, but missing.
+        ValueError: There are checkpoints, but none is whole.
     """
-    note = work_dir / 'last_checkpoint'
-    latest = note.read_text().strip() if note.is_file() else ''
-    if latest:
-        try:
-            check_checkpoint(latest)
-        except (ValueError, FileNotFoundError) as error:
-            raise type(error)(
-                f'{error} (named by {note}): give another one of '
-                f'{work_dir}, --resume FILE'
-            ) from error
-        return True
-    if any(work_dir.glob('*.pth')):
-        raise ValueError(
-            f'{work_dir} holds checkpoints, but {note} does not say which is '
-            'the latest: give one, --resume FILE'
-        )
-    print(f'There is no checkpoint in {work_dir}: starting anew.', flush=True)
-    return False
+    try:
+        latest, problem = latest_checkpoint(work_dir)
+    except ValueError as error:
+        raise ValueError(f'{error}: give another one, --resume FILE') from None
+    if latest is None:
+        message = f'There is no checkpoint in {work_dir}: starting anew.'
+    else:
+        message = f'Going on from {latest}, the newest whole checkpoint.'
+    if problem is not None:
+        message = f'{problem}. {message}'
+    if latest is None or problem is not None:
+        print(message, flush=True)
+    return latest
 
 
 def merge_options(cfg: Config, args: argparse.Namespace) -> None:
     """Apply the options of training to the config."""
+    cfg.setdefault('resume', False)
+    cfg.setdefault('load_from', None)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    if args.resume == 'auto':
-        cfg.resume = has_checkpoint(Path(cfg.work_dir))
-        if cfg.resume:
-            cfg.load_from = None
-    elif args.resume is not None:
+    if args.resume not in (None, 'auto'):
         cfg.resume = True
         cfg.load_from = args.resume
-    if cfg.get('load_from') is not None:
-        check_checkpoint(cfg.load_from)
+    latest = None
+    if args.resume == 'auto' or (cfg.resume and cfg.load_from is None):
+        latest = find_checkpoint(cfg.work_dir)
+        cfg.resume = latest is not None
+    if latest is not None:
+        cfg.load_from = latest
+    elif cfg.load_from is not None:
+        check_checkpoint(cfg.load_from, cfg.resume)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
@@ -107,18 +115,32 @@ def merge_options(cfg: Config, args: argparse.Namespace) -> None:
                 cfg[loader].persistent_workers = False
 
 
-def main() -> None:
-    """Train."""
-    args = parse_args()
-    cfg = load_config(args)
-    merge_options(cfg, args)
-    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+def train(cfg: Config) -> None:
+    """Train, from the beginning or from a checkpoint."""
     runner = build_runner(cfg)
     # Here and not only in the hook: building schedules of an epoch without
     # iterations fails before the first hook runs.
     require_one_batch(runner.train_dataloader, runner.world_size)
     runner.train()
     leave_process_group()
+
+
+def main() -> None:
+    """Train; exit with 1, 130 (SIGINT) or 143 (SIGTERM) if it ends early."""
+    args = parse_args()
+    cfg = load_config(args)
+    interruption.watch(cfg.work_dir)
+    merge_options(cfg, args)
+    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+    try:
+        train(cfg)
+    except CheckpointError as error:
+        # The other ranks have the same error; one of them tells it.
+        sys.exit(f'Training ends: {error}' if is_main_process() else 1)
+    except RuntimeError as error:
+        if 'DataLoader worker' in str(error):
+            time.sleep(1)  # SIGTERM to all may reach the workers first
+        raise
 
 
 if __name__ == '__main__':

@@ -137,14 +137,19 @@ def test_what_resume_finds(run, tmp_path):
     assert f'no checkpoint in {tmp_path}: starting anew' in resume()
     note = tmp_path / 'last_checkpoint'
     latest = note.read_text()
-    note.unlink()
-    assert 'holds checkpoints, but' in resume(ok=False)
-    note.write_text(f'{latest}.gone')
-    assert "epoch_2.pth.gone' (named by" in resume(ok=False)
     note.write_text(latest)
     with open(latest, 'r+b') as file:
         file.truncate(1000)
-    assert "epoch_2.pth' is damaged: it is cut short" in resume(ok=False)
+    output = resume()
+    assert "epoch_2.pth' is damaged: it is cut short (named by" in output
+    assert f'Going on from {tmp_path / "epoch_1.pth"}, the newest' in output
+    assert 'resumed epoch: 1, iter: 6' in output
+    assert note.read_text() == latest  # and whole again
+    for path in tmp_path.glob('epoch_*.pth'):
+        path.write_bytes(b'')
+    output = resume(ok=False)
+    assert 'holds checkpoints, and none of them is whole: ' in output
+    assert 'give another one, --resume FILE' in output
     done = run(sys.executable, TEST, CE, latest, ok=False)
     assert "epoch_2.pth' is damaged: it is cut short" in done.stdout
 

@@ -4,8 +4,11 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # Two are kept: the older one survives a kill while the newer is written.
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    # mmengine's, but whole after a kill or on a full disk. Two are kept, for
+    # the case that the newer one is damaged later.
+    checkpoint=dict(
+        type='bcl_mm.SafeCheckpointHook', interval=1, max_keep_ckpts=2
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='mmpretrain.VisualizationHook', enable=False),
     # Counts the classes, for the losses and metrics of every method.
