@@ -13,11 +13,10 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from bcl_mm.class_counts import (
+from bcl_mm.class_counts import check_class_counts, count_classes
+from bcl_mm.labels import (
     bincount_labels,
-    check_class_counts,
     class_names_of,
-    count_classes,
     labels_of,
     shifted_classes,
     source_of,

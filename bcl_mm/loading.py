@@ -12,7 +12,7 @@ from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from bcl_mm.class_counts import labels_of
+from bcl_mm.labels import labels_of
 from bcl_mm.registry import HOOKS, TRANSFORMS
 
 _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'

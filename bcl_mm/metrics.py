@@ -9,11 +9,11 @@ import torch
 from mmengine.evaluator import BaseMetric
 
 from bcl_mm.class_counts import (
-    bincount_labels,
     check_class_counts,
     reconcile_class_counts,
     shot_groups,
 )
+from bcl_mm.labels import bincount_labels
 from bcl_mm.registry import METRICS
 
 

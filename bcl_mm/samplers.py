@@ -9,7 +9,7 @@ import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from bcl_mm.class_counts import labels_of
+from bcl_mm.labels import labels_of
 from bcl_mm.registry import DATA_SAMPLERS
 
 

@@ -9,12 +9,12 @@ from torch.utils.data import Subset
 from bcl_mm.class_counts import (
     check_class_counts,
     count_classes,
-    labels_of,
     long_tail_counts,
     reconcile_class_counts,
     shot_groups,
 )
 from bcl_mm.datasets import LongTailDataset
+from bcl_mm.labels import labels_of
 
 
 class Labelled(BaseDataset):

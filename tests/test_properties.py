@@ -12,14 +12,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bcl_mm.class_counts import (
-    bincount_labels,
     check_class_counts,
     long_tail_counts,
-    name_classes,
     shot_groups,
 )
 from bcl_mm.datasets.annotations import read_coco, read_list
 from bcl_mm.datasets.long_tail import LongTailDataset
+from bcl_mm.labels import bincount_labels, name_classes
 from bcl_mm.losses import (
     balanced_contrastive_loss,
     class_balanced_weights,

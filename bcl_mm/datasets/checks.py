@@ -13,9 +13,10 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from bcl_mm.class_counts import class_names_of, count_classes, name_classes
+from bcl_mm.class_counts import count_classes
 from bcl_mm.datasets.lists import ImageList
 from bcl_mm.datasets.long_tail import LongTailDataset
+from bcl_mm.labels import class_names_of, name_classes
 from bcl_mm.loading import is_cut_short
 
 _IMAGENET = dict(classes=1000)

@@ -6,13 +6,8 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from bcl_mm.class_counts import (
-    bincount_labels,
-    check_class_counts,
-    class_names_of,
-    labels_of,
-    long_tail_counts,
-)
+from bcl_mm.class_counts import check_class_counts, long_tail_counts
+from bcl_mm.labels import bincount_labels, class_names_of, labels_of
 from bcl_mm.registry import DATASETS
 
 
