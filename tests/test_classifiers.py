@@ -11,6 +11,7 @@ def make(frozen=True, base_channels=4, **options):
     return MODELS.build(
         dict(
             type=kind or 'mmpretrain.ImageClassifier',
+            data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor'),
             backbone=dict(
                 type='bcl_mm.CIFARResNet', depth=8, base_channels=base_channels
             ),

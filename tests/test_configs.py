@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.registry import MODELS, PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
 import bcl_mm
@@ -71,7 +71,9 @@ def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
     cfg.work_dir = str(tmp_path / 'run')
     if 'first_stage' in cfg:
         first = Config.fromfile(ROOT / 'configs' / cfg.first_stage)
-        weights = Runner(first.model, cfg.work_dir).model.state_dict()
+        preprocessor = first.data_preprocessor
+        model = dict(first.model, data_preprocessor=preprocessor)
+        weights = MODELS.build(model).state_dict()
         torch.save(dict(state_dict=weights), tmp_path / 'first.pth')
         if cfg.get('is_trained', True):
             cfg.model.pretrained = str(tmp_path / 'first.pth')
