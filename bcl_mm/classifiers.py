@@ -9,6 +9,7 @@ from mmengine.runner import CheckpointLoader
 from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
 
+from bcl_mm.checkpoint import load_weights_only
 from bcl_mm.registry import MODELS
 
 
@@ -43,8 +44,9 @@ class FrozenBackboneClassifier(ImageClassifier):
         """Initialise the head; take the backbone from the first stage.
 
         Raises:
-            ValueError: No checkpoint is given, or its backbone is another
-                one.
+            FileNotFoundError: The checkpoint does not exist.
+            ValueError: No checkpoint is given, it is damaged or holds more
+                than weights, or its backbone is another one.
         """
         super().init_weights()
         if not self.pretrained:
@@ -52,18 +54,22 @@ class FrozenBackboneClassifier(ImageClassifier):
                 'a frozen backbone must come from the checkpoint of a first '
                 'stage: --cfg-options model.pretrained=FILE'
             )
-        checkpoint = CheckpointLoader.load_checkpoint(
-            self.pretrained, map_location='cpu'
-        )
+        if '://' in self.pretrained:
+            checkpoint = CheckpointLoader.load_checkpoint(
+                self.pretrained, map_location='cpu'
+            )
+        else:
+            checkpoint = load_weights_only(self.pretrained)
         prefix = 'backbone.'
-        weights = {
-            name.removeprefix(prefix): value
-            for name, value in checkpoint.get('state_dict', checkpoint).items()
-            if name.startswith(prefix)
-        }
         try:
+            state = checkpoint.get('state_dict', checkpoint)
+            weights = {
+                name.removeprefix(prefix): value
+                for name, value in state.items()
+                if name.startswith(prefix)
+            }
             self.backbone.load_state_dict(weights)
-        except RuntimeError as error:
+        except (AttributeError, RuntimeError) as error:
             raise ValueError(
                 f'the backbone in model.pretrained={self.pretrained!r} does '
                 f'not fit model.backbone: {error}'

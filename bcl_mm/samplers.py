@@ -9,7 +9,7 @@ import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from bcl_mm.labels import labels_of
+from bcl_mm.labels import bincount_labels, labels_of
 from bcl_mm.registry import DATA_SAMPLERS
 
 
@@ -46,7 +46,7 @@ class ClassBalancedSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0
         labels = labels_of(dataset)
-        counts = np.bincount(labels)
+        counts = bincount_labels(labels)
         weights = counts[labels] ** (power - 1.0)  # (N,), n^q shared by n
         self._cumulated = np.cumsum(weights)
         self.num_samples = -(-len(labels) // self.world_size)

@@ -76,3 +76,11 @@ def test_errors(first_stage, tmp_path):
     torch.save(dict(state_dict=dict(x=torch.ones(1))), tmp_path / 'no.pth')
     with pytest.raises(ValueError, match='does not fit model.backbone'):
         make(pretrained=str(tmp_path / 'no.pth')).init_weights()
+    for name, content in dict(bad=b'garbage', empty=b'').items():
+        (tmp_path / f'{name}.pth').write_bytes(content)
+        model = make(pretrained=str(tmp_path / f'{name}.pth'))
+        with pytest.raises(ValueError, match=f"{name}.pth' is "):
+            model.init_weights()
+    torch.save([1], tmp_path / 'list.pth')
+    with pytest.raises(ValueError, match='does not fit model.backbone'):
+        make(pretrained=str(tmp_path / 'list.pth')).init_weights()

@@ -295,6 +295,12 @@ def test_a_folder_per_class_by_inheriting_the_bases(tmp_path, method):
     for split, source in dict(train='train', val='val').items():
         (tmp_path / 'source' / source).rename(tmp_path / split)
     views = 'three_views' if method == 'bcl' else 'one_view'
+    # The larger images once.
+    size, schedule, width = '_small', 'cifar_lt_200e', 64
+    backbone = '_base_.resnet32'
+    if method == 'la':
+        size, schedule, width = '', 'imagenet_lt_90e', 512
+        backbone = "dict(type='mmpretrain.ResNet', depth=18)"
     config = tmp_path / 'mine.py'
     config.write_text(
         f"""
@@ -302,14 +308,14 @@ _base_ = [
     __import__('bcl_mm').config_path(f'_base_/{{base}}')
     for base in (
         'methods/{method}',
-        'datasets/folder',
-        'schedules/imagenet_lt_90e',
+        'datasets/folder{size}',
+        'schedules/{schedule}',
         'runtime/ema',
     )
 ]
 model = dict(
-    backbone=dict(type='mmpretrain.ResNet', depth=18),
-    head=dict(num_classes=2, in_channels=512),
+    backbone={backbone},
+    head=dict(num_classes=2, in_channels={width}),
 )
 train_dataloader = dict(
     batch_size=5,

@@ -95,6 +95,7 @@ def load_config(args: argparse.Namespace) -> Config:
             for _, dataset in _datasets(cfg):
                 if 'data_root' in dataset:
                     dataset.data_root = cfg.data_root
+    _check_own_data_root(cfg)
     _complete_dataloaders(cfg, pin_memory=not args.no_pin_memory)
     _share_processes(cfg, args.local_rank)
     return cfg
@@ -167,6 +168,22 @@ def _datasets(
         if cfg.get(loader) is not None:
             for dataset in walk(cfg[loader].get('dataset')):
                 yield loader, dataset
+
+
+def _check_own_data_root(cfg: Config) -> None:
+    """Say so if a config's ``data_root`` reaches no dataset.
+
+    A base has put its own into the datasets, when it was read.
+    """
+    roots = {d.data_root for _, d in _datasets(cfg) if 'data_root' in d}
+    own = cfg.get('data_root')
+    if own and roots and own not in roots:
+        print(
+            f'Note: data_root = {own!r} of the config reaches no data set, '
+            f'which read {", ".join(map(repr, sorted(roots)))}: give it with '
+            f'--cfg-options data_root={own}',
+            flush=True,
+        )
 
 
 def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:

@@ -18,7 +18,7 @@ import sys
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from mmengine.config import Config
 from runs import Launcher, Run, RunError
@@ -66,6 +66,13 @@ def parse_args() -> argparse.Namespace:
     for config in args.configs:
         if not Path(config).is_file():
             parser.error(f'there is no config {config!r}')
+    for option in args.cfg_options:
+        if '=' not in option:
+            parser.error(f'--cfg-options must be KEY=VALUE, got {option!r}')
+    try:
+        args.work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f'--work-dir {args.work_dir}: {error.strerror}')
     return args
 
 
@@ -78,8 +85,10 @@ def plan(args: argparse.Namespace) -> List[Run]:
     configs: Dict[Path, Config] = {}
     runs: Dict[tuple, Run] = {}
 
-    def add(path: Path, seed: int) -> Run:
+    def add(path: Path, seed: int, later: Tuple[Path, ...] = ()) -> Run:
         key = path.resolve(), seed
+        if key[0] in later:
+            raise ValueError(f'{path}: first_stage leads back to this config')
         if key not in runs:
             if key[0] not in configs:
                 try:
@@ -88,7 +97,9 @@ def plan(args: argparse.Namespace) -> List[Run]:
                     raise ValueError(f'{path}: {error}') from error
             cfg = configs[key[0]]
             name = cfg.get('first_stage')
-            first = add(path.parent / name, seed) if name else None
+            first = None
+            if name:
+                first = add(path.parent / name, seed, (*later, key[0]))
             runs[key] = Run(
                 str(path), cfg, seed, args.cfg_options, args.work_dir, first
             )
@@ -236,7 +247,6 @@ def main() -> None:
     if rows:
         table = markdown(rows)
         print(f'\nSeeds {args.seeds}, last epoch:\n\n{table}')
-        args.work_dir.mkdir(parents=True, exist_ok=True)
         (args.work_dir / 'results.md').write_text(table + '\n')
         write_csv(rows, args.work_dir / 'results.csv')
         print(f'\nWritten to {args.work_dir}/results.md and results.csv')

@@ -98,9 +98,12 @@ def rename(state: Dict[str, Any]) -> Tuple[Dict[str, Tensor], List[str]]:
     Raises:
         ValueError: The state dict is not the reference's.
     """
-    # DataParallel's.
-    prefix = 'module.' if all(k.startswith('module.') for k in state) else ''
-    theirs = {key.removeprefix(prefix): key for key in state}
+    # DataParallel's prefix.
+    theirs = {key.removeprefix('module.'): key for key in state}
+    if len(theirs) < len(state):
+        raise ValueError(
+            "its keys are there twice, with and without a leading 'module.'"
+        )
     missing = [key for key in REQUIRED if key not in theirs]
     if missing:
         raise ValueError(
@@ -205,9 +208,14 @@ def check_fit(weights: Dict[str, Tensor], config: str) -> None:
     """
     if not Path(config).is_file():
         raise FileNotFoundError(f'there is no config {config!r}')
-    cfg = Config.fromfile(config)
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    ours = MODELS.build(cfg.model).state_dict()
+    try:
+        cfg = Config.fromfile(config)
+        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        ours = MODELS.build(cfg.model).state_dict()
+    except Exception as error:  # a config is Python: anything may go wrong
+        raise ValueError(
+            f'no model can be built from {config}: {error}'
+        ) from error
     ours.pop('head.class_counts', None)  # tools/test.py counts them
     misfits = [f'{key} is missing' for key in ours if key not in weights]
     for key, value in weights.items():
@@ -277,7 +285,7 @@ def main() -> None:
     """Convert."""
     try:
         convert(parse_args())
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise SystemExit(str(error)) from error
 
 

@@ -68,7 +68,7 @@ class Run:
         first: The first stage that this run starts from, if it has one.
 
     Raises:
-        ValueError: A config that is only tested names no first stage.
+        ValueError: A second stage names no first one.
     """
 
     config: str
@@ -84,6 +84,18 @@ class Run:
             raise ValueError(
                 f'{self.config} is not trained (is_trained = False): it must '
                 "name the config that is, first_stage = 'NAME.py'"
+            )
+        model = self.cfg.get('model', {})
+        if (
+            str(model.get('type')).endswith('FrozenBackboneClassifier')
+            and not (self.first or model.get('pretrained'))
+            and not any(
+                o.startswith('model.pretrained=') for o in self.options
+            )
+        ):
+            raise ValueError(
+                f'{self.config} trains on a frozen backbone: it must name the '
+                "config that trains it, first_stage = 'NAME.py'"
             )
         content = [self.cfg.to_dict(), sorted(self.options)]
         if self.first:
@@ -198,9 +210,11 @@ class Run:
 
     def needs_test(self) -> bool:
         """Whether the test data are not those of the validation."""
-        return not self.is_trained or self.cfg.get(
-            'test_dataloader'
-        ) != self.cfg.get('val_dataloader')
+        tested, validated = (
+            (self.cfg.get(f'{name}_dataloader') or {}).get('dataset')
+            for name in ('test', 'val')
+        )
+        return not self.is_trained or tested != validated
 
 
 class Launcher:

@@ -16,8 +16,10 @@ from .reweighting import check_beta, class_balanced_weights
 
 
 def _check_max_margin(max_margin: float) -> None:
-    if not max_margin > 0:
-        raise ValueError(f'max_margin must be > 0, got {max_margin}')
+    if not 0 < max_margin < float('inf'):
+        raise ValueError(
+            f'max_margin must be > 0 and finite, got {max_margin}'
+        )
 
 
 def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:

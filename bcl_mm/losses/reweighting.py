@@ -148,6 +148,7 @@ class ClassBalancedLoss(ClassCountsLoss):
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(M,) weighted losses."""
+        check_hard_labels(labels, 'ClassBalancedLoss')
         losses = focal_cross_entropy(logits, labels, self.gamma, 'none')
         return self.from_counts(logits)[labels] * losses
 

@@ -197,12 +197,21 @@ def test_usage_errors(run, tmp_path):
     unknown.write_text("first_stage = 'gone.py'\n")
     alone = tmp_path / 'alone.py'
     alone.write_text('is_trained = False\n')
+    itself, frozen = tmp_path / 'itself.py', tmp_path / 'frozen.py'
+    itself.write_text("first_stage = 'itself.py'\n")
+    frozen.write_text("model = dict(type='bcl_mm.FrozenBackboneClassifier')\n")
+    (tmp_path / 'runs').write_text('')
     for arguments, message in (
         (['none.py'], "there is no config 'none.py'"),
         ([broken], f'{broken}: '),
         ([unknown], f'{tmp_path / "gone.py"}: '),
         ([alone], 'alone.py is not trained (is_trained = False): it must'),
+        ([itself], 'itself.py: first_stage leads back to this config'),
+        ([frozen], 'frozen.py trains on a frozen backbone: it must name'),
+        ([CE, '--cfg-options', 'x'], "must be KEY=VALUE, got 'x'"),
+        ([CE, '--work-dir', tmp_path / 'runs'], 'runs: File exists'),
         ([CE, '--jobs', '0'], "must be a whole number >= 1, got '0'"),
     ):
-        done = run(*command(tmp_path, *arguments), ok=False)
+        words = [sys.executable, TOOL, '--work-dir', tmp_path / 'new']
+        done = run(*words, *arguments, ok=False)
         assert message in done.stdout

@@ -6,6 +6,7 @@ import sys
 import pytest
 from mmengine.config import Config
 
+from tests.conftest import ROOT
 from tests.tools.common import (
     BCL,
     CE,
@@ -170,3 +171,18 @@ def test_workers_by_options(run, tmp_path):
         )
         cfg = Config.fromfile(tmp_path / 'ce_resnet8_digits_lt.py')
         assert cfg.train_dataloader.persistent_workers == bool(number)
+
+
+def test_data_root_of_ones_own_config_that_reaches_nothing(run, tmp_path):
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f"_base_ = '{ROOT}/configs/ce_resnet8_fashion_mnist_lt.py'\n"
+        "data_root = 'elsewhere'\n"
+    )
+    done = run(
+        *(sys.executable, TRAIN, config, '--work-dir', tmp_path / 'run'),
+        *('--cfg-options', 'val_dataloader.dataset.data_root=nowhere'),
+        ok=False,
+    )
+    assert "Note: data_root = 'elsewhere' of the config reaches" in done.stdout
+    assert "which read 'data/fashion_mnist', 'nowhere'" in done.stdout

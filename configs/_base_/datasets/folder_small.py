@@ -1,0 +1,89 @@
+# Any data set of one folder per class, as folder.py, at 32x32 pixels: small
+# images, or a first try without a GPU.
+data_hint = (
+    'It is a folder with train/ and val/, and in them a folder of images for '
+    'each class. Another folder: --cfg-options data_root=PATH'
+)
+data_root = 'data/folder'
+data_preprocessor = dict(
+    type='bcl_mm.MultiViewDataPreprocessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True,
+)
+
+# bcl_mm's, by the bare name that mmpretrain's inferencer looks for.
+load_image = dict(type='LoadImageFromFile', _scope_='bcl_mm')
+resize = dict(
+    type='mmpretrain.Resize',
+    scale=(32, 32),
+    backend='pillow',  # antialiased
+    interpolation='bilinear',
+)
+classification_view = [
+    resize,
+    dict(type='mmpretrain.RandomCrop', crop_size=32, padding=4),
+    dict(type='mmpretrain.RandomFlip', prob=0.5),
+]
+contrastive_view = [
+    dict(type='bcl_mm.RandomResizedCrop', size=32, scale=(0.2, 1.0)),
+    dict(type='mmpretrain.RandomFlip', prob=0.5),
+    dict(
+        type='bcl_mm.ColorJitter',
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.1,
+        prob=0.8,
+    ),
+    dict(type='bcl_mm.RandomGrayscale', prob=0.2),
+]
+one_view = [
+    load_image,
+    *classification_view,
+    dict(type='mmpretrain.PackInputs'),
+]
+three_views = [
+    load_image,
+    dict(
+        type='mmpretrain.MultiView',
+        num_views=[1, 2],
+        transforms=[classification_view, contrastive_view],
+    ),
+    dict(type='mmpretrain.PackInputs'),
+]
+test_view = [load_image, resize, dict(type='mmpretrain.PackInputs')]
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='mmpretrain.CustomDataset',
+        data_root=data_root,
+        data_prefix='train',
+        pipeline=one_view,
+    ),
+)
+val_dataloader = dict(
+    batch_size=256,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='mmpretrain.CustomDataset',
+        data_root=data_root,
+        data_prefix='val',
+        test_mode=True,
+        pipeline=test_view,
+    ),
+)
+val_evaluator = dict(type='bcl_mm.ShotAccuracy')
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator
+
+# The backbone of every method on images of this size, for the leaves.
+resnet32 = dict(type='bcl_mm.CIFARResNet', depth=32)
