@@ -60,7 +60,13 @@ def set_data_root(cfg, root):
         cfg[loader].persistent_workers = False
 
 
-@pytest.mark.parametrize('leaf', LEAVES)
+def in_short(leaf):
+    """Leave what differs from another leaf in views or epochs to the slow."""
+    is_variant = 'imagenet_lt' in leaf and leaf != 'bcl_resnext50_imagenet_lt'
+    return pytest.param(leaf, marks=[pytest.mark.slow] if is_variant else [])
+
+
+@pytest.mark.parametrize('leaf', map(in_short, LEAVES))
 def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
     cfg = read(leaf)
     cfg.merge_from_dict(write_data(leaf, tmp_path / 'data', monkeypatch))

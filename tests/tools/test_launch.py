@@ -55,6 +55,7 @@ def test_dist_train_and_test_on_cpu(run, tmp_path, free_port):
     assert len(mmengine.load(tmp_path / 'predictions.pkl')) == 500
 
 
+@pytest.mark.slow
 def test_imagenet_lt_by_options_alone(run, tmp_path, free_port):
     write_lists(tmp_path / 'imagenet', per_class=(3, 2), size=80)
     options = [
