@@ -295,7 +295,14 @@ def test_inaturalist_is_the_papers():
     assert std == pytest.approx([0.195, 0.194, 0.192])
 
 
-@pytest.mark.parametrize('method', ['la', 'bcl', 'class_balanced'])
+@pytest.mark.parametrize(
+    'method',
+    [
+        pytest.param('la', marks=pytest.mark.slow),
+        'bcl',
+        'class_balanced',
+    ],
+)
 def test_a_folder_per_class_by_inheriting_the_bases(tmp_path, method):
     write_lists(tmp_path / 'source', (3, 2))
     for split, source in dict(train='train', val='val').items():

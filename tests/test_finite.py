@@ -218,6 +218,7 @@ def raise_on_rank_1(rank, port, work_dir, results):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_all_processes_stop(tmp_path):
     with socket.socket() as server:
         server.bind(('127.0.0.1', 0))

@@ -117,6 +117,7 @@ def of_ranks(tmp_path_factory):
     return on_ranks(trainings, WORLD_SIZES, tmp_path_factory.mktemp('ranks'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', CASES)
 def test_ranks_train_as_one_process(case, of_ranks, tmp_path):
     expected = train(config(tmp_path, 1, **CASES[case]))
@@ -134,6 +135,7 @@ def test_ranks_train_as_one_process(case, of_ranks, tmp_path):
             )
 
 
+@pytest.mark.slow
 def test_batch_norm_models_are_one_model_on_all_ranks(of_ranks):
     # Statistics of a rank's own images are another model than those of the
     # global batch; gradients and, after an epoch, statistics are averaged.

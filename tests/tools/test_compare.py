@@ -94,6 +94,7 @@ def test_table_and_finished_runs(compare, tmp_path):
     assert len(read_notes(tmp_path)) == 5
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle(compare, tmp_path):
     """Killed with its training, then alone: the table is the same."""
     options = 'train_cfg.max_epochs=30', 'train_cfg.val_interval=30'

@@ -108,6 +108,7 @@ def test_errors_of_the_launchers(run):
     assert "there is no checkpoint 'nothing.pth'" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not NO_GPU, reason='GPUs can')
 @pytest.mark.parametrize(
     'option', ['sync_bn=torch', 'model.backbone.norm_cfg.type=SyncBN']

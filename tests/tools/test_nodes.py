@@ -183,6 +183,7 @@ def test_a_process_that_never_starts(start, tmp_path):
     assert 'of 2 processes 1 did not start within 25 s' in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('node', [0, 1])
 def test_a_node_that_never_starts(start, node):
     began = time.monotonic()
@@ -197,6 +198,7 @@ def test_a_node_that_never_starts(start, node):
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('node', [0, 1])
 def test_a_port_of_another_program(start, free_port, node):
     with socket.create_server(('127.0.0.1', int(free_port))):
