@@ -66,7 +66,7 @@ def in_short(leaf):
     return pytest.param(leaf, marks=[pytest.mark.slow] if is_variant else [])
 
 
-@pytest.mark.parametrize('leaf', map(in_short, LEAVES))
+@pytest.mark.parametrize('leaf', [in_short(leaf) for leaf in LEAVES])
 def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
     cfg = read(leaf)
     cfg.merge_from_dict(write_data(leaf, tmp_path / 'data', monkeypatch))
