@@ -282,9 +282,13 @@ class Launcher:
         environment = dict(os.environ, PYTHON=sys.executable)
         environment['PORT'] = str(_free_port())
         if self.has_gpus:
+            # Of those that this program was given, the slot's share.
+            given = environment.get('CUDA_VISIBLE_DEVICES', '')
+            number = self.jobs * self.gpus
+            devices = given.split(',') if given else map(str, range(number))
             first = slot * self.gpus
-            devices = map(str, range(first, first + self.gpus))
-            environment.setdefault('CUDA_VISIBLE_DEVICES', ','.join(devices))
+            share = list(devices)[first : first + self.gpus]
+            environment['CUDA_VISIBLE_DEVICES'] = ','.join(share)
         elif self.jobs > 1:
             cores = len(os.sched_getaffinity(0))
             threads = max(1, cores // (self.jobs * self.gpus))

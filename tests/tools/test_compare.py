@@ -216,3 +216,20 @@ def test_usage_errors(run, tmp_path):
         words = [sys.executable, TOOL, '--work-dir', tmp_path / 'new']
         done = run(*words, *arguments, ok=False)
         assert message in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('given', 'shares'), [('', ['0,1', '2,3']), ('7,5,3,1', ['7,5', '3,1'])]
+)
+def test_runs_side_by_side_have_gpus_of_their_own(monkeypatch, given, shares):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    from runs import Launcher
+
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 4)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given)
+    launcher = Launcher(gpus=2, jobs=2)
+    found = [launcher._environment(slot) for slot in launcher.slots]
+    assert [env['CUDA_VISIBLE_DEVICES'] for env in found] == shares
+    with pytest.raises(ValueError, match='--jobs 3 of --gpus 2 need 6 GPUs'):
+        Launcher(gpus=2, jobs=3)
