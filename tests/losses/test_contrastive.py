@@ -4,8 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from bcl_mm.losses import BalancedContrastiveLoss, balanced_contrastive_loss
+from bcl_mm.losses import (
+    BalancedContrastiveLoss,
+    balanced_contrastive_loss,
+    contrastive,
+)
 from tests import oracles
 
 WRONG = [
@@ -116,6 +122,53 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(
         lambda f, p: balanced_contrastive_loss(f, labels, p),
         (features, prototypes),
+    )
+
+
+@pytest.mark.parametrize('averaging', [True, False])
+def test_rows_in_chunks(averaging, monkeypatch):
+    features, labels, prototypes = batch(BATCHES['skewed'])
+    arguments = features, labels, prototypes
+    whole = balanced_contrastive_loss(*arguments, class_averaging=averaging)
+    monkeypatch.setattr(contrastive, '_CHUNK', 3)
+    chunked = balanced_contrastive_loss(*arguments, class_averaging=averaging)
+    assert_same(chunked, whole, features, prototypes)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the number of elements of the largest result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self.numel = max(self.numel, leaf.numel())
+        return result
+
+
+def test_memory_does_not_grow_with_anchors_times_keys():
+    labels = torch.arange(1500) % 50
+    features, prototypes = unit(1500, 2), unit(700, 2)
+    with LargestTensor() as largest:
+        balanced_contrastive_loss(features, labels, prototypes).backward()
+    num_keys = len(features) + len(prototypes)
+    assert 0 < largest.numel <= contrastive._CHUNK * num_keys
+
+
+@pytest.mark.parametrize('complement', [True, False])
+def test_compiled(complement):
+    features, labels, prototypes = batch(BATCHES['skewed'])
+    module = BalancedContrastiveLoss(class_complement=complement)
+    compiled = torch.compile(module, fullgraph=True, backend='aot_eager')
+    tensors = [features, prototypes][: 1 + complement]
+    assert_same(
+        compiled(features, labels, prototypes),
+        module(features, labels, prototypes),
+        *tensors,
     )
 
 
