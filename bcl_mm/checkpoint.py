@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 import zipfile
-from pathlib import Path
-from typing import Any, List, Optional, Tuple
+from pathlib import Path, PurePath
+from typing import Any, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ try:
 except ImportError:  # numpy 1
     from numpy.core import multiarray
 
+# Its time is when a training that had no checkpoint yet was started.
+_STARTED_ANEW = 'started_anew'
 _STATISTICS = ('min', 'max', 'mean', 'current')
 
 
@@ -61,6 +63,13 @@ def allow_runner_checkpoints() -> None:
     )
 
 
+def _is_file(path: Union[str, Path]) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a zero
+        return False
+
+
 def load_weights_only(path: str) -> Any:
     """Load a local checkpoint onto the CPU without running anything of it.
 
@@ -69,7 +78,7 @@ def load_weights_only(path: str) -> Any:
         ValueError: It is damaged, or holds more than weights and what MMEngine
             writes beside them.
     """
-    if not Path(path).is_file():
+    if not _is_file(path):
         raise FileNotFoundError(f'there is no checkpoint {path!r}')
     with open(path, 'rb') as file:
         start = file.read(2)
@@ -88,7 +97,8 @@ def load_weights_only(path: str) -> Any:
             path, map_location='cpu', weights_only=True, mmap=is_archive
         )
     except Exception as error:  # a damaged file may raise anything
-        # Not torch's own message: it tells how to switch the safety off.
+        # Not torch's own message, nor the error itself as the cause of ours:
+        # it tells how to switch the safety off.
         asked = re.search(r'GLOBAL (\S+)', str(error))
         reason = (
             f'it asks for {asked[1]}, which is more than weights'
@@ -98,21 +108,55 @@ def load_weights_only(path: str) -> Any:
         raise ValueError(
             f'the checkpoint {path!r} is refused, and nothing of it was run: '
             f'{reason}'
-        ) from error
+        ) from None
 
 
-def missing_to_resume(content: Any) -> List[str]:
-    """Entries that training needs to go on, and a checkpoint lacks."""
-    entries = 'meta', 'state_dict', 'message_hub', 'optimizer'
+def obstacle_to_resume(content: Any) -> Optional[str]:
+    """Why training cannot go on from what was loaded, None if it can."""
     given = content if isinstance(content, dict) else {}
-    return [entry for entry in entries if entry not in given]
+    entries = 'meta', 'state_dict', 'message_hub', 'optimizer'
+    missing = [entry for entry in entries if entry not in given]
+    if missing:
+        return f'it has no {", ".join(missing)}'
+    meta, hub = given['meta'], given['message_hub']
+    for name, part in (('meta', meta), ('message_hub', hub)):
+        if not isinstance(part, dict):
+            return f'its {name} is no dict, but {type(part).__name__}'
+    for name in ('epoch', 'iter'):
+        value = meta.get(name)
+        if not isinstance(value, int) or value < 0:
+            return f'its meta.{name} is no whole number >= 0, but {value!r}'
+    if 'config' in meta:
+        return (
+            "its meta.config is Python code, which MMEngine's Runner would "
+            'run (it writes meta.cfg itself)'
+        )
+    parts = 'log_scalars', 'runtime_info', 'resumed_keys'
+    missing = [part for part in parts if not isinstance(hub.get(part), dict)]
+    if missing:
+        return f'its message_hub has no {", ".join(missing)}'
+    return None
+
+
+def forget_earlier_checkpoints(work_dir: str) -> None:
+    """Let nothing go on from what other trainings left in the folder.
+
+    Where a training that starts anew is killed before its first checkpoint,
+    those of an earlier one are not its own.
+    """
+    folder = Path(work_dir)
+    (folder / 'last_checkpoint').unlink(missing_ok=True)
+    if any(folder.glob('*.pth')):
+        (folder / _STARTED_ANEW).touch()
 
 
 def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
     """The checkpoint that training goes on from.
 
-    It is the one that ``last_checkpoint`` names or, if that cannot be, the
-    newest in the folder that is whole and has the optimizer's state.
+    It is the one that ``last_checkpoint`` names (of that name in the folder
+    itself, which may have been copied) or, if that cannot be, the newest in
+    the folder that is whole and has what training needs; none that is older
+    than a training which was started anew.
 
     Returns:
         Its path, None if there is none; and what is wrong with
@@ -127,14 +171,23 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
     named = text.strip()
     problem = f'{note} is {"empty" if note.is_file() else "missing"}'
     if named:
+        copied = folder / PurePath(named).name
+        path = str(copied) if _is_file(copied) else named
         try:
-            load_weights_only(named)
-            return named, None
-        except (ValueError, FileNotFoundError) as error:
+            obstacle = obstacle_to_resume(load_weights_only(path))
+            if obstacle is None:
+                return path, None
+            problem = (
+                f'training cannot go on from {path!r}: {obstacle} (named by '
+                f'{note})'
+            )
+        except (ValueError, OSError) as error:
             problem = f'{error} (named by {note})'
-    files = sorted(
-        folder.glob('*.pth'), key=lambda path: path.stat().st_mtime_ns
-    )
+    started = folder / _STARTED_ANEW
+    oldest = started.stat().st_mtime_ns if started.is_file() else 0
+    times = {path: path.stat().st_mtime_ns for path in folder.glob('*.pth')}
+    files = [path for path in times if times[path] >= oldest]
+    files.sort(key=times.get)
     damages: List[str] = []
     for path in reversed(files):
         try:
@@ -143,7 +196,7 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
             damages.append(str(error))
             continue
         # The best ones, and published ones, are whole but for testing.
-        if not missing_to_resume(content):
+        if obstacle_to_resume(content) is None:
             return str(path), problem
     if damages:
         raise ValueError(

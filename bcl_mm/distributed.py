@@ -65,7 +65,8 @@ def await_ranks(timeout_s: float) -> None:
         timeout_s: Seconds to wait.
 
     Raises:
-        RuntimeError: Some have not; it says which.
+        RuntimeError: Some have not, or their nodes were told another
+            number of nodes; it says which.
     """
     timeout = datetime.timedelta(seconds=timeout_s)
     this, world_size = int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])
@@ -77,7 +78,8 @@ def await_ranks(timeout_s: float) -> None:
     )
     store = dist.PrefixStore('bcl_mm_started', store)
     names = [str(r) for r in range(world_size)]
-    store.set(names[this], 'yes')
+    nodes = os.environ.get('NNODES', '')
+    store.set(names[this], nodes)
     try:
         store.wait(names, timeout)
     except dist.DistError as error:
@@ -87,6 +89,13 @@ def await_ranks(timeout_s: float) -> None:
             f'within {timeout_s} s: see what their nodes say; '
             'RDZV_TIMEOUT=SECONDS waits longer'
         ) from error
+    for name in names:
+        theirs = store.get(name).decode()
+        if theirs != nodes:
+            raise RuntimeError(
+                f'process {name} was started with NNODES={theirs}, process '
+                f'{this} with NNODES={nodes}: it must be the same on all nodes'
+            )
 
 
 def init_cpu_process_group(timeout_s: float = 1800) -> None:

@@ -94,6 +94,18 @@ class FiniteLossHook(Hook):
         """Keep the batch, whose images an error names."""
         self._data_batch = data_batch
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse to save weights that are not finite.
+
+        A finite loss and gradient still make them so, where the learning
+        rate is far too high, and the next loss comes after the checkpoint.
+        """
+        for name, weight in checkpoint['state_dict'].items():
+            if weight.is_floating_point() and not weight.isfinite().all():
+                raise FloatingPointError(
+                    f'the weight {name} is not finite: lower the learning rate'
+                )
+
     def after_train(self, runner: Runner) -> None:
         """Let model and optimizer be what they were."""
         for owner, name in self._guarded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections import deque
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Union
@@ -13,7 +14,10 @@ from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from bcl_mm.checkpoint import latest_checkpoint
+from bcl_mm.checkpoint import (
+    forget_earlier_checkpoints,
+    latest_checkpoint,
+)
 from bcl_mm.registry import HOOKS
 
 
@@ -62,17 +66,25 @@ class WholeFilesBackend(LocalBackend):
 class _LateRemoval:
     """A file backend that removes nothing before it is told to.
 
-    And nothing outside its folder, which the paths in the checkpoints of a
-    work dir that was copied or moved are.
+    And nothing but checkpoints in its folder: what a checkpoint says of older
+    ones may be of a work dir that was copied or moved, or made up.
     """
 
-    def __init__(self, backend: Any, folder: str) -> None:
+    def __init__(self, backend: Any, folder: str, filename: str) -> None:
         self.backend = backend
         self.folder = folder
+        number = 1234567890
+        name = re.escape(filename.format(number)).replace(str(number), r'\d+')
+        self.checkpoint = re.compile(f'(best_.*_)?{name}')
         self.pending: List[str] = []
 
     def remove(self, path: str) -> None:
-        if path.startswith(self.folder) and path not in self.pending:
+        folder, name = os.path.split(path)
+        if (
+            folder == self.folder.rstrip('/')
+            and self.checkpoint.fullmatch(name)
+            and path not in self.pending
+        ):
             self.pending.append(path)
 
     rmtree = remove  # checkpoints of DeepSpeed are folders
@@ -116,11 +128,15 @@ class SafeCheckpointHook(CheckpointHook):
         if self.file_client_args is None and type(backend) is LocalBackend:
             self.backend_args = dict(backend='bcl_mm.whole_files')
         super().before_train(runner)
-        self.file_backend = _LateRemoval(self.file_backend, str(self.out_dir))
+        self.file_backend = _LateRemoval(
+            self.file_backend, str(self.out_dir), self.filename_tmpl
+        )
         info = runner.message_hub.runtime_info
         for path in info.get('outdated_ckpts', ()):
             self.file_backend.remove(path)
         if is_main_process():
+            if not runner._resume:
+                forget_earlier_checkpoints(runner.work_dir)
             suffix = Path(self.filename_tmpl).suffix
             for folder in {str(self.out_dir), runner.work_dir}:
                 for pattern in (f'*{suffix}.part', 'last_checkpoint.part'):
@@ -133,6 +149,16 @@ class SafeCheckpointHook(CheckpointHook):
             # To be updated with the best score.
             self.last_ckpt = info.get('last_ckpt')
             runner.val_loop.run()
+
+    def after_train(self, runner: Runner) -> None:
+        """Remove what a kill after the last checkpoint has left."""
+        super().after_train(runner)
+        if is_main_process():
+            self.file_backend.remove_pending()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take code out of it, which the Runner would run."""
+        checkpoint.get('meta', {}).pop('config', None)
 
     def after_val_epoch(
         self, runner: Runner, metrics: Optional[Dict[str, float]] = None
@@ -194,7 +220,7 @@ class SafeCheckpointHook(CheckpointHook):
             yield
         except CheckpointError:
             raise  # known to all ranks
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, FloatingPointError) as error:
             if not is_main_process():
                 raise
             cause, message = error, self._explain(runner, error)

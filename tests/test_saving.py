@@ -2,10 +2,12 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from bcl_mm import saving
 from bcl_mm.checkpoint import latest_checkpoint
@@ -13,7 +15,7 @@ from bcl_mm.saving import CheckpointError, write_whole
 from tests.test_hooks import make
 
 
-def runner(work_dir, epochs=3, checkpoint=None, **options):
+def runner(work_dir, epochs=3, checkpoint=None, hooks=None, **options):
     hook = dict(type='bcl_mm.SafeCheckpointHook', interval=1)
     return make(
         work_dir,
@@ -22,6 +24,7 @@ def runner(work_dir, epochs=3, checkpoint=None, **options):
             class_complement=dict(type='bcl_mm.ClassComplementHook'),
             sample_seed=dict(type='bcl_mm.SampleSeedHook'),
             checkpoint=dict(hook, **(checkpoint or {})),
+            **(hooks or {}),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         **options,
@@ -112,6 +115,84 @@ def test_only_files_of_its_own_folder_are_removed(tmp_path):
     assert theirs.exists()
 
 
+def test_only_checkpoints_are_removed(tmp_path):
+    """Whatever a checkpoint says is outdated."""
+    options = dict(max_keep_ckpts=1, save_best='accuracy/top1', rule='less')
+    runner(tmp_path / 'run', 1, options).train()
+    last = tmp_path / 'run' / 'epoch_1.pth'
+    content = torch.load(last)
+    others = ['../run_2/epoch_1.pth', '../notes.txt', 'notes.txt', '../run_3']
+    for name in others:
+        path = tmp_path / 'run' / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    info = content['message_hub']['runtime_info']
+    info['outdated_ckpts'] = [f'{tmp_path}/run/{name}' for name in others]
+    info['outdated_ckpts'].append(f'{tmp_path}/run_2/epoch_1.pth')
+    info['best_ckpt'] = f'{tmp_path}/run/../run_3'
+    info['best_score'] = 1000.0
+    torch.save(content, last)
+    runner(tmp_path / 'run', 2, options, resume=True).train()
+    assert (tmp_path / 'run' / 'epoch_2.pth').exists()
+    assert not last.exists()
+    for name in others:
+        assert (tmp_path / 'run' / name).exists()
+
+
+def test_code_in_the_meta_is_not_run(tmp_path):
+    """MMEngine's Runner takes meta.config for a config, and runs it."""
+    runner(tmp_path, 1).train()
+    path = tmp_path / 'epoch_1.pth'
+    content = torch.load(path)
+    content['meta']['config'] = f"open({str(tmp_path / 'was_run')!r}, 'w')"
+    torch.save(content, path)
+    runner(tmp_path, 2, resume=True, load_from=str(path)).train()
+    assert not (tmp_path / 'was_run').exists()
+    assert (tmp_path / 'epoch_2.pth').exists()
+
+
+def test_a_start_anew_leaves_nothing_to_go_on_from(tmp_path, monkeypatch):
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    runner(tmp_path, 1).train()
+    old = (tmp_path / 'epoch_1.pth').read_bytes()
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(torch, 'save', kill)
+        runner(tmp_path, 2).train()
+    assert latest_checkpoint(tmp_path) == (None, None)
+    assert (tmp_path / 'epoch_1.pth').read_bytes() == old
+    runner(tmp_path, 2).train()
+    assert latest_checkpoint(tmp_path)[0] == str(tmp_path / 'epoch_2.pth')
+
+
+def test_a_copied_folder_goes_on_from_its_own(tmp_path):
+    runner(tmp_path / 'run', 1).train()
+    shutil.copytree(tmp_path / 'run', tmp_path / 'copy')
+    expected = str(tmp_path / 'copy' / 'epoch_1.pth'), None
+    assert latest_checkpoint(tmp_path / 'copy') == expected
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    """A step may make them so, and the next loss comes later."""
+
+    class Overflow(Hook):
+        def after_train_iter(self, runner, *args, **kwargs):
+            with torch.no_grad():
+                runner.model.head.classifier.weight[0, 0] = torch.inf
+
+    training = runner(
+        tmp_path,
+        checkpoint=dict(by_epoch=False),
+        hooks=dict(finite=dict(type='bcl_mm.FiniteLossHook')),
+        custom_hooks=[Overflow()],
+    )
+    message = 'the weight head.classifier.weight is not finite: lower the l'
+    with pytest.raises(CheckpointError, match=message):
+        training.train()
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize('save_best', [None, 'accuracy/top1'])
 @pytest.mark.parametrize(
     ('owner', 'name', 'error', 'message'),
@@ -172,7 +253,7 @@ def test_a_validation_that_was_cut_off_is_done_again(tmp_path, monkeypatch):
 
 def test_which_checkpoint_is_the_latest(tmp_path):
     def write(name, time, **content):
-        content.update(dict.fromkeys(['meta', 'state_dict'], {}))
+        content.update(meta=dict(epoch=1, iter=9), state_dict={})
         torch.save(content, tmp_path / name)
         os.utime(tmp_path / name, (time, time))
         return str(tmp_path / name)
@@ -182,7 +263,9 @@ def test_which_checkpoint_is_the_latest(tmp_path):
     note.write_text('gone.pth')
     gone = f"there is no checkpoint 'gone.pth' (named by {note})"
     assert latest_checkpoint(tmp_path) == (None, gone)
-    whole = dict(message_hub={}, optimizer=dict(weight=torch.ones(1000)))
+    parts = 'log_scalars', 'runtime_info', 'resumed_keys'
+    hub = {part: {} for part in parts}
+    whole = dict(message_hub=hub, optimizer=dict(weight=torch.ones(1000)))
     # Names, such as those of an earlier run in the folder, say nothing.
     older = write('epoch_9.pth', 100, **whole)
     newer = write('epoch_3.pth', 200, **whole)
@@ -198,6 +281,14 @@ def test_which_checkpoint_is_the_latest(tmp_path):
     assert 'there is no checkpoint' in latest_checkpoint(tmp_path)[1]
     note.write_text('')
     assert latest_checkpoint(tmp_path)[1] == f'{note} is empty'
+    for text, problem in (
+        (str(tmp_path / 'published.pth'), 'it has no message_hub, optimizer'),
+        ('x' * 5000, 'there is no checkpoint'),
+    ):
+        note.write_text(text)
+        path, why = latest_checkpoint(tmp_path)
+        assert path == newer
+        assert problem in why
     note.unlink()
     assert latest_checkpoint(tmp_path) == (newer, f'{note} is missing')
     content = bytearray(Path(newer).read_bytes())

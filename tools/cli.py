@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, Iterator, Tuple
@@ -14,7 +16,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from bcl_mm.checkpoint import load_weights_only, missing_to_resume
+from bcl_mm.checkpoint import load_weights_only, obstacle_to_resume
 from bcl_mm.distributed import await_ranks, init_cpu_process_group
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -65,6 +67,25 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     )
     # torch.distributed.launch, torchrun's predecessor, passes this.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the program with the message of an error, without a traceback.
+
+    For what comes before the work: a user's errors, not ours.
+    """
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
+
+
+def check_work_dir(work_dir: str) -> None:
+    """Raise an OSError for a folder that cannot be made or written to."""
+    os.makedirs(work_dir, exist_ok=True)
+    if not os.access(work_dir, os.W_OK):
+        raise PermissionError(f'work_dir {work_dir!r} cannot be written to')
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -128,12 +149,17 @@ def check_checkpoint(path: str, resume: bool = False) -> None:
     if '://' in path:
         return
     content = load_weights_only(path)
-    missing = missing_to_resume(content) if resume else []
-    if missing:
+    if not isinstance(content, dict):
         raise ValueError(
-            f'training cannot go on from {path!r}, which has no '
-            f'{", ".join(missing)}: to start from its weights, leave --resume '
-            f'out and set --cfg-options load_from={path}'
+            f'the checkpoint {path!r} must be a dict of weights, got '
+            f'{type(content).__name__}'
+        )
+    obstacle = obstacle_to_resume(content) if resume else None
+    if obstacle is not None:
+        raise ValueError(
+            f'training cannot go on from {path!r}: {obstacle}. To start from '
+            'its weights, leave --resume out and set --cfg-options '
+            f'load_from={path}'
         )
 
 

@@ -7,6 +7,7 @@ that takes time: a signal may come early.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -39,6 +40,18 @@ def _advice(work_dir: Optional[str]) -> str:
     if latest is None:
         return f'there is no checkpoint in {work_dir} to go on from yet'
     return f'--resume goes on from {latest}'
+
+
+def end_with_launcher() -> None:
+    """Get SIGTERM when the launcher that started this process dies.
+
+    Else a launcher that is killed leaves its processes training, and writing
+    into the folder that another training goes on in. Linux only.
+    """
+    if 'TORCHELASTIC_RUN_ID' in os.environ and sys.platform == 'linux':
+        set_parent_death_signal = 1
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def watch(work_dir: Optional[str] = None) -> None:

@@ -11,6 +11,7 @@ from cli import (
     check_checkpoint,
     check_data_roots,
     load_config,
+    plain_errors,
 )
 from mmengine.evaluator import DumpResults
 
@@ -38,12 +39,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Test."""
     args = parse_args()
-    cfg = load_config(args)
-    check_checkpoint(args.checkpoint)
+    with plain_errors():
+        cfg = load_config(args)
+        check_checkpoint(args.checkpoint)
+        check_data_roots(cfg, ('test_dataloader',))
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
-    check_data_roots(cfg, ('test_dataloader',))
     runner = build_runner(cfg)
     if args.out and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(args.out))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
+import traceback
 from typing import Optional
 
 import interruption
 
 if __name__ == '__main__':
     interruption.watch()  # before the imports, which take seconds
+    interruption.end_with_launcher()
 
 # isort: split
 from cli import (
@@ -18,7 +21,9 @@ from cli import (
     build_runner,
     check_checkpoint,
     check_data_roots,
+    check_work_dir,
     load_config,
+    plain_errors,
 )
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -128,19 +133,26 @@ def train(cfg: Config) -> None:
 def main() -> None:
     """Train; exit with 1, 130 (SIGINT) or 143 (SIGTERM) if it ends early."""
     args = parse_args()
-    cfg = load_config(args)
-    interruption.watch(cfg.work_dir)
-    merge_options(cfg, args)
-    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+    with plain_errors():
+        cfg = load_config(args)
+        interruption.watch(cfg.work_dir)
+        merge_options(cfg, args)
+        check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+        check_work_dir(cfg.work_dir)
     try:
         train(cfg)
     except CheckpointError as error:
         # The other ranks have the same error; one of them tells it.
         sys.exit(f'Training ends: {error}' if is_main_process() else 1)
-    except RuntimeError as error:
+    except Exception as error:
         if 'DataLoader worker' in str(error):
             time.sleep(1)  # SIGTERM to all may reach the workers first
-        raise
+        traceback.print_exc()
+        latest = None
+        if is_main_process():
+            with contextlib.suppress(ValueError):
+                latest, _ = latest_checkpoint(cfg.work_dir)
+        sys.exit(f'--resume goes on from {latest}.' if latest else 1)
 
 
 if __name__ == '__main__':

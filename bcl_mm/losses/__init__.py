@@ -9,6 +9,7 @@ from .reweighting import (
     class_balanced_weights,
     focal_cross_entropy,
 )
+from .seesaw import SeesawLoss
 
 __all__ = [
     'BalancedContrastiveLoss',
@@ -16,6 +17,7 @@ __all__ = [
     'FocalLoss',
     'LDAMLoss',
     'LogitAdjustedLoss',
+    'SeesawLoss',
     'balanced_contrastive_loss',
     'class_balanced_weights',
     'focal_cross_entropy',

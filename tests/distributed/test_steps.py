@@ -17,6 +17,7 @@ from tests.distributed.common import on_ranks
 SHARDS = [[0, 0, 0, 0], [0, 1, 2, 4], [1, 2, 2, 1]]
 COUNTS = [40, 20, 10, 5, 2]
 WORLD_SIZES = (2, 3)
+SEESAW = dict(type='bcl_mm.SeesawLoss', num_classes=5)
 REWEIGHTED = dict(type='bcl_mm.LDAMLoss', reweight_begin=0.0)
 
 
@@ -37,6 +38,7 @@ CASES = {
     'all views classified': dict(loss_con=None, classify_all_views=True),
     're-weighted margins': dict(loss_cls=REWEIGHTED, loss_con=None),
     're-weighted margins and bcl': dict(loss_cls=REWEIGHTED),
+    'seesaw': dict(loss_cls=SEESAW, loss_con=None),
     'focal': dict(loss_cls=dict(type='bcl_mm.FocalLoss')),
     'class-balanced': dict(loss_cls=dict(type='bcl_mm.ClassBalancedLoss')),
 }
@@ -122,10 +124,10 @@ def steps(this, world_size, _):
     assert rank() == this
     results = {}
     for case, options in CASES.items():
-        model = Step(**options).double()
-        counts = collectives(model, [this])
-        model.zero_grad()
-        wrapped = DistributedDataParallel(model, find_unused_parameters=False)
+        counts = collectives(Step(**options).double(), [this])
+        wrapped = DistributedDataParallel(
+            Step(**options).double(), find_unused_parameters=False
+        )
         results[case] = *gradients(wrapped, [this]), counts
     model = Step(norm_cfg=dict(type='BN1d')).double()
     results['batch norm'] = gradients(DistributedDataParallel(model), [this])
@@ -172,8 +174,8 @@ def test_collectives_of_a_step(case, of_ranks):
     if options.get('loss_con', True) is not None:
         # Features and labels; the backward of the features' gather.
         expected += Counter(allgather_=2, allreduce_=1)
-    if options.get('loss_cls') == REWEIGHTED:
-        expected += Counter(allgather_=1)  # the weights, one number a sample
+    if options.get('loss_cls') in (REWEIGHTED, SEESAW):
+        expected += Counter(allgather_=1)  # one number a sample
     for result in of_ranks[2]:
         assert result[case][3] == expected
 

@@ -3,9 +3,13 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.losses import SeesawLoss
 
-from bcl_mm.losses import LDAMLoss, ldam_cross_entropy, ldam_margins
+from bcl_mm.losses import (
+    LDAMLoss,
+    SeesawLoss,
+    ldam_cross_entropy,
+    ldam_margins,
+)
 from tests import oracles
 from tests.losses.test_classification import COUNTS, data
 from tests.losses.test_reweighting import assert_same
@@ -80,8 +84,8 @@ def test_errors():
         ldam_cross_entropy(logits, F.one_hot(labels, 4), torch.ones(4))
 
 
-def test_mmpretrains_seesaw_equals_the_definition():
-    """A rival that is not ours: is it what its paper says?"""
+def test_seesaw_equals_the_definition():
+    """mmpretrain's maths: is it what its paper says?"""
     loss = SeesawLoss(num_classes=4, p=0.8, q=2.0)
     loss.eps = 0
     seen = [0, 0, 0, 0]

@@ -1,6 +1,7 @@
 """What the tests of the tools share."""
 
 import re
+from pathlib import Path
 
 import torch
 
@@ -20,6 +21,19 @@ NO_GPU = not torch.accelerator.is_available()
 
 def accuracies(output):
     return re.findall(r'Epoch\((?:val|test)\).*top1: (\S+)', output)
+
+
+def children(pid):
+    """Processes that a process has started, from /proc."""
+    found = []
+    for stat in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = stat.read_text().rpartition(')')[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return sorted(found)
 
 
 def assert_quiet(output):

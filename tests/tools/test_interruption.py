@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mmengine.logging import HistoryBuffer
 
 from tests.conftest import ROOT
 from tests.test_checkpoint import Call
-from tests.tools.common import CE, TEST, TRAIN
+from tests.tools.common import CE, TEST, TRAIN, children
 
 EVERYTHING = f"""
 _base_ = ['{ROOT}/configs/bcl_resnet8_digits_lt.py']
@@ -295,3 +296,43 @@ def test_code_in_checkpoints_is_refused(main, tmp_path, words, make):
     assert len(str(error.value).splitlines()) == 1
     assert 'weights_only' not in str(error.value)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    'words',
+    [('--resume', '{path}'), ('--resume',)],
+    ids=['resume FILE', 'resume'],
+)
+def test_a_config_in_a_checkpoint_is_not_run(main, tmp_path, words):
+    """MMEngine's Runner runs meta.config, which is a config's text."""
+    mark = tmp_path / 'was_run'
+    path = tmp_path / 'epoch_1.pth'
+    meta = dict(epoch=1, iter=6, config=f"open({str(mark)!r}, 'w')")
+    hub = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+    content = dict(state_dict={}, meta=meta, message_hub=hub, optimizer={})
+    torch.save(content, path)
+    words = [word.format(path=path) for word in words]
+    options = ['--work-dir', tmp_path, '--cfg-options']
+    if len(words) == 1:  # nothing to go on from: starts anew, for no epoch
+        main(TRAIN, CE, *words, *options, 'train_cfg.max_epochs=1')
+    else:
+        with pytest.raises(SystemExit) as error:
+            main(TRAIN, CE, *words, *options, 'train_cfg.max_epochs=2')
+        assert 'meta.config is Python code' in str(error.value)
+    assert not mark.exists()
+
+
+@pytest.mark.slow
+def test_a_killed_launcher_leaves_no_processes(tmp_path, free_port):
+    """They would go on writing where another training goes on."""
+    launcher = 'bash', ROOT / 'tools' / 'dist_train.sh', CE, '2'
+    process = start(tmp_path, launcher=('env', f'PORT={free_port}', *launcher))
+    await_checkpoint(process, tmp_path)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.time() + 15
+    while any(Path(f'/proc/{pid}/cwd').exists() for pid in workers):
+        assert time.time() < deadline
+        time.sleep(0.1)

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import mmengine
 import pytest
@@ -16,7 +15,7 @@ import torch
 
 import bcl_mm  # noqa: F401  (allows torch.load what checkpoints contain)
 from tests.conftest import ROOT
-from tests.tools.common import BCL, NO_GPU, accuracies
+from tests.tools.common import BCL, NO_GPU, accuracies, children
 
 pytestmark = pytest.mark.skipif(not NO_GPU, reason='wants CPU processes')
 
@@ -68,19 +67,6 @@ def output_of(node, within=60):
     began = time.monotonic()
     output, _ = node.communicate(timeout=within)
     return output, time.monotonic() - began
-
-
-def children(pid):
-    """Processes that a process has started, from /proc."""
-    found = []
-    for stat in Path('/proc').glob('[0-9]*/stat'):
-        try:
-            fields = stat.read_text().rpartition(')')[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return sorted(found)
 
 
 def wait_until(condition, within=90):
@@ -181,6 +167,17 @@ def test_a_process_that_never_starts(start, tmp_path):
     output, seconds = output_of(here)
     print('seconds', seconds)
     assert 'of 2 processes 1 did not start within 25 s' in output
+
+
+@pytest.mark.slow
+def test_different_numbers_of_nodes(start, tmp_path):
+    options = '--work-dir', tmp_path
+    nodes = [start(node, 2 + node, 1, *options) for node in (0, 1)]
+    outputs = [output_of(node)[0] for node in nodes]
+    assert all(node.returncode for node in nodes)
+    expected = r'was started with NNODES=3, process \d with NNODES=2|'
+    expected += r'was started with NNODES=2, process \d with NNODES=3'
+    assert re.search(expected, ''.join(outputs))
 
 
 @pytest.mark.slow
