@@ -7,26 +7,15 @@ from typing import Any, List, Optional, Sequence, Tuple
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from mmcv.cnn import build_norm_layer
 from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from bcl_mm.class_counts import check_class_counts, reconcile_class_counts
+from bcl_mm.complement import sample_classes
 from bcl_mm.distributed import gather, rank
+from bcl_mm.projector import Projector, unit_rows
 from bcl_mm.registry import MODELS
-
-
-def _unit_rows(rows: Tensor) -> Tensor:
-    """Rows of unit norm, in at least float32; zero rows stay zero.
-
-    A zero row has no direction and gets no gradient. (That of
-    ``F.normalize``, 1e12, is infinite in half precision.)
-    """
-    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    norms = rows.norm(dim=1, keepdim=True)
-    # (A row of NaN stays one, to be seen.)
-    return rows / norms.masked_fill(norms <= 1e-12, torch.inf)
 
 
 def _hand_on_loaded_counts(head: BCLHead, incompatible_keys: Any) -> None:
@@ -34,36 +23,6 @@ def _hand_on_loaded_counts(head: BCLHead, incompatible_keys: Any) -> None:
     if head.class_counts.any():
         for loss in head._losses_with_counts():
             loss.set_class_counts(head.class_counts.cpu().numpy())
-
-
-class Projector(nn.Sequential):
-    """MLP of two layers: Linear, norm, ReLU, Linear.
-
-    Args:
-        in_channels: Input width.
-        hidden_channels: Width of the hidden layer.
-        out_channels: Output width.
-        norm_cfg: Norm of the hidden layer; None for none.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        hidden_channels: int,
-        out_channels: int,
-        norm_cfg: Optional[dict],
-    ) -> None:
-        norm = (
-            nn.Identity()
-            if norm_cfg is None
-            else build_norm_layer(norm_cfg, hidden_channels)[1]
-        )
-        super().__init__(
-            nn.Linear(in_channels, hidden_channels),
-            norm,
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden_channels, out_channels),
-        )
 
 
 @MODELS.register_module()
@@ -165,7 +124,7 @@ class BCLHead(ClsHead):
             self.loss_module.set_logit_scale(scale if self.is_cosine else None)
 
         self.loss_con = self.projector = self.prototype_projector = None
-        self.class_complement = True
+        self.set_class_complement(True)
         if loss_con is not None:
             widths = in_channels, hidden_channels, out_channels
             self.loss_con = MODELS.build(loss_con)
@@ -207,9 +166,21 @@ class BCLHead(ClsHead):
         for loss in self._losses_with_counts():
             loss.set_class_counts(counts)
 
-    def set_class_complement(self, enabled: bool) -> None:
-        """Switch class-complement on or off for the steps that follow."""
+    def set_class_complement(
+        self, enabled: bool, num_sampled: Optional[int] = None, seed: int = 0
+    ) -> None:
+        """Say which classes complement the steps that follow.
+
+        Args:
+            enabled: Whether any does.
+            num_sampled: How many of those that the batch does not have;
+                drawn anew in each step. Defaults to None: all.
+            seed: Of the next draw, the same on all ranks; each step takes
+                the following one. Defaults to 0.
+        """
         self.class_complement = enabled
+        self.num_sampled = num_sampled
+        self._sample_seed = seed
 
     def forward(self, feats: Tuple[Tensor]) -> Tensor:
         """Plain logits (rows, C) of all rows of the last feature stage."""
@@ -225,22 +196,25 @@ class BCLHead(ClsHead):
         if self.is_cosine:
             with torch.autocast(features.device.type, enabled=False):
                 cosine = F.linear(
-                    _unit_rows(features), _unit_rows(self.classifier.weight)
+                    unit_rows(features), unit_rows(self.classifier.weight)
                 )  # (rows, C)
             return self.scale * cosine
         return self.classifier(features)
 
     def project(self, features: Tensor) -> Tensor:
         """Unit-norm projections (rows, D) of features (rows, in_channels)."""
-        return _unit_rows(self.projector(features))
+        return unit_rows(self.projector(features))
 
-    def prototypes(self) -> Tensor:
-        """Unit-norm class prototypes (C, D).
+    def prototypes(self, classes: Optional[Tensor] = None) -> Tensor:
+        """Unit-norm prototypes (S, D) of ``classes`` (S,), or of all (C, D).
 
         The classifier's weight enters as it is, not normalised and not
         detached, with a cosine classifier too (as the reference does).
         """
-        return _unit_rows(self.prototype_projector(self.classifier.weight))
+        weight = self.classifier.weight
+        if classes is not None:
+            weight = weight[classes]
+        return unit_rows(self.prototype_projector(weight))
 
     def loss(
         self, feats: Tuple[Tensor], data_samples: List[DataSample], **kwargs
@@ -307,9 +281,26 @@ class BCLHead(ClsHead):
         num_anchors = len(anchors)
         labels = labels.repeat(num_anchors // batch_size)  # (M,)
         key_labels = gather(labels)
-        prototypes = None
+        present = anchors.new_zeros(self.num_classes)
+        present.scatter_(0, key_labels, 1)
+        prototypes, of_sample = None, {}
         if self.prototype_projector is not None:
-            prototypes = self.prototypes()
+            classes = None
+            if self.num_sampled is not None:
+                num_images = batch_size * len(key_labels) // num_anchors
+                generator = torch.Generator(anchors.device)
+                generator.manual_seed(self._sample_seed)
+                self._sample_seed += 1
+                classes, log_weights = sample_classes(
+                    present,
+                    min(num_images + self.num_sampled, self.num_classes),
+                    self.num_sampled,
+                    generator,
+                )
+                of_sample = dict(
+                    prototype_labels=classes, prototype_log_weights=log_weights
+                )
+            prototypes = self.prototypes(classes)
         complement = self.class_complement and prototypes is not None
         loss = self.loss_con(
             anchors,
@@ -318,13 +309,12 @@ class BCLHead(ClsHead):
             keys=gather(anchors),
             key_labels=key_labels,
             anchor_start=rank() * num_anchors,
+            **(of_sample if complement else {}),
         )
         if prototypes is not None and not complement:
             # DDP waits for the gradient of every parameter: what is off only
             # for a while stays in the graph.
             loss = loss + 0 * prototypes.sum()
-        present = loss.new_zeros(self.num_classes)
-        present.scatter_(0, key_labels, 1)
         return dict(
             loss_con=self.con_weight * loss, batch_classes=present.sum()
         )

@@ -22,6 +22,7 @@ from bcl_mm.labels import (
     source_of,
 )
 from bcl_mm.registry import DATASETS, HOOKS
+from bcl_mm.seeding import mix
 
 
 def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
@@ -75,18 +76,31 @@ class ClassComplementHook(Hook):
     Args:
         begin_epoch: First epoch (from 0) with class-complement. Defaults
             to 0.
+        num_sampled: How many of the classes that the global batch does not
+            have complement it, drawn anew in each iteration, the same on all
+            ranks (see :func:`~bcl_mm.complement.sample_classes`). For tens of
+            thousands of classes, whose prototypes would cost more than the
+            backbone. The prototype projector's BatchNorm then runs over the
+            batch's and the sampled classes, so that frequent classes, which
+            are in most batches, weigh more in its statistics than among all
+            classes. Defaults to None: all.
 
     Raises:
-        ValueError: ``begin_epoch`` is negative.
+        ValueError: ``begin_epoch`` is negative, or ``num_sampled < 1``.
     """
 
     # Before EMAHook and CheckpointHook (NORMAL and later).
     priority = 'ABOVE_NORMAL'
 
-    def __init__(self, begin_epoch: int = 0) -> None:
+    def __init__(
+        self, begin_epoch: int = 0, num_sampled: Optional[int] = None
+    ) -> None:
         if begin_epoch < 0:
             raise ValueError(f'begin_epoch must be >= 0, got {begin_epoch}')
+        if num_sampled is not None and num_sampled < 1:
+            raise ValueError(f'num_sampled must be >= 1, got {num_sampled}')
         self.begin_epoch = begin_epoch
+        self.num_sampled = num_sampled
         self.class_counts: Optional[np.ndarray] = None
         self._class_names: Optional[Sequence[str]] = None
         self._misfits: List[str] = []
@@ -114,7 +128,11 @@ class ClassComplementHook(Hook):
         epoch = runner.iter // len(runner.train_dataloader)
         for module in _modules(runner):
             if hasattr(module, 'set_class_complement'):
-                module.set_class_complement(epoch >= self.begin_epoch)
+                module.set_class_complement(
+                    epoch >= self.begin_epoch,
+                    self.num_sampled,
+                    mix(runner.seed, runner.iter),
+                )
             if hasattr(module, 'set_progress'):
                 module.set_progress(runner.iter / runner.max_iters)
 

@@ -15,7 +15,7 @@ from bcl_mm.loading import replace_dataset
 from bcl_mm.registry import HOOKS
 
 
-def _mix(*numbers: int) -> int:
+def mix(*numbers: int) -> int:
     """One 32-bit seed from several numbers >= 0."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
@@ -70,7 +70,7 @@ class _SeededDataset:
     def __getitem__(self, index: _SampleIndex) -> Any:
         # Only the default generator: torch.manual_seed, which seeds devices
         # too, takes a hundred times as long.
-        _seed_all(_mix(self.seed, index.epoch, index), torch.default_generator)
+        _seed_all(mix(self.seed, index.epoch, index), torch.default_generator)
         return self.dataset[int(index)]
 
     def __len__(self) -> int:
@@ -134,4 +134,4 @@ class SampleSeedHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Seed what the training step draws."""
-        _seed_all(_mix(runner.seed, runner.iter, runner.rank))
+        _seed_all(mix(runner.seed, runner.iter, runner.rank))

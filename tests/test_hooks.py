@@ -194,7 +194,7 @@ def test_complement_begins_with_its_epoch(tmp_path):
     seen = []
 
     class Head(torch.nn.Module):
-        def set_class_complement(self, enabled):
+        def set_class_complement(self, enabled, num_sampled, seed):
             seen.append(enabled)
 
     runner = make(tmp_path, hook=dict(begin_epoch=1))

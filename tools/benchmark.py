@@ -25,6 +25,7 @@ from matplotlib import pyplot  # noqa: E402
 
 BENCHMARKS = {
     'loss': 'the balanced contrastive loss',
+    'classes': 'class-complement by a sample of the classes',
 }
 # Measured on one thread, as a data worker has.
 ONE_THREAD = ('views',)

@@ -28,6 +28,7 @@ def contrast(**options):
 CASES = {
     'bcl': dict(),
     'complement off for a while': dict(complement=False),
+    'sampled classes': dict(num_sampled=1),
     'no complement': dict(loss_con=contrast(class_complement=False)),
     'no averaging': dict(loss_con=contrast(class_averaging=False)),
     'supcon': dict(
@@ -47,7 +48,9 @@ CASES = {
 class Step(torch.nn.Module):
     """A linear backbone and the head, with the losses as output."""
 
-    def __init__(self, complement=True, norm_cfg=None, **options):
+    def __init__(
+        self, complement=True, num_sampled=None, norm_cfg=None, **options
+    ):
         super().__init__()
         torch.manual_seed(0)
         self.backbone = torch.nn.Linear(6, 6)
@@ -60,7 +63,7 @@ class Step(torch.nn.Module):
             class_counts=COUNTS,
             **options,
         )
-        self.head.set_class_complement(complement)
+        self.head.set_class_complement(complement, num_sampled)
 
     def forward(self, images, labels):
         samples = [DataSample().set_gt_label(label) for label in labels]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
@@ -96,3 +99,52 @@ def interleave(
             if round_ >= 0:
                 times[name].append(1e3 * (time.perf_counter() - start))
     return times
+
+
+def median(values: List[float]) -> float:
+    """Median of some values."""
+    return float(np.median(values))
+
+
+def peak_memory(
+    make: Callable[..., Callable[[], Any]], small: tuple, *arguments: Any
+) -> float:
+    """MB that ``make(*arguments)()`` takes beside what it was made of.
+
+    On the CPU it is the process's peak, read from Linux's /proc, of a fresh
+    process: memory that was freed before would be used again unseen. There
+    ``make(*small)()`` first loads what the libraries load when first used.
+    The last argument is the device.
+    """
+    device = arguments[-1]
+    if device.type != 'cpu':
+        function = make(*arguments)
+        torch.accelerator.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        function()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    context = multiprocessing.get_context('spawn')
+    with context.Pool(1) as pool:
+        return pool.apply(_peak_of_process, (make, small, arguments))
+
+
+def _peak_of_process(
+    make: Callable[..., Callable[[], Any]], small: tuple, arguments: tuple
+) -> float:
+    make(*small)()
+    function = make(*arguments)
+    gc.collect()
+    reset_the_peak = '5'
+    Path('/proc/self/clear_refs').write_text(reset_the_peak)
+    before = _process_memory('VmRSS')
+    function()
+    return (_process_memory('VmHWM') - before) / 1024
+
+
+def _process_memory(name: str) -> int:
+    """An entry of /proc/self/status, in KB."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(f'{name}:'):
+            return int(line.split()[1])
+    raise KeyError(name)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bcl_mm.losses import balanced_contrastive_loss
-from benchmarks.common import Curve, Row, Settings, interleave
+from benchmarks.common import Curve, Row, Settings, interleave, median
 
 TEMPERATURE = 0.07
 # (C, D, batch size, most of the bare product's time, most of the
@@ -133,8 +133,7 @@ def _curves(settings: Settings) -> List[Curve]:
                 settings.device,
             )
             for name, values in times.items():
-                values = sorted(values)
-                lines.setdefault(name, []).append(values[len(values) // 2])
+                lines.setdefault(name, []).append(median(values))
     return [
         Curve('over_classes', 'classes C', 'ms', many, of_classes),
         Curve(
