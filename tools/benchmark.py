@@ -25,6 +25,7 @@ from matplotlib import pyplot  # noqa: E402
 
 BENCHMARKS = {
     'loss': 'the balanced contrastive loss',
+    'views': 'the three views of a sample',
 }
 # Measured on one thread, as a data worker has.
 ONE_THREAD = ('views',)
