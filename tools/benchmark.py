@@ -25,6 +25,7 @@ from matplotlib import pyplot  # noqa: E402
 
 BENCHMARKS = {
     'loss': 'the balanced contrastive loss',
+    'views': 'the three views of a sample',
     'step': 'epochs beside a bare loop, and our share of a step',
     'classes': 'class-complement by a sample of the classes',
 }

@@ -6,7 +6,7 @@ import pytest
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize('name', ['loss', 'step', 'classes'])
+@pytest.mark.parametrize('name', ['loss', 'views', 'step', 'classes'])
 def test_each_benchmark_writes_ratios_and_curves(name, run, tmp_path):
     done = run(
         sys.executable,

@@ -17,7 +17,7 @@ data_preprocessor = dict(
 
 classification_view = [
     dict(type='mmpretrain.RandomCrop', crop_size=32, padding=4),
-    dict(type='mmpretrain.RandomFlip', prob=0.5),
+    dict(type='bcl_mm.RandomFlip', prob=0.5),
     dict(type='bcl_mm.CIFARAutoAugment'),
     # Filled with the mean, which is Cutout after normalisation.
     dict(
@@ -26,7 +26,7 @@ classification_view = [
 ]
 contrastive_view = [
     dict(type='bcl_mm.RandomResizedCrop', size=32, scale=(0.2, 1.0)),
-    dict(type='mmpretrain.RandomFlip', prob=0.5),
+    dict(type='bcl_mm.RandomFlip', prob=0.5),
     dict(
         type='bcl_mm.ColorJitter',
         brightness=0.4,
@@ -38,14 +38,14 @@ contrastive_view = [
     ),
     dict(type='bcl_mm.RandomGrayscale', prob=0.2, channel_order='rgb'),
 ]
-one_view = [*classification_view, dict(type='mmpretrain.PackInputs')]
+one_view = [*classification_view, dict(type='bcl_mm.PackInputs')]
 three_views = [
     dict(
         type='mmpretrain.MultiView',
         num_views=[1, 2],
         transforms=[classification_view, contrastive_view],
     ),
-    dict(type='mmpretrain.PackInputs'),
+    dict(type='bcl_mm.PackInputs'),
 ]
 test_view = [dict(type='mmpretrain.PackInputs')]
 

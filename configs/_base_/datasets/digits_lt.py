@@ -14,14 +14,14 @@ contrastive_view = [
     dict(type='bcl_mm.RandomResizedCrop', size=8, scale=(0.5, 1.0)),
     dict(type='bcl_mm.ColorJitter', brightness=0.4, contrast=0.4, prob=0.8),
 ]
-one_view = [*classification_view, dict(type='mmpretrain.PackInputs')]
+one_view = [*classification_view, dict(type='bcl_mm.PackInputs')]
 three_views = [
     dict(
         type='mmpretrain.MultiView',
         num_views=[1, 2],
         transforms=[classification_view, contrastive_view],
     ),
-    dict(type='mmpretrain.PackInputs'),
+    dict(type='bcl_mm.PackInputs'),
 ]
 test_view = [dict(type='mmpretrain.PackInputs')]
 

@@ -8,22 +8,22 @@ data_preprocessor = dict(
 
 classification_view = [
     dict(type='mmpretrain.RandomCrop', crop_size=28, padding=3),
-    dict(type='mmpretrain.RandomFlip', prob=0.5),
+    dict(type='bcl_mm.RandomFlip', prob=0.5),
     dict(type='mmpretrain.Cutout', shape=10, pad_val=0, prob=1.0),
 ]
 contrastive_view = [
     dict(type='bcl_mm.RandomResizedCrop', size=28, scale=(0.3, 1.0)),
-    dict(type='mmpretrain.RandomFlip', prob=0.5),
+    dict(type='bcl_mm.RandomFlip', prob=0.5),
     dict(type='bcl_mm.ColorJitter', brightness=0.4, contrast=0.4, prob=0.8),
 ]
-one_view = [*classification_view, dict(type='mmpretrain.PackInputs')]
+one_view = [*classification_view, dict(type='bcl_mm.PackInputs')]
 three_views = [
     dict(
         type='mmpretrain.MultiView',
         num_views=[1, 2],
         transforms=[classification_view, contrastive_view],
     ),
-    dict(type='mmpretrain.PackInputs'),
+    dict(type='bcl_mm.PackInputs'),
 ]
 test_view = [dict(type='mmpretrain.PackInputs')]
 

@@ -23,11 +23,11 @@ resize = dict(
 classification_view = [
     resize,
     dict(type='mmpretrain.RandomCrop', crop_size=32, padding=4),
-    dict(type='mmpretrain.RandomFlip', prob=0.5),
+    dict(type='bcl_mm.RandomFlip', prob=0.5),
 ]
 contrastive_view = [
     dict(type='bcl_mm.RandomResizedCrop', size=32, scale=(0.2, 1.0)),
-    dict(type='mmpretrain.RandomFlip', prob=0.5),
+    dict(type='bcl_mm.RandomFlip', prob=0.5),
     dict(
         type='bcl_mm.ColorJitter',
         brightness=0.4,
@@ -41,7 +41,7 @@ contrastive_view = [
 one_view = [
     load_image,
     *classification_view,
-    dict(type='mmpretrain.PackInputs'),
+    dict(type='bcl_mm.PackInputs'),
 ]
 three_views = [
     load_image,
@@ -50,7 +50,7 @@ three_views = [
         num_views=[1, 2],
         transforms=[classification_view, contrastive_view],
     ),
-    dict(type='mmpretrain.PackInputs'),
+    dict(type='bcl_mm.PackInputs'),
 ]
 test_view = [load_image, resize, dict(type='mmpretrain.PackInputs')]
 

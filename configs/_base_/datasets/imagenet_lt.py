@@ -21,8 +21,8 @@ data_preprocessor = dict(
 fill = [104, 116, 124]  # ImageNet's mean, BGR as images are loaded
 enhance = dict(magnitude_range=(-0.9, 0.9), random_negative_prob=0.0)
 colours = [
-    dict(type='mmpretrain.AutoContrast'),
-    dict(type='mmpretrain.Equalize'),
+    dict(type='bcl_mm.AutoContrast'),
+    dict(type='bcl_mm.Equalize'),
     dict(type='mmpretrain.Invert'),
     # timm keeps the integer part of 4 x level / 10 bits, mmpretrain rounds
     # up: just below, but for the full 4 bits of level 10.
@@ -71,7 +71,7 @@ rand_augment = dict(
 
 crop_and_flip = [
     dict(type='bcl_mm.RandomResizedCrop', size=224, scale=(0.08, 1.0)),
-    dict(type='mmpretrain.RandomFlip', prob=0.5),
+    dict(type='bcl_mm.RandomFlip', prob=0.5),
 ]
 classification_view = [
     *crop_and_flip,
@@ -98,7 +98,7 @@ load_image = dict(type='LoadImageFromFile', _scope_='bcl_mm')
 one_view = [
     load_image,
     *classification_view,
-    dict(type='mmpretrain.PackInputs'),
+    dict(type='bcl_mm.PackInputs'),
 ]
 three_views = [  # the paper's "sim-sim"
     load_image,
@@ -107,7 +107,7 @@ three_views = [  # the paper's "sim-sim"
         num_views=[1, 2],
         transforms=[classification_view, sim_view],
     ),
-    dict(type='mmpretrain.PackInputs'),
+    dict(type='bcl_mm.PackInputs'),
 ]
 three_views_sim_rand = [
     load_image,
@@ -116,7 +116,7 @@ three_views_sim_rand = [
         num_views=[1, 1, 1],
         transforms=[classification_view, sim_view, rand_view],
     ),
-    dict(type='mmpretrain.PackInputs'),
+    dict(type='bcl_mm.PackInputs'),
 ]
 three_views_rand_rand = [
     load_image,
@@ -125,7 +125,7 @@ three_views_rand_rand = [
         num_views=[1, 2],
         transforms=[classification_view, rand_view],
     ),
-    dict(type='mmpretrain.PackInputs'),
+    dict(type='bcl_mm.PackInputs'),
 ]
 test_view = [
     load_image,
