@@ -6,7 +6,7 @@ import pytest
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize('name', ['loss'])
+@pytest.mark.parametrize('name', ['loss', 'startup'])
 def test_each_benchmark_writes_ratios_and_curves(name, run, tmp_path):
     done = run(
         sys.executable,
