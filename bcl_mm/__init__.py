@@ -1,11 +1,15 @@
 """Balanced Contrastive Learning for OpenMMLab.
 
-Importing the package registers its components, so that any OpenMMLab config
-can name them: ``type='bcl_mm.BCLHead'``.
+Any OpenMMLab config can name its components: ``type='bcl_mm.BCLHead'``. Its
+modules are imported when they are needed, as the registries know where each
+kind of component is: a config's ``bcl_mm.config_path`` must not load all of
+mmpretrain's models.
 """
 
 import warnings
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 try:
     import mmcv  # noqa: F401
@@ -20,23 +24,6 @@ warnings.filterwarnings(
     'ignore', message='Fail to import ``MultiScaleDeformableAttention``'
 )
 
-from . import (  # noqa: E402
-    backbones,
-    classifiers,
-    datasets,
-    finite,
-    heads,
-    hooks,
-    loading,
-    losses,
-    metrics,
-    preprocessor,
-    samplers,
-    saving,
-    schedules,
-    seeding,
-    transforms,
-)
 from .checkpoint import allow_runner_checkpoints  # noqa: E402
 
 __version__ = '0.1.0'
@@ -60,6 +47,13 @@ __all__ = [
 ]
 
 allow_runner_checkpoints()
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import a module of the package when it is first named."""
+    if name in __all__:
+        return import_module(f'{__name__}.{name}')
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
 def config_path(name: str) -> str:

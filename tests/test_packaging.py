@@ -52,3 +52,16 @@ def test_missing_mmcv_is_one_sentence(run):
 def test_import_is_quiet(run):
     done = run(sys.executable, '-c', 'import bcl_mm')
     assert done.stdout == ''
+
+
+def test_modules_are_imported_when_they_are_named(run):
+    code = (
+        'import sys, bcl_mm\n'
+        "print('mmpretrain.models' in sys.modules)\n"
+        'from mmengine.registry import MODELS\n'
+        "print(MODELS.get('bcl_mm.BCLHead') is bcl_mm.heads.BCLHead)\n"
+        'print(all(hasattr(bcl_mm, name) for name in bcl_mm.__all__))\n'
+        "print(hasattr(bcl_mm, 'lunch'))"
+    )
+    done = run(sys.executable, '-W', 'ignore', '-c', code)
+    assert done.stdout.split() == ['False', 'True', 'True', 'False']

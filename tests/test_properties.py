@@ -335,7 +335,7 @@ def test_what_is_written_to_a_list_is_read(tmp_path, rows, gap, newline, mark):
     lines = [f'{path}{gap}{label}' for path, label in rows]
     text = newline.join(lines) + newline
     file.write_bytes(text.encode('utf-8-sig' if mark else 'utf-8'))
-    entries = read_list(str(file))
+    entries = list(read_list(str(file)))
     assert [entry[:2] for entry in entries] == rows
     step = len(newline.replace('\r\n', '\n').replace(' \t', ''))
     assert [entry[2] for entry in entries] == [
@@ -361,7 +361,7 @@ def test_any_text_is_a_list_or_an_error(tmp_path, content):
     file = tmp_path / 'list.txt'
     file.write_bytes(content)
     try:
-        entries = read_list(str(file))
+        entries = list(read_list(str(file)))
     except ValueError as error:
         named = re.match(rf'{re.escape(str(file))}(:(\d+))?: ', str(error))
         assert named

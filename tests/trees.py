@@ -50,7 +50,8 @@ def write_inaturalist(root: Path, per_class=(6, 4, 2)) -> None:
         ('train', 'train2018.json', 'iNaturalist18_train.txt'),
         ('val', 'val2018.json', 'iNaturalist18_val.txt'),
     ):
-        entries = read_list(str(root / 'source' / f'ImageNet_LT_{split}.txt'))
+        source = root / 'source' / f'ImageNet_LT_{split}.txt'
+        entries = list(read_list(str(source)))
         content = dict(images=[], annotations=[], categories=[])
         for i, (path, label, _) in enumerate(entries):
             name = f'train_val2018/Aves/{label}/{split}_{i}.jpg'

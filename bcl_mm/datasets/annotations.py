@@ -6,18 +6,19 @@ import json
 from codecs import BOM_UTF8
 from collections import Counter
 from functools import partial
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 
-def read_list(ann_file: str) -> List[Tuple[str, int, int]]:
+def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
     """Read ``relative/path label`` lines; the path may contain spaces.
 
     Args:
         ann_file: Path of the text file (UTF-8, at most a million classes).
             Empty lines are skipped.
 
-    Returns:
+    Yields:
         (path, label, line number from 1) for each image.
 
     Raises:
@@ -25,17 +26,17 @@ def read_list(ann_file: str) -> List[Tuple[str, int, int]]:
             range, or there is no line at all. The message gives file and
             line.
     """
-    entries = []
+    is_empty = True
     content = Path(ann_file).read_bytes().removeprefix(BOM_UTF8)
     # As in text mode: lines end with LF, CRLF or CR.
     content = content.replace(b'\r\n', b'\n').replace(b'\r', b'\n')
-    for number, raw in enumerate(content.split(b'\n'), 1):
+    for number, raw in enumerate(BytesIO(content), 1):
         try:
             line = raw.decode()
         except UnicodeDecodeError as error:
             raise ValueError(
                 f'{ann_file}:{number}: the list must be UTF-8 text, got '
-                f'{raw[:200]!r}'
+                f'{raw.strip()[:200]!r}'
             ) from error
         fields = line.rsplit(maxsplit=1)
         if not fields:
@@ -47,10 +48,10 @@ def read_list(ann_file: str) -> List[Tuple[str, int, int]]:
                 'label a whole number from 0 to 999999, got '
                 f'{line.strip()[:200]!r}'
             )
-        entries.append((fields[0].strip(), int(label), number))
-    if not entries:
+        is_empty = False
+        yield fields[0].strip(), int(label), number
+    if is_empty:
         raise ValueError(f'{ann_file}: the list has no line "path label"')
-    return entries
 
 
 def _read_table(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import Counter
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple, Union
 
+import numpy as np
+from mmengine.dataset import force_full_init
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from bcl_mm.datasets.annotations import read_coco, read_list
+from bcl_mm.datasets.table import ImageTable
 from bcl_mm.registry import DATASETS
 
 
@@ -50,35 +53,36 @@ class ImageList(BaseDataset):
         self.check_files = check_files
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
-    def find(self, path: str) -> str:
-        """Where an image of the list lies, or should lie."""
-        return osp.join(self.data_root, path)
-
     @staticmethod
     def class_name(folders: Sequence[str]) -> str:
         """Name of a class from the folders of one of its images."""
         return folders[-1] if folders else ''
 
-    def read(self) -> Tuple[List[Tuple[str, int, int]], Sequence[str]]:
-        """(path, label, line or 0) for each image, and the class names."""
-        entries = read_list(self.ann_file)
-        paths: Dict[int, str] = {}
-        for path, label, _ in entries:
-            paths.setdefault(label, path)
+    def read(self) -> Tuple[ImageTable, Sequence[str]]:
+        """The images as they are listed, and the names of the classes."""
+        images = ImageTable(self.data_root, read_list(self.ann_file))
+        labels, firsts = np.unique(images.labels, return_index=True)
         names = {
-            label: self.class_name(path.split('/')[:-1])
-            for label, path in paths.items()
+            label: self.class_name(images.row(first)[0].split('/')[:-1])
+            for label, first in zip(labels.tolist(), firsts.tolist())
         }
         times = Counter(names.values())
         # A folder of several classes, such as a flat val/, names none.
-        return entries, [
+        return images, [
             names[label]
             if names.get(label) and times[names[label]] == 1
             else str(label)
             for label in range(max(names) + 1)
         ]
 
-    def load_data_list(self) -> List[dict]:
+    def locate(self, images: ImageTable) -> Tuple[ImageTable, List[int]]:
+        """The images as they lie on disk, and the indices of the missing.
+
+        None is missing where files are not to be checked.
+        """
+        return images, images.missing() if self.check_files else []
+
+    def load_data_list(self) -> ImageTable:
         """Paths and labels of the list."""
         for kind, path, is_there in (
             ('data_root', self.data_root or '.', osp.isdir),
@@ -88,32 +92,38 @@ class ImageList(BaseDataset):
                 raise FileNotFoundError(
                     f'{kind} {path!r} does not exist. {self.HINT}'
                 )
-        entries, classes = self.read()
-        data_list = [
-            dict(img_path=self.find(path), gt_label=label)
-            for path, label, _ in entries
-        ]
-        if self.check_files:
-            self._check_files(data_list, entries)
-        self._metainfo.setdefault('classes', tuple(classes))
-        return data_list
-
-    def _check_files(
-        self, data_list: List[dict], entries: List[Tuple[str, int, int]]
-    ) -> None:
-        missing = [
-            i
-            for i, info in enumerate(data_list)
-            if not osp.isfile(info['img_path'])
-        ]
+        images, classes = self.read()
+        images, missing = self.locate(images)
         if missing:
-            line = entries[missing[0]][2]
+            path, _, line = images.row(missing[0])
             raise FileNotFoundError(
                 f'{self.ann_file}{f":{line}" if line else ""}: there is no '
-                f'image {data_list[missing[0]]["img_path"]!r} '
-                f'({len(missing)} of {len(entries)} images are missing; '
+                f'image {osp.join(self.data_root, path)!r} '
+                f'({len(missing)} of {len(images)} images are missing; '
                 'tools/check_dataset.py lists them)'
             )
+        self._metainfo.setdefault('classes', tuple(classes))
+        # The table is what serialised samples are for, and smaller.
+        self.serialize_data = False
+        return images
+
+    def _get_unserialized_subset(
+        self, indices: Union[Sequence[int], int]
+    ) -> Sequence[dict]:
+        if isinstance(indices, Sequence) and self._has_table():
+            return self.data_list[indices]  # not MMEngine's list of dicts
+        return super()._get_unserialized_subset(indices)
+
+    @force_full_init
+    def get_gt_labels(self) -> np.ndarray:
+        """(N,) int64 labels."""
+        if self._has_table():
+            return self.data_list.labels.copy()
+        return super().get_gt_labels()
+
+    def _has_table(self) -> bool:
+        # A subclass's filter_data() may have made a list of it.
+        return isinstance(self.data_list, ImageTable)
 
 
 @DATASETS.register_module()
@@ -139,21 +149,33 @@ class ImageNetLT(ImageList):
     ) -> None:
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
-    def find(self, path: str) -> str:
-        """Where an image of the list lies, or should lie."""
-        full = osp.join(self.data_root, path)
-        if osp.isfile(full):
-            return full
-        folder, name = osp.split(path)
-        flat = osp.join(self.data_root, osp.dirname(folder), name)
-        return flat if osp.isfile(flat) else full
+    def locate(self, images: ImageTable) -> Tuple[ImageTable, List[int]]:
+        """The images in class folders or flat, and the missing ones."""
+        missing = images.missing()
+        flat = {}
+        for i in missing:
+            folder, name = osp.split(images.row(i)[0])
+            path = osp.join(osp.dirname(folder), name)
+            if osp.isfile(osp.join(self.data_root, path)):
+                flat[i] = path
+        if flat:
+            rows = map(images.row, range(len(images)))
+            images = ImageTable(
+                self.data_root,
+                (
+                    (flat.get(i, path), label, line)
+                    for i, (path, label, line) in enumerate(rows)
+                ),
+            )
+            missing = [i for i in missing if i not in flat]
+        return images, missing if self.check_files else []
 
-    def read(self) -> Tuple[List[Tuple[str, int, int]], Sequence[str]]:
-        """(path, label, line) for each image, and the class names."""
-        entries, names = super().read()
+    def read(self) -> Tuple[ImageTable, Sequence[str]]:
+        """The images as they are listed, and the names of the classes."""
+        images, names = super().read()
         if len(names) == len(IMAGENET_CATEGORIES):
             names = IMAGENET_CATEGORIES
-        return entries, names
+        return images, names
 
 
 @DATASETS.register_module()
@@ -210,8 +232,9 @@ class INaturalist2018(ImageList):
     ) -> None:
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
-    def read(self) -> Tuple[List[Tuple[str, int, int]], Sequence[str]]:
-        """(path, label, line or 0) for each image, and the class names."""
+    def read(self) -> Tuple[ImageTable, Sequence[str]]:
+        """The images as they are listed, and the names of the classes."""
         if self.ann_file.lower().endswith('.json'):
-            return read_coco(self.ann_file)
+            entries, names = read_coco(self.ann_file)
+            return ImageTable(self.data_root, entries), names
         return super().read()

@@ -74,21 +74,24 @@ def test_line_without_label_names_file_and_line(tmp_path, line):
     path = tmp_path / 'list.txt'
     path.write_text(f'train/a.JPEG 0\n\n{line}\n')
     with pytest.raises(ValueError, match=r'list\.txt:3: a line must be "path'):
-        read_list(str(path))
+        list(read_list(str(path)))
 
 
 def test_list_details(tmp_path):
     path = tmp_path / 'list.txt'
     path.write_bytes('a b/é.JPEG 3\r\nc.JPEG\t4\r\n'.encode())
-    assert read_list(str(path)) == [('a b/é.JPEG', 3, 1), ('c.JPEG', 4, 2)]
+    assert list(read_list(str(path))) == [
+        ('a b/é.JPEG', 3, 1),
+        ('c.JPEG', 4, 2),
+    ]
     path.write_bytes(b'\xef\xbb\xbfa.JPEG 3\n')
-    assert read_list(str(path)) == [('a.JPEG', 3, 1)]
+    assert list(read_list(str(path))) == [('a.JPEG', 3, 1)]
     path.write_bytes('é.JPEG 3\n'.encode('latin-1'))
     with pytest.raises(ValueError, match=r'list.txt:1: .* be UTF-8 text'):
-        read_list(str(path))
+        list(read_list(str(path)))
     path.write_text('\n\n')
     with pytest.raises(ValueError, match='the list has no line'):
-        read_list(str(path))
+        list(read_list(str(path)))
 
 
 def test_classes_are_named_after_their_own_folders(tree):

@@ -6,7 +6,9 @@ import pytest
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize('name', ['loss', 'views', 'step', 'classes'])
+@pytest.mark.parametrize(
+    'name', ['loss', 'views', 'startup', 'step', 'classes']
+)
 def test_each_benchmark_writes_ratios_and_curves(name, run, tmp_path):
     done = run(
         sys.executable,

@@ -31,7 +31,8 @@ class Row:
     """A figure beside another one of the same rounds.
 
     ``values`` and ``baseline_values`` have one entry a round; ``limit`` is
-    the ratio that the project promises not to pass.
+    the ratio, and ``most`` the figure itself, that the project promises not
+    to pass.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Row:
     baseline_values: Optional[List[float]] = None
     limit: Optional[float] = None
     unit: str = 'ms'
+    most: Optional[float] = None
 
     def summary(self) -> Dict[str, Any]:
         """Medians, and the quartiles of the ratios of each round."""
@@ -47,6 +49,7 @@ class Row:
             name=self.name,
             unit=self.unit,
             median=float(np.median(self.values)),
+            most=self.most,
         )
         if self.baseline_values is not None:
             ratios = np.divide(self.values, self.baseline_values)
