@@ -12,6 +12,7 @@ from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from bcl_mm.checks import check_flag, check_number
 from bcl_mm.class_counts import check_class_counts, reconcile_class_counts
 from bcl_mm.distributed import gather, rank
 from bcl_mm.registry import MODELS
@@ -108,6 +109,7 @@ class BCLHead(ClsHead):
         init_cfg: MMEngine's initialisation config. Defaults to None.
 
     Raises:
+        TypeError: An argument is no number, or no bool.
         ValueError: An argument is out of its range.
     """
 
@@ -129,22 +131,27 @@ class BCLHead(ClsHead):
         tau_norm: float = 0.0,
         init_cfg: Optional[dict] = None,
     ) -> None:
-        super().__init__(loss=loss_cls, init_cfg=init_cfg)
-        if num_classes < 2:
-            raise ValueError(f'num_classes must be >= 2, got {num_classes}')
+        check_number('num_classes', num_classes, at_least=2, whole=True)
+        check_number('in_channels', in_channels, at_least=1, whole=True)
+        check_number(
+            'hidden_channels', hidden_channels, at_least=1, whole=True
+        )
+        check_number('out_channels', out_channels, at_least=1, whole=True)
+        check_number('scale', scale, above=0)
+        check_number('cls_weight', cls_weight, at_least=0)
+        check_number('con_weight', con_weight, at_least=0)
+        check_number('tau_norm', tau_norm, at_least=0)
+        check_flag('classify_all_views', classify_all_views)
         if classifier not in ('cosine', 'linear'):
             raise ValueError(
                 f"classifier must be 'cosine' or 'linear', got {classifier!r}"
             )
-        if not scale > 0:
-            raise ValueError(f'scale must be > 0, got {scale}')
-        if not tau_norm >= 0:
-            raise ValueError(f'tau_norm must be >= 0, got {tau_norm}')
         if tau_norm and classifier == 'cosine':
             raise ValueError(
                 "tau_norm needs classifier='linear': the class vectors of a "
                 'cosine classifier have unit norm already'
             )
+        super().__init__(loss=loss_cls, init_cfg=init_cfg)
         self.num_classes = num_classes
         self.scale = scale
         self.classify_all_views = classify_all_views
@@ -209,6 +216,7 @@ class BCLHead(ClsHead):
 
     def set_class_complement(self, enabled: bool) -> None:
         """Switch class-complement on or off for the steps that follow."""
+        check_flag('enabled', enabled)
         self.class_complement = enabled
 
     def forward(self, feats: Tuple[Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from bcl_mm.checks import check_number
 from bcl_mm.class_counts import check_class_counts, count_classes
 from bcl_mm.labels import (
     bincount_labels,
@@ -77,6 +78,7 @@ class ClassComplementHook(Hook):
             to 0.
 
     Raises:
+        TypeError: ``begin_epoch`` is no whole number.
         ValueError: ``begin_epoch`` is negative.
     """
 
@@ -84,8 +86,7 @@ class ClassComplementHook(Hook):
     priority = 'ABOVE_NORMAL'
 
     def __init__(self, begin_epoch: int = 0) -> None:
-        if begin_epoch < 0:
-            raise ValueError(f'begin_epoch must be >= 0, got {begin_epoch}')
+        check_number('begin_epoch', begin_epoch, at_least=0, whole=True)
         self.begin_epoch = begin_epoch
         self.class_counts: Optional[np.ndarray] = None
         self._class_names: Optional[Sequence[str]] = None
