@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -11,6 +11,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from bcl_mm.checks import check_number
 from bcl_mm.registry import MODELS
 
 
@@ -77,11 +78,13 @@ class CIFARResNet(BaseModule):
             no parameters) or ``'projection'`` (option B, 1x1 convolution).
             Defaults to ``'pad'``.
         norm_cfg: Norm layers. Defaults to BatchNorm.
-        init_cfg: Defaults to Kaiming-normal convolutions (fan-in), as in
-            LDAM-DRW.
+        init_cfg: MMEngine's initialisation config, or several. Defaults to
+            Kaiming-normal convolutions (fan-in), as in LDAM-DRW.
 
     Raises:
-        ValueError: ``depth`` is not 6n + 2, or ``shortcut`` is unknown.
+        TypeError: A number is none, or not whole.
+        ValueError: A number is out of its range, ``depth`` is not 6n + 2, or
+            ``shortcut`` is unknown.
     """
 
     def __init__(
@@ -92,11 +95,19 @@ class CIFARResNet(BaseModule):
         stem_stride: int = 1,
         shortcut: str = 'pad',
         norm_cfg: dict = dict(type='BN'),
-        init_cfg: Optional[Sequence[dict]] = (
+        init_cfg: Union[dict, Sequence[dict], None] = (
             dict(type='Kaiming', layer='Conv2d', mode='fan_in'),
         ),
     ) -> None:
-        super().__init__(init_cfg=list(init_cfg) if init_cfg else None)
+        is_several = init_cfg and not isinstance(init_cfg, dict)
+        super().__init__(init_cfg=list(init_cfg) if is_several else init_cfg)
+        for name, number in (
+            ('depth', depth),
+            ('in_channels', in_channels),
+            ('base_channels', base_channels),
+            ('stem_stride', stem_stride),
+        ):
+            check_number(name, number, at_least=1, whole=True)
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f'depth must be 6n + 2, n >= 1, got {depth}')
         if shortcut not in ('pad', 'projection'):

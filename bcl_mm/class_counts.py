@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 
+from bcl_mm.checks import check_number
 from bcl_mm.labels import (
     bincount_labels,
     class_names_of,
@@ -41,17 +42,16 @@ def long_tail_counts(
         larger than ``max_per_class``.
 
     Raises:
+        TypeError: An argument is no number, or no whole one.
         ValueError: An argument is out of its range.
     """
-    if num_classes < 2:
-        raise ValueError(f'num_classes must be >= 2, got {num_classes}')
-    if max_per_class < 1:
-        raise ValueError(f'max_per_class must be >= 1, got {max_per_class}')
-    if not 1 <= imbalance_factor < float('inf'):
-        raise ValueError(
-            'imbalance_factor (largest / smallest class) must be >= 1 and '
-            f'finite, got {imbalance_factor}'
-        )
+    check_number('num_classes', num_classes, at_least=2, whole=True)
+    check_number('max_per_class', max_per_class, at_least=1, whole=True)
+    check_number(
+        'imbalance_factor (largest / smallest class)',
+        imbalance_factor,
+        at_least=1,
+    )
     if profile not in ('exp', 'step'):
         raise ValueError(f"profile must be 'exp' or 'step', got {profile!r}")
     ratio = 1 / imbalance_factor
@@ -193,8 +193,12 @@ def shot_groups(
         ``{'many', 'medium', 'few'}`` -> (C,) bool; each class is in one.
 
     Raises:
-        ValueError: ``few`` is larger than ``many + 1``: groups would overlap.
+        TypeError: A threshold is no whole number.
+        ValueError: A threshold is negative, or ``few`` is larger than
+            ``many + 1``: groups would overlap.
     """
+    check_number('many', many, at_least=0, whole=True)
+    check_number('few', few, at_least=0, whole=True)
     if few > many + 1:
         raise ValueError(
             f'few must be <= many + 1, got few={few} and many={many}'

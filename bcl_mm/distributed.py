@@ -8,6 +8,8 @@ import os
 import torch
 import torch.distributed as dist
 
+from bcl_mm.checks import check_number
+
 
 class _Gather(torch.autograd.Function):
     """all_gather whose backward returns every rank's share of a gradient."""
@@ -68,6 +70,7 @@ def await_ranks(timeout_s: float) -> None:
         RuntimeError: Some have not, or their nodes were told another
             number of nodes; it says which.
     """
+    check_number('timeout_s', timeout_s, above=0)
     timeout = datetime.timedelta(seconds=timeout_s)
     this, world_size = int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])
     store = dist.TCPStore(
@@ -108,6 +111,7 @@ def init_cpu_process_group(timeout_s: float = 1800) -> None:
         timeout_s: Seconds after which a collective counts as failed.
             Defaults to 1800.
     """
+    check_number('timeout_s', timeout_s, above=0)
     if not dist.is_initialized():
         dist.init_process_group(
             'gloo', timeout=datetime.timedelta(seconds=timeout_s)

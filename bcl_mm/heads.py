@@ -11,6 +11,7 @@ from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from bcl_mm.checks import check_flag, check_number
 from bcl_mm.class_counts import check_class_counts, reconcile_class_counts
 from bcl_mm.complement import sample_classes
 from bcl_mm.distributed import gather, rank
@@ -67,6 +68,7 @@ class BCLHead(ClsHead):
         init_cfg: MMEngine's initialisation config. Defaults to None.
 
     Raises:
+        TypeError: An argument is no number, or no bool.
         ValueError: An argument is out of its range.
     """
 
@@ -88,22 +90,27 @@ class BCLHead(ClsHead):
         tau_norm: float = 0.0,
         init_cfg: Optional[dict] = None,
     ) -> None:
-        super().__init__(loss=loss_cls, init_cfg=init_cfg)
-        if num_classes < 2:
-            raise ValueError(f'num_classes must be >= 2, got {num_classes}')
+        check_number('num_classes', num_classes, at_least=2, whole=True)
+        check_number('in_channels', in_channels, at_least=1, whole=True)
+        check_number(
+            'hidden_channels', hidden_channels, at_least=1, whole=True
+        )
+        check_number('out_channels', out_channels, at_least=1, whole=True)
+        check_number('scale', scale, above=0)
+        check_number('cls_weight', cls_weight, at_least=0)
+        check_number('con_weight', con_weight, at_least=0)
+        check_number('tau_norm', tau_norm, at_least=0)
+        check_flag('classify_all_views', classify_all_views)
         if classifier not in ('cosine', 'linear'):
             raise ValueError(
                 f"classifier must be 'cosine' or 'linear', got {classifier!r}"
             )
-        if not scale > 0:
-            raise ValueError(f'scale must be > 0, got {scale}')
-        if not tau_norm >= 0:
-            raise ValueError(f'tau_norm must be >= 0, got {tau_norm}')
         if tau_norm and classifier == 'cosine':
             raise ValueError(
                 "tau_norm needs classifier='linear': the class vectors of a "
                 'cosine classifier have unit norm already'
             )
+        super().__init__(loss=loss_cls, init_cfg=init_cfg)
         self.num_classes = num_classes
         self.scale = scale
         self.classify_all_views = classify_all_views
@@ -178,6 +185,9 @@ class BCLHead(ClsHead):
             seed: Of the next draw, the same on all ranks; each step takes
                 the following one. Defaults to 0.
         """
+        check_flag('enabled', enabled)
+        if num_sampled is not None:
+            check_number('num_sampled', num_sampled, at_least=1, whole=True)
         self.class_complement = enabled
         self.num_sampled = num_sampled
         self._sample_seed = seed

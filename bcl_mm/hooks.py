@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from bcl_mm.checks import check_number
 from bcl_mm.class_counts import check_class_counts, count_classes
 from bcl_mm.labels import (
     bincount_labels,
@@ -86,6 +87,7 @@ class ClassComplementHook(Hook):
             classes. Defaults to None: all.
 
     Raises:
+        TypeError: ``begin_epoch`` or ``num_sampled`` is no whole number.
         ValueError: ``begin_epoch`` is negative, or ``num_sampled < 1``.
     """
 
@@ -95,10 +97,9 @@ class ClassComplementHook(Hook):
     def __init__(
         self, begin_epoch: int = 0, num_sampled: Optional[int] = None
     ) -> None:
-        if begin_epoch < 0:
-            raise ValueError(f'begin_epoch must be >= 0, got {begin_epoch}')
-        if num_sampled is not None and num_sampled < 1:
-            raise ValueError(f'num_sampled must be >= 1, got {num_sampled}')
+        check_number('begin_epoch', begin_epoch, at_least=0, whole=True)
+        if num_sampled is not None:
+            check_number('num_sampled', num_sampled, at_least=1, whole=True)
         self.begin_epoch = begin_epoch
         self.num_sampled = num_sampled
         self.class_counts: Optional[np.ndarray] = None

@@ -196,11 +196,11 @@ class CorruptImageHook(Hook):
     a data worker too, end training. ``'skip'`` takes another image of the
     same class, drawn anew each time (by the sample's own seed, with
     :class:`~bcl_mm.seeding.SampleSeedHook`), so that batches and the balance
-    of classes stay; at the end of each epoch a warning counts the images that
-    were left out, on all ranks, and lists each. Class counts still count
-    them. Where no image of a class can be loaded, training ends. Validation
-    and test images are never skipped: a test without some of its images is
-    another test.
+    of classes stay; at the end of each epoch a warning counts the samples
+    that were replaced, on all ranks, and lists each damaged image once.
+    Class counts still count them. Where no image of a class can be loaded,
+    training ends. Validation and test images are never skipped: a test
+    without some of its images is another test.
 
     Put it into ``default_hooks``: ``--cfg-options
     default_hooks.corrupt_images.on_corrupt=skip``.
@@ -222,6 +222,7 @@ class CorruptImageHook(Hook):
             )
         self.on_corrupt = on_corrupt
         self._left_out: List[str] = []
+        self._num_replaced = 0
 
     def before_train(self, runner: Runner) -> None:
         """Let the training dataset replace images, if it shall."""
@@ -241,7 +242,10 @@ class CorruptImageHook(Hook):
         if self.on_corrupt == 'error':
             return
         for sample in data_batch['data_samples']:
-            self._left_out += sample.get(_SkippingDataset.left_out, [])
+            # More than one, where its first substitutes failed as well.
+            left_out = sample.get(_SkippingDataset.left_out, [])
+            self._left_out += left_out
+            self._num_replaced += bool(left_out)
         # runner.epoch stays 0 where training counts iterations.
         done = runner.iter + 1
         length = len(runner.train_dataloader)
@@ -249,13 +253,13 @@ class CorruptImageHook(Hook):
             self._report(runner, epoch=-(-done // length))
 
     def _report(self, runner: Runner, epoch: int) -> None:
-        parts = all_gather_object(self._left_out)
-        self._left_out = []
-        errors = [error for part in parts for error in part]
+        parts = all_gather_object((set(self._left_out), self._num_replaced))
+        self._left_out, self._num_replaced = [], 0
+        errors = sorted(set().union(*(errors for errors, _ in parts)))
         if errors:
-            distinct = sorted(set(errors))
+            replaced = sum(number for _, number in parts)
             runner.logger.warning(
-                f'Epoch {epoch}: {len(distinct)} images could not be loaded '
-                f'and were replaced {len(errors)} times by others of their '
-                'class:\n' + '\n'.join(distinct)
+                f'Epoch {epoch}: {len(errors)} images could not be loaded; '
+                f'{replaced} samples were replaced by others of their '
+                'class:\n' + '\n'.join(errors)
             )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 
+from bcl_mm.checks import check_flag
 from bcl_mm.class_counts import (
     check_class_counts,
     reconcile_class_counts,
@@ -38,6 +39,10 @@ class ShotAccuracy(BaseMetric):
             :class:`~bcl_mm.hooks.ClassComplementHook`.
         collect_device: Where results of ranks meet. Defaults to ``'cpu'``.
         prefix: Prefix of the names. Defaults to ``'accuracy'``.
+
+    Raises:
+        TypeError: A threshold is no whole number, or ``per_class`` no bool.
+        ValueError: A threshold is negative, or the groups would overlap.
     """
 
     default_prefix = 'accuracy'
@@ -52,7 +57,8 @@ class ShotAccuracy(BaseMetric):
         prefix: Optional[str] = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        shot_groups([1], many, few)  # refuses thresholds that overlap
+        shot_groups([1], many, few)  # refuses wrong thresholds
+        check_flag('per_class', per_class)
         self.many = many
         self.few = few
         self.per_class = per_class
@@ -131,8 +137,11 @@ class ShotAccuracy(BaseMetric):
             classes, and ``class_<i>`` on request.
 
         Raises:
-            ValueError: A label is out of range.
+            TypeError: A threshold is no whole number, or ``per_class`` no
+                bool.
+            ValueError: A label or a threshold is out of range.
         """
+        check_flag('per_class', per_class)
         predictions, labels = np.asarray(predictions), np.asarray(labels)
         num_classes = len(class_counts)
         totals = bincount_labels(labels, num_classes)

@@ -9,6 +9,7 @@ import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
+from bcl_mm.checks import check_number
 from bcl_mm.labels import bincount_labels, labels_of
 from bcl_mm.registry import DATA_SAMPLERS
 
@@ -30,18 +31,20 @@ class ClassBalancedSampler(Sampler):
         dataset: A data set with labels.
         power: :math:`q`: 0 for class-balanced, 0.5 for square-root, 1 for
             instance-balanced sampling. Defaults to 0.0.
-        seed: Seed of the draws. Defaults to None: a random one, the same in
-            all processes.
+        seed: Seed of the draws, >= 0. Defaults to None: a random one, the
+            same in all processes.
 
     Raises:
-        ValueError: ``power`` is not in [0, 1].
+        TypeError: ``power`` is no number, or ``seed`` no whole one.
+        ValueError: ``power`` is not in [0, 1], or ``seed`` negative.
     """
 
     def __init__(
         self, dataset: Any, power: float = 0.0, seed: Optional[int] = None
     ) -> None:
-        if not 0 <= power <= 1:
-            raise ValueError(f'power must be in [0, 1], got {power}')
+        check_number('power', power, at_least=0, at_most=1)
+        if seed is not None:
+            check_number('seed', seed, at_least=0, whole=True)
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0

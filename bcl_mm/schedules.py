@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import List
+from typing import Any, List, Optional
 
 from mmengine.optim import CosineAnnealingLR
 
+from bcl_mm.checks import check_number
 from bcl_mm.registry import PARAM_SCHEDULERS
 
 
@@ -25,13 +26,26 @@ class ShiftedCosineLR(CosineAnnealingLR):
 
     Args:
         optimizer: Optimizer or its wrapper.
-        T_max: Number of steps E.
+        T_max: Number of steps E. Defaults to None: from ``begin`` to ``end``.
         **kwargs: Arguments of MMEngine's ``CosineAnnealingLR``
             (``by_epoch``, ...).
 
     Raises:
-        ValueError: ``eta_min`` is given: the rate ends near zero.
+        TypeError: ``T_max`` is no whole number.
+        ValueError: ``T_max`` is not positive, or ``eta_min`` is given: the
+            rate ends near zero.
     """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        T_max: Optional[int] = None,  # noqa: N803, MMEngine's name
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        if T_max is not None:
+            check_number('T_max', T_max, at_least=1, whole=True)
+        super().__init__(optimizer, T_max, *args, **kwargs)
 
     def _get_value(self) -> List[float]:
         if self.eta_min or self.eta_min_ratio:

@@ -46,6 +46,21 @@ def test_pad_shortcut_keeps_the_input():
     assert not padded[:, 24:].any()
 
 
+@pytest.mark.parametrize('wrap', [dict, lambda **cfg: [cfg]])
+def test_weights_of_a_checkpoint(tmp_path, wrap):
+    weights = CIFARResNet(8).state_dict()
+    torch.save(weights, tmp_path / 'weights.pth')
+    backbone = CIFARResNet(
+        8,
+        init_cfg=wrap(
+            type='Pretrained', checkpoint=str(tmp_path / 'weights.pth')
+        ),
+    )
+    backbone.init_weights()
+    for name, value in backbone.state_dict().items():
+        assert value.equal(weights[name])
+
+
 @pytest.mark.parametrize('depth', [2, 10, 33])
 def test_wrong_depth(depth):
     with pytest.raises(ValueError, match=rf'6n \+ 2, n >= 1, got {depth}'):

@@ -61,7 +61,7 @@ def test_profiles_by_hand():
     [
         ((1, 10, 2), 'num_classes must be >= 2, got 1'),
         ((3, 0, 2), 'max_per_class must be >= 1, got 0'),
-        ((3, 10, 0.01), 'imbalance_factor .* must be >= 1 .*, got 0.01'),
+        ((3, 10, 0.01), 'imbalance_factor .* must be >= 1, got 0.01'),
         ((3, 10, float('nan')), 'imbalance_factor .*, got nan'),
         ((3, 10, 2, 'linear'), "profile must be 'exp' or 'step', got 'linear"),
     ],

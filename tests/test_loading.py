@@ -282,8 +282,8 @@ def test_skipped_images_are_listed_for_each_epoch(tree, tmp_path):
         for epoch, warning in enumerate(warnings, 1):
             head, *lines = warning.splitlines()
             assert head == (
-                f'Epoch {epoch}: 2 images could not be loaded and were '
-                'replaced 2 times by others of their class:'
+                f'Epoch {epoch}: 2 images could not be loaded; 2 samples '
+                'were replaced by others of their class:'
             )
             assert [line.split("'")[1] for line in lines] == bad
             assert all('is cut short' in line for line in lines)
@@ -366,16 +366,29 @@ def test_on_corrupt_is_checked():
 def test_ranks_report_together(monkeypatch):
     hook, lines = CorruptImageHook('skip'), []
     monkeypatch.setattr(
-        'bcl_mm.loading.all_gather_object', lambda own: [own, ["image 'b'"]]
+        'bcl_mm.loading.all_gather_object',
+        lambda own: [own, ({"image 'b'"}, 1)],
     )
-    hook._left_out = ["image 'c'", "image 'b'"]
-    logger = SimpleNamespace(warning=lines.append)
-    hook._report(SimpleNamespace(logger=logger), epoch=3)
+    # One sample had a damaged substitute at first, one none, one is whole.
+    samples = [
+        dict(left_out=["image 'c'", "image 'b'"]),
+        dict(left_out=["image 'c'"]),
+        {},
+    ]
+    runner = SimpleNamespace(
+        logger=SimpleNamespace(warning=lines.append),
+        train_dataloader=[None] * 5,
+        iter=14,
+        max_iters=100,
+    )
+    hook.after_train_iter(runner, 4, dict(data_samples=samples))
     assert lines == [
-        'Epoch 3: 2 images could not be loaded and were replaced 3 times by '
+        'Epoch 3: 2 images could not be loaded; 3 samples were replaced by '
         "others of their class:\nimage 'b'\nimage 'c'"
     ]
-    assert not hook._left_out
+    runner.iter = 19
+    hook.after_train_iter(runner, 4, dict(data_samples=[{}]))
+    assert lines[1].startswith('Epoch 4: 1 images could not be loaded; 1 ')
 
 
 def test_a_folder_of_a_class_may_hold_anything(tmp_path):

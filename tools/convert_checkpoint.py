@@ -96,7 +96,8 @@ def rename(state: Dict[str, Any]) -> Tuple[Dict[str, Tensor], List[str]]:
         The renamed weights, and the keys that were not used.
 
     Raises:
-        ValueError: The state dict is not the reference's.
+        ValueError: The state dict is not the reference's, or a weight is NaN
+            or infinite.
     """
     # DataParallel's prefix.
     theirs = {key.removeprefix('module.'): key for key in state}
@@ -121,6 +122,12 @@ def rename(state: Dict[str, Any]) -> Tuple[Dict[str, Tensor], List[str]]:
                     raise ValueError(
                         f'{full_key} must be a tensor, got '
                         f'{type(state[full_key]).__name__}'
+                    )
+                wrong = (~state[full_key].isfinite()).sum().item()
+                if wrong:
+                    raise ValueError(
+                        f'{full_key} must be finite, but {wrong} of its '
+                        f'{state[full_key].numel()} numbers are not'
                     )
                 renamed[name + match[1]] = state[full_key]
                 break

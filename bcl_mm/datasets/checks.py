@@ -17,7 +17,11 @@ from bcl_mm.class_counts import count_classes
 from bcl_mm.datasets.lists import ImageList
 from bcl_mm.datasets.long_tail import LongTailDataset
 from bcl_mm.labels import class_names_of, name_classes
-from bcl_mm.loading import is_cut_short
+from bcl_mm.loading import (
+    CorruptImageError,
+    LoadImageFromFile,
+    is_cut_short,
+)
 
 _IMAGENET = dict(classes=1000)
 _PLACES = dict(classes=365)
@@ -44,6 +48,7 @@ PUBLISHED_SUBSETS = {
     'CIFAR100': {100: 10_847, 50: 12_608, 10: 19_573},
 }
 PUBLISHED_TESTS = dict(CIFAR10=10_000, CIFAR100=10_000, FashionMNIST=10_000)
+_LOADER = LoadImageFromFile()
 
 
 @dataclass
@@ -180,8 +185,25 @@ def digest(content: bytes) -> bytes:
     return blake2b(content, digest_size=16).digest()
 
 
+def _why_not_decoded(content: bytes) -> str:
+    """What is wrong with an image that training cannot decode."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of metadata
+            with Image.open(BytesIO(content)) as image:
+                image.load()
+    except UnidentifiedImageError:
+        return 'is no image'
+    except Exception as error:  # each decoder has its own
+        return f'cannot be decoded: {error}'
+    return (
+        f'is {image.format} of mode {image.mode}, which training cannot '
+        'decode: convert it'
+    )
+
+
 def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
-    """Read and decode an image.
+    """Read and decode an image as training does, with the configs' loader.
 
     Args:
         path: Its path.
@@ -204,14 +226,9 @@ def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
     if is_cut_short(content):
         return 'is cut short', b''
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of metadata
-            with Image.open(BytesIO(content)) as image:
-                image.load()
-    except UnidentifiedImageError:
-        return 'is no image', b''
-    except Exception as error:  # each decoder has its own
-        return f'cannot be decoded: {error}', b''
+        _LOADER.transform(dict(img_path=path))
+    except CorruptImageError:
+        return _why_not_decoded(content), b''
     return '', digest(content)
 
 

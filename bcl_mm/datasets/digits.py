@@ -7,6 +7,7 @@ from typing import Any, List
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
+from bcl_mm.checks import check_number
 from bcl_mm.registry import DATASETS
 
 
@@ -26,6 +27,7 @@ class Digits(BaseDataset):
             ``test_mode``, ...).
 
     Raises:
+        TypeError: ``test_per_class`` is no whole number.
         ValueError: ``split`` is unknown, or ``test_per_class`` not in
             [1, 173], which leaves each class an image in each split.
         ImportError: scikit-learn is not installed.
@@ -38,10 +40,13 @@ class Digits(BaseDataset):
     ) -> None:
         if split not in ('train', 'test'):
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
-        if not 1 <= test_per_class <= 173:
-            raise ValueError(
-                f'test_per_class must be in [1, 173], got {test_per_class}'
-            )
+        check_number(
+            'test_per_class',
+            test_per_class,
+            at_least=1,
+            at_most=173,
+            whole=True,
+        )
         self.split = split
         self.test_per_class = test_per_class
         super().__init__(ann_file='', **kwargs)

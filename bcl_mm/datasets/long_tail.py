@@ -6,6 +6,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
+from bcl_mm.checks import check_number
 from bcl_mm.class_counts import check_class_counts, long_tail_counts
 from bcl_mm.labels import bincount_labels, class_names_of, labels_of
 from bcl_mm.registry import DATASETS
@@ -27,7 +28,8 @@ class LongTailDataset:
         profile: ``'exp'`` or ``'step'``. Defaults to ``'exp'``.
         max_per_class: Images of the largest class. Defaults to None: those
             of the dataset's largest class, which are also the upper bound.
-        seed: Seed of the choice; 0 is the literature's. Defaults to 0.
+        seed: Seed of the choice, in [0, 2^32); 0 is the literature's.
+            Defaults to 0.
 
     Attributes:
         indices: (N,) kept indices of the wrapped dataset.
@@ -36,6 +38,8 @@ class LongTailDataset:
         metainfo: That of the wrapped dataset.
 
     Raises:
+        TypeError: An argument is no number, or no whole one. (A ``seed`` of
+            None would choose other images in each process.)
         ValueError: An argument is out of its range, a label is, or a class
             keeps no image; the message names the class.
     """
@@ -48,6 +52,11 @@ class LongTailDataset:
         max_per_class: Optional[int] = None,
         seed: int = 0,
     ) -> None:
+        check_number('seed', seed, at_least=0, below=2**32, whole=True)
+        if max_per_class is not None:
+            check_number(
+                'max_per_class', max_per_class, at_least=1, whole=True
+            )
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
         if hasattr(dataset, 'full_init'):

@@ -6,9 +6,11 @@ from typing import Any, Optional, Sequence
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from mmpretrain.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
+from bcl_mm.checks import check_number
 from bcl_mm.class_counts import check_class_counts, reconcile_class_counts
 
 
@@ -22,16 +24,34 @@ def check_hard_labels(labels: Tensor, name: str) -> None:
         )
 
 
+def cross_entropy(
+    logits: Tensor, labels: Tensor, reduction: str = 'none'
+) -> Tensor:
+    """Cross-entropy that ignores no label, not torch's -100 either.
+
+    A sample that is ignored would still count in the mean.
+    """
+    never = torch.iinfo(torch.int32).min
+    return F.cross_entropy(
+        logits, labels, reduction=reduction, ignore_index=never
+    )
+
+
 class ClassificationLoss(nn.Module):
     """A loss per sample in mmpretrain's calling convention.
 
     Subclasses say in :meth:`per_sample` what a sample costs.
 
     Args:
-        loss_weight: Multiplies the loss. Defaults to 1.0.
+        loss_weight: Multiplies the loss, >= 0. Defaults to 1.0.
+
+    Raises:
+        TypeError: ``loss_weight`` is no number.
+        ValueError: It is negative or not finite.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
+        check_number('loss_weight', loss_weight, at_least=0)
         super().__init__()
         self.loss_weight = loss_weight
 
@@ -51,8 +71,10 @@ class ClassificationLoss(nn.Module):
 
         Args:
             logits: (M, C).
-            labels: (M,) integers or, where the loss knows them, (M, C) soft
-                labels.
+            labels: (M,) integers in [0, C) or, where the loss knows them,
+                (M, C) soft labels. None is ignored, -100 (torch's
+                ``ignore_index``) neither: leave such samples out, or give
+                them a ``weight`` of zero and a label in range.
             weight: (M,) weights of the samples, or None.
             avg_factor: What the sum over samples is divided by. Defaults to
                 their number M.
@@ -63,6 +85,10 @@ class ClassificationLoss(nn.Module):
 
         Raises:
             ValueError: The class counts are needed, but not known.
+            IndexError: A label is out of range, on a CPU. On a GPU, where a
+                look at the labels would wait for the device, CUDA's
+                assertion ends the program. (The hook checks the labels of
+                data sets before training.)
         """
         return self.loss_weight * weight_reduce_loss(
             self.per_sample(logits, labels),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Optional, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from bcl_mm.checks import check_number
 from bcl_mm.registry import MODELS
 
-from .base import ClassCountsLoss
+from .base import ClassCountsLoss, cross_entropy
 
 
 def logit_adjusted_cross_entropy(
@@ -31,7 +31,7 @@ def logit_adjusted_cross_entropy(
 
     Args:
         logits: (M, C) plain logits f.
-        labels: (M,) integer labels, or (M, C) soft labels.
+        labels: (M,) integer labels in [0, C), or (M, C) soft labels.
         log_prior: (C,) log of the class prior :math:`\pi`.
         tau: Scales the log prior; 0 is plain cross-entropy. Defaults to 1.
         reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
@@ -41,8 +41,11 @@ def logit_adjusted_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        ValueError: ``log_prior`` is not one number per class.
+        TypeError: ``tau`` is no number.
+        ValueError: ``log_prior`` is not one number per class, or ``tau`` not
+            finite.
     """
+    check_number('tau', tau)
     if log_prior.shape != logits.shape[1:]:
         raise ValueError(
             f'log_prior must have shape ({logits.shape[1]},), one number per '
@@ -52,7 +55,7 @@ def logit_adjusted_cross_entropy(
     logits = logits.to(dtype) + tau * log_prior.to(dtype)
     if labels.ndim == 2:
         labels = labels.to(dtype)
-    return F.cross_entropy(logits, labels, reduction=reduction)
+    return cross_entropy(logits, labels, reduction)
 
 
 @MODELS.register_module()
@@ -77,6 +80,7 @@ class LogitAdjustedLoss(ClassCountsLoss):
         loss_weight: float = 1.0,
         class_counts: Optional[Sequence[int]] = None,
     ) -> None:
+        check_number('tau', tau)
         super().__init__(loss_weight, class_counts)
         self.tau = tau
 

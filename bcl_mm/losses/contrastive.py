@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from bcl_mm.checks import check_flag, check_number
 from bcl_mm.registry import MODELS
 
 # Rows of logits in memory at a time: fewer make the products slower.
@@ -17,9 +18,12 @@ _CHUNK = 512
 _FINITE = torch.finfo(torch.float32).min
 
 
-def _check_temperature(temperature: float) -> None:
-    if not temperature > 0:
-        raise ValueError(f'temperature must be > 0, got {temperature}')
+def _check_settings(
+    temperature: float, class_averaging: bool, class_complement: bool
+) -> None:
+    check_number('temperature', temperature, above=0)
+    check_flag('class_averaging', class_averaging)
+    check_flag('class_complement', class_complement)
 
 
 def _check_rows(name: str, rows: Tensor, labels: Tensor, dim: int) -> None:
@@ -232,9 +236,11 @@ def balanced_contrastive_loss(
         Scalar, the mean over the M anchors.
 
     Raises:
-        ValueError: ``temperature <= 0``, or shapes that do not fit.
+        TypeError: ``temperature`` is no number, or a flag no bool.
+        ValueError: ``temperature`` is not positive and finite, or shapes do
+            not fit.
     """
-    _check_temperature(temperature)
+    _check_settings(temperature, class_averaging, class_complement)
     if features.ndim != 2 or len(features) == 0:
         raise ValueError(
             'features must have shape (M, D) with M >= 1, got '
@@ -313,7 +319,7 @@ class BalancedContrastiveLoss(nn.Module):
         class_complement: bool = True,
     ) -> None:
         super().__init__()
-        _check_temperature(temperature)
+        _check_settings(temperature, class_averaging, class_complement)
         self.temperature = temperature
         self.class_averaging = class_averaging
         self.class_complement = class_complement

@@ -5,21 +5,14 @@ from __future__ import annotations
 from typing import Optional, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from bcl_mm.checks import check_number
 from bcl_mm.distributed import gather
 from bcl_mm.registry import MODELS
 
-from .base import ClassCountsLoss, check_hard_labels
+from .base import ClassCountsLoss, check_hard_labels, cross_entropy
 from .reweighting import check_beta, class_balanced_weights
-
-
-def _check_max_margin(max_margin: float) -> None:
-    if not 0 < max_margin < float('inf'):
-        raise ValueError(
-            f'max_margin must be > 0 and finite, got {max_margin}'
-        )
 
 
 def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
@@ -37,9 +30,10 @@ def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
         (C,) margins, float64.
 
     Raises:
-        ValueError: ``max_margin`` is not positive.
+        TypeError: ``max_margin`` is no number.
+        ValueError: It is not positive and finite.
     """
-    _check_max_margin(max_margin)
+    check_number('max_margin', max_margin, above=0)
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
     return max_margin * (counts.min() / counts) ** 0.25
 
@@ -62,7 +56,7 @@ def ldam_cross_entropy(
 
     Args:
         logits: (M, C) logits f of a normalised classifier: s times cosines.
-        labels: (M,) integer labels.
+        labels: (M,) integer labels in [0, C).
         margins: (C,) margins :math:`\Delta`, in cosines.
         scale: Scale s of the logits. Defaults to 30.
         reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
@@ -72,9 +66,11 @@ def ldam_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        ValueError: ``margins`` is not one number per class, or the labels
-            are no integers (M,).
+        TypeError: ``scale`` is no number.
+        ValueError: ``margins`` is not one number per class, the labels are
+            no integers (M,), or ``scale`` is not positive and finite.
     """
+    check_number('scale', scale, above=0)
     check_hard_labels(labels, 'ldam_cross_entropy')
     if margins.shape != logits.shape[1:]:
         raise ValueError(
@@ -84,7 +80,7 @@ def ldam_cross_entropy(
     dtype = torch.promote_types(logits.dtype, torch.float32)
     own = scale * margins.to(dtype)[labels]  # (M,)
     logits = logits.to(dtype).scatter_add(1, labels[:, None], -own[:, None])
-    return F.cross_entropy(logits, labels, reduction=reduction)
+    return cross_entropy(logits, labels, reduction)
 
 
 @MODELS.register_module()
@@ -111,6 +107,7 @@ class LDAMLoss(ClassCountsLoss):
             set before the first use.
 
     Raises:
+        TypeError: An argument is no number.
         ValueError: An argument is out of its range.
     """
 
@@ -123,13 +120,15 @@ class LDAMLoss(ClassCountsLoss):
         loss_weight: float = 1.0,
         class_counts: Optional[Sequence[int]] = None,
     ) -> None:
-        _check_max_margin(max_margin)
+        check_number('max_margin', max_margin, above=0)
+        check_number(
+            'reweight_begin (a part of training)',
+            reweight_begin,
+            at_least=0,
+            at_most=1,
+        )
         check_beta(beta)
-        if not 0 <= reweight_begin <= 1:
-            raise ValueError(
-                'reweight_begin must be in [0, 1], a part of training, got '
-                f'{reweight_begin}'
-            )
+        check_number('scale', scale, above=0)
         super().__init__(loss_weight, class_counts)
         self.max_margin = max_margin
         self.reweight_begin = reweight_begin
@@ -141,17 +140,21 @@ class LDAMLoss(ClassCountsLoss):
         """Take the scale of the head's logits; None is a linear classifier.
 
         Raises:
-            ValueError: The classifier is linear.
+            TypeError: ``scale`` is no number.
+            ValueError: The classifier is linear, or ``scale`` not positive
+                and finite.
         """
         if scale is None:
             raise ValueError(
                 "LDAMLoss needs a normalised classifier: classifier='cosine', "
                 "got 'linear'"
             )
+        check_number('scale', scale, above=0)
         self.scale = scale
 
     def set_progress(self, progress: float) -> None:
         """Take how far training is, from 0 to 1."""
+        check_number('progress', progress, at_least=0, at_most=1)
         self.is_reweighted = progress >= self.reweight_begin
 
     def derive(self, class_counts: Tensor) -> Tensor:

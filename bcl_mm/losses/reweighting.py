@@ -6,23 +6,22 @@ import math
 from typing import Optional, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from bcl_mm.checks import check_number
 from bcl_mm.registry import MODELS
 
-from .base import ClassCountsLoss, ClassificationLoss, check_hard_labels
-
-
-def _check_gamma(gamma: float) -> None:
-    if not gamma >= 0:
-        raise ValueError(f'gamma must be >= 0, got {gamma}')
+from .base import (
+    ClassCountsLoss,
+    ClassificationLoss,
+    check_hard_labels,
+    cross_entropy,
+)
 
 
 def check_beta(beta: float) -> None:
-    """Raise a ValueError if ``beta`` is not in [0, 1)."""
-    if not 0 <= beta < 1:
-        raise ValueError(f'beta must be in [0, 1), got {beta}')
+    """Raise an error if ``beta`` is no number in [0, 1)."""
+    check_number('beta', beta, at_least=0, below=1)
 
 
 def focal_cross_entropy(
@@ -38,7 +37,7 @@ def focal_cross_entropy(
 
     Args:
         logits: (M, C) logits f.
-        labels: (M,) integer labels.
+        labels: (M,) integer labels in [0, C).
         gamma: Focusing parameter >= 0; 0 is plain cross-entropy. Defaults
             to 2.
         reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
@@ -48,12 +47,18 @@ def focal_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        ValueError: ``gamma < 0``, or labels that are no integers (M,).
+        TypeError: ``gamma`` is no number.
+        ValueError: ``gamma`` is negative or not finite, the labels are no
+            integers (M,), or ``reduction`` is unknown.
     """
-    _check_gamma(gamma)
+    check_number('gamma', gamma, at_least=0)
+    if reduction not in ('mean', 'sum', 'none'):
+        raise ValueError(
+            f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}"
+        )
     check_hard_labels(labels, 'focal_cross_entropy')
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    loss = F.cross_entropy(logits.to(dtype), labels, reduction='none')
+    loss = cross_entropy(logits.to(dtype), labels)
     if gamma:
         # 1 - p, exact for small losses; the bound keeps the gradient of a
         # power below 1 finite.
@@ -81,6 +86,7 @@ def class_balanced_weights(
         (C,) weights, float64.
 
     Raises:
+        TypeError: ``beta`` is no number.
         ValueError: ``beta`` is out of its range.
     """
     check_beta(beta)
@@ -103,7 +109,7 @@ class FocalLoss(ClassificationLoss):
 
     def __init__(self, gamma: float = 2.0, loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
-        _check_gamma(gamma)
+        check_number('gamma', gamma, at_least=0)
         self.gamma = gamma
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -138,7 +144,7 @@ class ClassBalancedLoss(ClassCountsLoss):
     ) -> None:
         super().__init__(loss_weight, class_counts)
         check_beta(beta)
-        _check_gamma(gamma)
+        check_number('gamma', gamma, at_least=0)
         self.beta = beta
         self.gamma = gamma
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
@@ -11,6 +12,7 @@ from bcl_mm.datasets.checks import (
     same_content,
     unpublished_list,
 )
+from bcl_mm.loading import CorruptImageError, LoadImageFromFile
 from tests.test_class_counts import Labelled
 from tests.trees import write_lists
 
@@ -86,6 +88,26 @@ def test_check_image(tmp_path):
             cut.write_bytes(damaged)
             problem, _ = check_image(str(cut))
             assert problem.startswith('cannot be decoded: ')
+
+
+@pytest.mark.parametrize(
+    ('name', 'mode', 'kind'),
+    [
+        ('a.tif', 'I', 'TIFF of mode I'),
+        ('a.tif', 'F', 'TIFF of mode F'),
+        ('a.tga', 'RGB', 'TGA of mode RGB'),
+        ('a.ico', 'RGB', 'ICO of mode RGB'),
+    ],
+)
+def test_images_that_only_training_refuses(tmp_path, name, mode, kind):
+    path = str(tmp_path / name)
+    Image.new(mode, (16, 16)).save(path)
+    with pytest.raises(CorruptImageError):
+        LoadImageFromFile().transform(dict(img_path=path))
+    problem, content = check_image(path)
+    assert problem.startswith(f'is {kind}')
+    assert problem.endswith('which training cannot decode: convert it')
+    assert not content
 
 
 def test_lists_of_another_name_have_no_figures(tmp_path):

@@ -70,7 +70,7 @@ def test_half_precision_is_finite():
 
 def test_errors():
     logits, labels = data()
-    with pytest.raises(ValueError, match='max_margin must be > 0 and fin'):
+    with pytest.raises(ValueError, match='max_margin must be > 0, got 0'):
         LDAMLoss(max_margin=0)
     with pytest.raises(ValueError, match=r'reweight_begin .* got 160'):
         LDAMLoss(reweight_begin=160)

@@ -108,6 +108,8 @@ def test_errors():
     logits, labels = data()
     with pytest.raises(ValueError, match='gamma must be >= 0, got -1'):
         FocalLoss(gamma=-1)
+    with pytest.raises(ValueError, match="reduction must .*, got 'avg'"):
+        focal_cross_entropy(logits, labels, reduction='avg')
     with pytest.raises(ValueError, match=r'beta must be in \[0, 1\), got 1'):
         ClassBalancedLoss(beta=1)
     with pytest.raises(ValueError, match='ClassBalancedLoss needs class_coun'):

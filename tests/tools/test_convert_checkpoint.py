@@ -317,6 +317,17 @@ def test_projectors_are_not_needed_to_test(convert, refused, tmp_path):
             'fc.weight must be a tensor, got int',
         ),
         (
+            lambda state: state['encoder.layer1.0.conv1.weight'][0, 0].fill_(
+                torch.nan
+            ),
+            'encoder.layer1.0.conv1.weight must be finite, but 9 of its '
+            '36864 numbers are not',
+        ),
+        (
+            lambda state: state['fc.weight'][0, 0].fill_(-torch.inf),
+            'fc.weight must be finite, but 1 of its 1536 numbers are not',
+        ),
+        (
             lambda state: state.update({'head.0.weight': torch.ones(48, 9)}),
             "head.0.weight must have 512 columns, the backbone's channels, "
             'got shape (48, 9)',
