@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from bcl_mm.losses import (
     BalancedContrastiveLoss,
     balanced_contrastive_loss,
-    contrastive,
+    chunked,
 )
 from tests import oracles
 
@@ -130,9 +130,9 @@ def test_rows_in_chunks(averaging, monkeypatch):
     features, labels, prototypes = batch(BATCHES['skewed'])
     arguments = features, labels, prototypes
     whole = balanced_contrastive_loss(*arguments, class_averaging=averaging)
-    monkeypatch.setattr(contrastive, '_CHUNK', 3)
-    chunked = balanced_contrastive_loss(*arguments, class_averaging=averaging)
-    assert_same(chunked, whole, features, prototypes)
+    monkeypatch.setattr(chunked, '_CHUNK', 3)
+    parts = balanced_contrastive_loss(*arguments, class_averaging=averaging)
+    assert_same(parts, whole, features, prototypes)
 
 
 class LargestTensor(TorchDispatchMode):
@@ -156,7 +156,7 @@ def test_memory_does_not_grow_with_anchors_times_keys():
     with LargestTensor() as largest:
         balanced_contrastive_loss(features, labels, prototypes).backward()
     num_keys = len(features) + len(prototypes)
-    assert 0 < largest.numel <= contrastive._CHUNK * num_keys
+    assert 0 < largest.numel <= chunked._CHUNK * num_keys
 
 
 @pytest.mark.parametrize('complement', [True, False])

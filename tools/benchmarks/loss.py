@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bcl_mm.losses import balanced_contrastive_loss
-from benchmarks.common import Curve, Row, Settings, interleave, median
+from benchmarks.common import (
+    Curve,
+    Row,
+    Settings,
+    interleave,
+    median,
+    peak_memory,
+)
 
 TEMPERATURE = 0.07
 # (C, D, batch size, most of the bare product's time, most of the
@@ -21,6 +28,9 @@ SIZES = [
     (8142, 1024, 256, 1.15, None),
 ]
 QUICK_SIZES = [(4, 8, 8, None, None)]
+# Of which the memory is measured.
+LARGE, QUICK_LARGE = (100_000, 1024, 2048), (20_000, 64, 64)
+BARE = 'bare matrix product'
 
 
 def reference_style_loss(
@@ -51,37 +61,58 @@ def reference_style_loss(
     return -((positive * log_prob).sum(1) / positive.sum(1)).mean()
 
 
-def candidates(
-    num_classes: int, dim: int, batch_size: int, device: torch.device
-) -> Dict[str, Callable[[], Tensor]]:
-    """Forward and backward of the losses and of the bare product."""
-    torch.manual_seed(0)
-    labels = torch.randint(num_classes, (batch_size,)).repeat(2).to(device)
+class Case:
+    """Inputs of one size; each method runs forward and backward."""
 
-    def unit_rows(count: int) -> Tensor:
-        rows = torch.randn(count, dim, device=device)
-        return F.normalize(rows, dim=1).requires_grad_()
+    def __init__(
+        self,
+        num_classes: int,
+        dim: int,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        torch.manual_seed(0)
+        labels = torch.randint(num_classes, (batch_size,)).repeat(2)
+        self.labels = labels.to(device)
 
-    features, prototypes = unit_rows(len(labels)), unit_rows(num_classes)
-    keys = torch.cat([features, prototypes]).detach().requires_grad_()
-    grad = torch.randn(len(features), len(keys), device=device)
+        def unit_rows(count: int) -> Tensor:
+            rows = torch.randn(count, dim, device=device)
+            return F.normalize(rows, dim=1).requires_grad_()
 
-    def backward(loss: Tensor, grad: Union[Tensor, None] = None) -> Tensor:
-        features.grad = prototypes.grad = keys.grad = None
-        loss.backward(grad)
-        return loss
+        self.features = unit_rows(len(labels))
+        self.prototypes = unit_rows(num_classes)
 
-    return {
-        'bare matrix product': lambda: backward(features @ keys.T, grad),
-        'reference-style loss': lambda: backward(
-            reference_style_loss(features, labels, prototypes)
-        ),
-        'loss': lambda: backward(
+    def loss(self) -> None:
+        """The package's."""
+        self._backward(
             balanced_contrastive_loss(
-                features, labels, prototypes, TEMPERATURE
+                self.features, self.labels, self.prototypes, TEMPERATURE
             )
-        ),
-    }
+        )
+
+    def reference(self) -> None:
+        """The usual way."""
+        self._backward(
+            reference_style_loss(self.features, self.labels, self.prototypes)
+        )
+
+    def product(self) -> None:
+        """The (M, K) product alone, with a gradient that is there."""
+        if not hasattr(self, 'keys'):
+            keys = torch.cat([self.features, self.prototypes])
+            self.keys = keys.detach().requires_grad_()
+            self.grad = torch.randn(len(self.features), len(keys)).to(keys)
+        self.keys.grad = None
+        self._backward(self.features @ self.keys.T, self.grad)
+
+    def _backward(self, result: Tensor, grad: Optional[Tensor] = None) -> None:
+        self.features.grad = self.prototypes.grad = None
+        result.backward(grad)
+
+
+def loss_of(*size: Any) -> Callable[[], None]:
+    """Forward and backward of the loss alone."""
+    return Case(*size).loss
 
 
 def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
@@ -90,13 +121,18 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     for classes, dim, batch, of_bare, of_reference in (
         QUICK_SIZES if settings.quick else SIZES
     ):
+        case = Case(classes, dim, batch, settings.device)
         times = interleave(
-            candidates(classes, dim, batch, settings.device),
+            {
+                'loss': case.loss,
+                BARE: case.product,
+                'reference-style loss': case.reference,
+            },
             settings.repeats,
             settings.device,
         )
         for baseline, limit in (
-            ('bare matrix product', of_bare),
+            (BARE, of_bare),
             ('reference-style loss', of_reference),
         ):
             rows.append(
@@ -108,6 +144,14 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
                     limit,
                 )
             )
+    classes, dim, batch = QUICK_LARGE if settings.quick else LARGE
+    small = 4, 8, 8, settings.device
+    memory = [
+        peak_memory(loss_of, small, classes, dim, batch, settings.device)
+        for _ in range(min(3, settings.repeats))
+    ]
+    name = f'extra memory, C={classes} N={2 * batch} D={dim}'
+    rows.append(Row(name, memory, unit='MB', most=2048))
     return rows, _curves(settings)
 
 
@@ -121,14 +165,9 @@ def _curves(settings: Settings) -> List[Curve]:
         (of_keys, [(1000, 256, batch) for batch in batches]),
     ):
         for size in sizes:
+            case = Case(*size, settings.device)
             times = interleave(
-                {
-                    name: candidate
-                    for name, candidate in candidates(
-                        *size, settings.device
-                    ).items()
-                    if name != 'reference-style loss'
-                },
+                {'loss': case.loss, BARE: case.product},
                 max(1, settings.repeats // 3),
                 settings.device,
             )
