@@ -141,3 +141,13 @@ def test_the_hook_asks_for_a_sample_of_each_iteration(tmp_path):
     assert first + train(tmp_path / 'parts', resume=True) == whole
     with pytest.raises(ValueError, match='num_sampled must be >= 1, got 0'):
         ClassComplementHook(num_sampled=0)
+
+
+def test_a_compiled_head_draws_the_same():
+    feats, samples = batch([0, 0, 1, 1])
+    head = make_head()
+    losses = []
+    for loss in (head.loss, torch.compile(head.loss, backend='aot_eager')):
+        head.set_class_complement(True, num_sampled=2, seed=7)
+        losses.append(loss(feats, samples)['loss_con'])
+    assert torch.allclose(*losses, rtol=1e-12)

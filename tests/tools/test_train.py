@@ -4,8 +4,10 @@ import json
 import sys
 
 import pytest
+import torch
 from mmengine.config import Config
 
+import bcl_mm  # noqa: F401  (allows torch.load what checkpoints contain)
 from tests.conftest import ROOT
 from tests.tools.common import (
     BCL,
@@ -186,3 +188,20 @@ def test_data_root_of_ones_own_config_that_reaches_nothing(run, tmp_path):
     )
     assert "Note: data_root = 'elsewhere' of the config reaches" in done.stdout
     assert "which read 'data/fashion_mnist', 'nowhere'" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_compiled_training_step_is_the_same(run, tmp_path):
+    def weights(name, *more):
+        run(
+            *(sys.executable, TRAIN, BCL, '--work-dir', tmp_path / name),
+            *('--no-validate', '--cfg-options', 'train_cfg.max_epochs=1'),
+            *more,
+            OMP_NUM_THREADS='1',
+        )
+        return torch.load(tmp_path / name / 'epoch_1.pth')['state_dict']
+
+    plain = weights('plain')
+    compiled = weights('compiled', 'compile.backend=aot_eager')
+    for name, weight in plain.items():
+        assert torch.allclose(compiled[name], weight, rtol=1e-4, atol=1e-6)
