@@ -29,7 +29,8 @@ class ImageList(BaseDataset):
         data_root: The folder that the list's paths are relative to.
         check_files: Whether a missing image is an error. Without it the
             list is believed. Defaults to True.
-        **kwargs: Arguments of mmpretrain's ``BaseDataset``.
+        **kwargs: Arguments of mmpretrain's ``BaseDataset``;
+            ``serialize_data`` is ignored (see :class:`ImageTable`).
 
     Raises:
         FileNotFoundError: ``data_root`` or the list does not exist (the
