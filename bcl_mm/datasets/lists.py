@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import Counter
-from typing import Any, List, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import force_full_init
@@ -29,7 +29,8 @@ class ImageList(BaseDataset):
         data_root: The folder that the list's paths are relative to.
         check_files: Whether a missing image is an error. Without it the
             list is believed. Defaults to True.
-        **kwargs: Arguments of mmpretrain's ``BaseDataset``.
+        **kwargs: Arguments of mmpretrain's ``BaseDataset``;
+            ``serialize_data`` is ignored (see :class:`ImageTable`).
 
     Raises:
         FileNotFoundError: ``data_root`` or the list does not exist (the
@@ -113,6 +114,11 @@ class ImageList(BaseDataset):
         if isinstance(indices, Sequence) and self._has_table():
             return self.data_list[indices]  # not MMEngine's list of dicts
         return super()._get_unserialized_subset(indices)
+
+    def _copy_without_annotation(self, memo: Optional[dict] = None) -> Any:
+        # MMEngine's default is one dict for all calls, in which the id of an
+        # object that is gone may stand for another one.
+        return super()._copy_without_annotation({} if memo is None else memo)
 
     @force_full_init
     def get_gt_labels(self) -> np.ndarray:
