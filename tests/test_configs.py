@@ -24,6 +24,11 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 WITH_CONTRAST = ('bcl', 'supcon')
 
 
+# Their schedules apart, the others are these: see test_longer_schedules.
+LONGER = [leaf for leaf in LEAVES if leaf.endswith(('_180e', '_400e'))]
+TRAINED = [leaf for leaf in LEAVES if leaf not in LONGER]
+
+
 def read(leaf):
     return Config.fromfile(bcl_mm.config_path(leaf))
 
@@ -66,7 +71,7 @@ def in_short(leaf):
     return pytest.param(leaf, marks=[pytest.mark.slow] if is_variant else [])
 
 
-@pytest.mark.parametrize('leaf', [in_short(leaf) for leaf in LEAVES])
+@pytest.mark.parametrize('leaf', map(in_short, TRAINED))
 def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
     cfg = read(leaf)
     cfg.merge_from_dict(write_data(leaf, tmp_path / 'data', monkeypatch))
@@ -97,6 +102,15 @@ def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
     assert expected <= set(losses)
     assert all(np.isfinite(losses[name].current()) for name in expected)
     assert np.isfinite(losses['val/accuracy/top1'].current())
+
+
+@pytest.mark.parametrize('leaf', LONGER)
+def test_longer_schedules_change_nothing_else(leaf):
+    longer, usual = read(leaf), read(leaf.rpartition('_')[0])
+    assert longer.train_cfg.max_epochs >= 2 * usual.train_cfg.max_epochs
+    for key in set(longer) | set(usual):
+        if key not in ('train_cfg', 'param_scheduler'):
+            assert longer[key] == usual[key], key
 
 
 @pytest.mark.parametrize('leaf', LEAVES)
