@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from bcl_mm.checks import check_number
 from bcl_mm.registry import TRANSFORMS
 
 # The weights of red, green and blue in grey (ITU-R 601).
@@ -44,11 +45,6 @@ def _check_channel_order(channel_order: str) -> None:
         )
 
 
-def check_prob(prob: float) -> None:
-    if not 0 <= prob <= 1:
-        raise ValueError(f'prob must be in [0, 1], got {prob}')
-
-
 @TRANSFORMS.register_module()
 class ColorJitter(BaseTransform):
     """Random brightness, contrast, saturation and hue, in random order.
@@ -69,6 +65,7 @@ class ColorJitter(BaseTransform):
             Defaults to ``'bgr'``.
 
     Raises:
+        TypeError: A number is none.
         ValueError: An argument is out of its range.
     """
 
@@ -85,11 +82,9 @@ class ColorJitter(BaseTransform):
             brightness=brightness, contrast=contrast, saturation=saturation
         )
         for name, strength in strengths.items():
-            if strength < 0:
-                raise ValueError(f'{name} must be >= 0, got {strength}')
-        if not 0 <= hue <= 0.5:
-            raise ValueError(f'hue must be in [0, 0.5], got {hue}')
-        check_prob(prob)
+            check_number(name, strength, at_least=0)
+        check_number('hue', hue, at_least=0, at_most=0.5)
+        check_number('prob', prob, at_least=0, at_most=1)
         _check_channel_order(channel_order)
         self.prob = prob
         self.channel_order = channel_order
@@ -163,11 +158,12 @@ class RandomGrayscale(BaseTransform):
         channel_order: ``'bgr'`` or ``'rgb'``. Defaults to ``'bgr'``.
 
     Raises:
+        TypeError: A number is none.
         ValueError: An argument is out of its range.
     """
 
     def __init__(self, prob: float = 0.2, channel_order: str = 'bgr') -> None:
-        check_prob(prob)
+        check_number('prob', prob, at_least=0, at_most=1)
         _check_channel_order(channel_order)
         self.prob = prob
         self.channel_order = channel_order

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
 
+from bcl_mm.checks import check_number
 from bcl_mm.registry import TRANSFORMS
-from bcl_mm.transforms.colours import check_prob
 
 
 def resize(img: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
@@ -114,7 +114,7 @@ class RandomFlip(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
-        check_prob(prob)
+        check_number('prob', prob, at_least=0, at_most=1)
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
