@@ -106,6 +106,8 @@ def draw(curve: Curve, path: Path) -> None:
     axes.set(xlabel=curve.x_label, ylabel=curve.y_label)
     if max(curve.x) > 20 * min(curve.x) > 0:
         axes.set(xscale='log', yscale='log')
+    else:
+        axes.set(xticks=curve.x, ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)

@@ -42,7 +42,8 @@ def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
         if not fields:
             continue
         label = fields[-1]
-        if len(fields) < 2 or not label.isdecimal() or len(label) > 6:
+        digits = label.isascii() and label.isdecimal()
+        if len(fields) < 2 or not digits or len(label) > 6:
             raise ValueError(
                 f'{ann_file}:{number}: a line must be "path label", the '
                 'label a whole number from 0 to 999999, got '

@@ -68,11 +68,12 @@ def test_missing_image_names_list_and_line(tree):
         'train/x.JPEG -1',
         'x 1.5',
         'x 1000000',
+        'x ٣',
     ],
 )
 def test_line_without_label_names_file_and_line(tmp_path, line):
     path = tmp_path / 'list.txt'
-    path.write_text(f'train/a.JPEG 0\n\n{line}\n')
+    path.write_text(f'train/a.JPEG 0\n\n{line}\n', encoding='utf-8')
     with pytest.raises(ValueError, match=r'list\.txt:3: a line must be "path'):
         list(read_list(str(path)))
 

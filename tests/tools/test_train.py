@@ -205,3 +205,24 @@ def test_a_compiled_training_step_is_the_same(run, tmp_path):
     compiled = weights('compiled', 'compile.backend=aot_eager')
     for name, weight in plain.items():
         assert torch.allclose(compiled[name], weight, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_an_error_names_the_checkpoint_to_go_on_from(run, tmp_path):
+    command = sys.executable, TRAIN, CE, '--work-dir', tmp_path, '--resume'
+    command += '--no-validate', '--cfg-options'
+    run(*command, 'train_cfg.max_epochs=1')
+    options = 'train_cfg.max_epochs=2', 'data_preprocessor.std=[0]'
+    done = run(*command, *options, ok=False)
+    assert 'FloatingPointError' in done.stdout
+    *_, last = done.stdout.splitlines()
+    assert last == f'--resume goes on from {tmp_path}/epoch_1.pth.'
+
+
+def test_a_work_dir_that_cannot_be_is_named_in_a_sentence(run, tmp_path):
+    path = tmp_path / 'file'
+    path.touch()
+    done = run(sys.executable, TRAIN, CE, '--work-dir', path, ok=False)
+    *_, last = done.stdout.splitlines()
+    assert last == f"FileExistsError: [Errno 17] File exists: '{path}'"
+    assert 'Traceback' not in done.stdout
