@@ -101,7 +101,9 @@ class FiniteLossHook(Hook):
         rate is far too high, and the next loss comes after the checkpoint.
         """
         for name, weight in checkpoint['state_dict'].items():
-            if weight.is_floating_point() and not weight.isfinite().all():
+            # (A module may keep more than tensors, as extra state.)
+            is_real = torch.is_tensor(weight) and weight.is_floating_point()
+            if is_real and not weight.isfinite().all():
                 raise FloatingPointError(
                     f'the weight {name} is not finite: lower the learning rate'
                 )
