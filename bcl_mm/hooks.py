@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, List, Optional, Sequence
+from typing import Any, Dict, Iterable, Optional, Sequence
 
 import numpy as np
 from mmengine.dist import all_reduce_params
-from mmengine.evaluator import Evaluator
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -42,20 +42,32 @@ def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
         )
 
 
-def _modules(runner: Runner) -> Iterable[nn.Module]:
+def _model(runner: Runner) -> nn.Module:
     model = runner.model
-    return (model.module if is_model_wrapper(model) else model).modules()
+    return model.module if is_model_wrapper(model) else model
 
 
-def _only_for_training(name: str) -> bool:
-    """Whether testing has no use for an entry of a model's state dict."""
-    parts = ('projector', 'prototype_projector', 'loss_module', 'loss_con')
-    parts += ('class_counts', 'num_batches_tracked')
+def _modules(runner: Runner) -> Iterable[nn.Module]:
+    return _model(runner).modules()
+
+
+def _only_for_training(name: str, projects: bool) -> bool:
+    """Whether testing has no use for an entry of a model's state dict.
+
+    ``projects``: whether a metric looks at projections.
+    """
+    parts = ('loss_module', 'loss_con', 'class_counts', 'num_batches_tracked')
+    if not projects:
+        parts += ('projector', 'prototype_projector')
     return not set(parts).isdisjoint(name.split('.'))
 
 
 def _takes_counts(component: Any) -> bool:
     return hasattr(component, 'set_class_counts')
+
+
+def _takes_model(metric: BaseMetric) -> bool:
+    return hasattr(metric, 'set_model')
 
 
 @HOOKS.register_module()
@@ -69,7 +81,8 @@ class ClassComplementHook(Hook):
     none (another program trained it), testing counts the training set, if it
     is there. Before each iteration it tells the head whether to complement
     the classes, and every module that has ``set_progress`` how far training
-    is.
+    is. Before a validation or test it hands the model, unwrapped, to every
+    metric that has ``set_model``.
 
     Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
     drop it.
@@ -104,7 +117,7 @@ class ClassComplementHook(Hook):
         self.num_sampled = num_sampled
         self.class_counts: Optional[np.ndarray] = None
         self._class_names: Optional[Sequence[str]] = None
-        self._misfits: List[str] = []
+        self._misfits: Dict[str, str] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Count the training set and hand the counts to the model.
@@ -138,20 +151,27 @@ class ClassComplementHook(Hook):
                 module.set_progress(runner.iter / runner.max_iters)
 
     def before_val(self, runner: Runner) -> None:
-        """Hand the counts to the validation metrics."""
+        """Hand counts and model to the validation metrics."""
         self._inform(runner, runner.val_evaluator)
+        self._show_model(runner, runner.val_evaluator)
 
     def before_test(self, runner: Runner) -> None:
-        """Hand the counts to the test metrics.
+        """Hand counts and model to the test metrics.
 
         Raises:
             ValueError: The checkpoint that was loaded is of another model, or
                 the training set that had to be counted is.
         """
-        if self._misfits:
+        projects = any(map(_takes_model, runner.test_evaluator.metrics))
+        misfits = [
+            f'{name} {misfit}'
+            for name, misfit in self._misfits.items()
+            if not _only_for_training(name, projects)
+        ]
+        if misfits:
             raise ValueError(
                 'the checkpoint does not fit the model of the config: '
-                + '; '.join(self._misfits[:3])
+                + '; '.join(misfits[:3])
             )
         if self._known_counts(runner) is None and any(
             _takes_counts(metric)
@@ -161,6 +181,7 @@ class ClassComplementHook(Hook):
             self._count_for_test(runner)
         self._inform(runner, runner.test_evaluator)
         self._check_labels(runner.test_dataloader.dataset, 'test')
+        self._show_model(runner, runner.test_evaluator)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Write the counts into the checkpoint's ``meta``."""
@@ -169,22 +190,21 @@ class ClassComplementHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Read the counts, unless the training set has been counted."""
-        ours = next(iter(_modules(runner))).state_dict()
+        ours = _model(runner).state_dict()
         theirs = {
             name.removeprefix('module.'): value
             for name, value in checkpoint.get('state_dict', checkpoint).items()
         }
         # mmengine only logs them. That is well in training, where a new
         # classifier may start; a test of such a model means nothing.
-        self._misfits = [
-            f'{name} has shape {tuple(theirs[name].shape)}, not '
+        self._misfits = {
+            name: f'has shape {tuple(theirs[name].shape)}, not '
             f'{tuple(value.shape)}'
             if name in theirs
-            else f'{name} is missing'
+            else 'is missing'
             for name, value in ours.items()
-            if not _only_for_training(name)
-            and getattr(theirs.get(name), 'shape', None) != value.shape
-        ]
+            if getattr(theirs.get(name), 'shape', None) != value.shape
+        }
         counts = checkpoint.get('meta', {}).get('class_counts')
         if counts is not None and self.class_counts is None:
             self.class_counts = check_class_counts(counts)
@@ -257,6 +277,11 @@ class ClassComplementHook(Hook):
         for metric in evaluator.metrics:
             if _takes_counts(metric):
                 metric.set_class_counts(counts)
+
+    def _show_model(self, runner: Runner, evaluator: Evaluator) -> None:
+        for metric in evaluator.metrics:
+            if _takes_model(metric):
+                metric.set_model(_model(runner))
 
 
 @HOOKS.register_module()

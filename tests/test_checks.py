@@ -25,7 +25,7 @@ from bcl_mm.losses import (
     ldam_margins,
     logit_adjusted_cross_entropy,
 )
-from bcl_mm.metrics import ShotAccuracy
+from bcl_mm.metrics import CalibrationError, ShotAccuracy
 from bcl_mm.samplers import ClassBalancedSampler
 from bcl_mm.schedules import ShiftedCosineLR
 
@@ -173,6 +173,8 @@ def contrast(**options):
         (ClassComplementHook, 'begin_epoch', -1, 0),
         (ShotAccuracy, 'many', -1, 20),
         (ShotAccuracy, 'few', -1, 0),
+        (CalibrationError, 'num_bins', 0, 1),
+        (CalibrationError, 'few', -1, 0),
         (lambda many: shot_groups([1], many), 'many', -1, 100),
         (sampler, 'power', 2, 0),
         (sampler, 'seed', -1, 0),

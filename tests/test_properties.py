@@ -182,6 +182,10 @@ def test_metric(values, data):
     weights = [(values == c).mean() for c in tested]
     of_classes = [found[f'class_{c}'] for c in tested]
     assert np.dot(weights, of_classes) == pytest.approx(found['top1'])
+    assert found['worst'] == min(of_classes)
+    assert found['balanced'] == pytest.approx(np.mean(of_classes))
+    assert found['worst'] <= found['harmonic'] + 1e-9
+    assert found['harmonic'] <= found['balanced'] + 1e-9
     for name, members in shot_groups(counts).items():
         inside = [found[f'class_{c}'] for c in tested if members[c]]
         assert (name in found) == bool(inside)

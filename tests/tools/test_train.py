@@ -50,9 +50,8 @@ def test_train_resume_and_test(run, tmp_path):
     assert_quiet(done.stdout)
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert metrics['accuracy/top1'] == pytest.approx(float(trained))
-    assert set(metrics) == {
-        f'accuracy/{name}' for name in ('top1', 'many', 'medium', 'few')
-    }
+    groups = ('top1', 'many', 'medium', 'few')
+    assert {f'accuracy/{name}' for name in groups} < set(metrics)
 
     done = run(
         sys.executable,

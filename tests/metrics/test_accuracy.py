@@ -11,7 +11,15 @@ COUNTS = [500, 200, 50, 5, 3]
 # Of two test images a class: 2, 1, 1, 0 and 1 are right.
 LABELS = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 PREDICTIONS = [0, 0, 1, 0, 2, 1, 0, 0, 4, 0]
-EXPECTED = dict(top1=50.0, many=75.0, medium=50.0, few=25.0)
+EXPECTED = dict(
+    top1=50.0,
+    many=75.0,
+    medium=50.0,
+    few=25.0,
+    balanced=50.0,  # (100 + 50 + 50 + 0 + 50) / 5
+    harmonic=0.0,  # class 3 has none
+    worst=0.0,
+)
 
 
 def data_samples(predictions=PREDICTIONS, labels=LABELS):
@@ -31,14 +39,32 @@ def test_by_hand():
 def test_group_is_the_mean_of_its_classes():
     # Class 0 has 3 images, all right, class 1 has one, wrong.
     metrics = ShotAccuracy.calculate([0, 0, 0, 0], [0, 0, 0, 1], [500, 500])
-    assert metrics == dict(top1=75.0, many=50.0)
+    assert (metrics['top1'], metrics['many']) == (75.0, 50.0)
+    assert metrics['balanced'] == 50.0
+
+
+def test_summaries_by_hand():
+    # 2 of 2, 1 of 2 and 1 of 4 are right: 100 %, 50 % and 25 %.
+    labels = [0, 0, 1, 1, 2, 2, 2, 2]
+    metrics = ShotAccuracy.calculate([0, 0, 1, 0, 2, 0, 0, 0], labels, [9] * 4)
+    assert metrics == dict(
+        top1=50.0,  # 4 of 8
+        few=pytest.approx(175 / 3),
+        balanced=pytest.approx(175 / 3),
+        harmonic=pytest.approx(300 / 7),  # 3 / (1 + 2 + 4)
+        worst=25.0,
+    )
+    # All the same: the three means are one.
+    metrics = ShotAccuracy.calculate([0] * 7, [0] * 7, [9] * 4)
+    assert set(metrics.values()) == {100.0}
 
 
 def test_empty_groups_and_untested_classes_are_left_out():
     metrics = ShotAccuracy.calculate(
         np.array([0, 2]), np.array([0, 0]), COUNTS, per_class=True
     )
-    assert metrics == dict(top1=50.0, many=50.0, class_0=50.0)
+    names = 'top1', 'many', 'balanced', 'harmonic', 'worst', 'class_0'
+    assert metrics == dict.fromkeys(names, 50.0)
 
 
 def test_in_an_evaluator():
@@ -88,6 +114,7 @@ def test_labels_out_of_range():
 
 def test_thresholds():
     metrics = ShotAccuracy.calculate(PREDICTIONS, LABELS, COUNTS, 49, 5)
-    assert metrics == dict(top1=50.0, many=200 / 3, medium=0.0, few=50.0)
+    groups = metrics['many'], metrics['medium'], metrics['few']
+    assert groups == (200 / 3, 0.0, 50.0)
     with pytest.raises(ValueError, match='few must be <= many'):
         ShotAccuracy(many=10, few=20)

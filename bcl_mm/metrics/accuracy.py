@@ -1,4 +1,4 @@
-"""Accuracy of many-, medium- and few-shot classes."""
+"""Accuracy of all classes, the worst, and many-, medium-, few-shot ones."""
 
 from __future__ import annotations
 
@@ -6,28 +6,34 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-from mmengine.evaluator import BaseMetric
 
 from bcl_mm.checks import check_flag
-from bcl_mm.class_counts import (
-    check_class_counts,
-    reconcile_class_counts,
-    shot_groups,
-)
+from bcl_mm.class_counts import shot_groups
 from bcl_mm.labels import bincount_labels
+from bcl_mm.metrics.base import ShotMetric
 from bcl_mm.registry import METRICS
 
 
 @METRICS.register_module()
-class ShotAccuracy(BaseMetric):
-    """Top-1 accuracy, and that of many-, medium- and few-shot classes.
+class ShotAccuracy(ShotMetric):
+    r"""Top-1 accuracy, and that of many-, medium- and few-shot classes.
 
     A group's accuracy is the mean of its classes' accuracies (Liu et al.,
     CVPR 2019). Classes without test images are left out of it; a group
-    without any class is left out of the result.
+    without any class is left out of the result. Of the accuracies
+    :math:`a_c` of the C' tested classes it also gives
+
+    .. math::
+        balanced = \frac{1}{C'} \sum_c a_c, \quad
+        harmonic = \frac{C'}{\sum_c 1 / a_c}, \quad
+        worst = \min_c a_c
+
+    (the harmonic mean is 0 where a class has 0: no other class makes up for
+    it).
 
     Emits ``accuracy/top1``, ``accuracy/many``, ``accuracy/medium``,
-    ``accuracy/few`` and, on request, ``accuracy/class_<i>``, in percent.
+    ``accuracy/few``, ``accuracy/balanced``, ``accuracy/harmonic``,
+    ``accuracy/worst`` and, on request, ``accuracy/class_<i>``, in percent.
 
     Args:
         many: Classes with more training images than this are many-shot.
@@ -56,26 +62,9 @@ class ShotAccuracy(BaseMetric):
         collect_device: str = 'cpu',
         prefix: Optional[str] = None,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
-        shot_groups([1], many, few)  # refuses wrong thresholds
+        super().__init__(many, few, class_counts, collect_device, prefix)
         check_flag('per_class', per_class)
-        self.many = many
-        self.few = few
         self.per_class = per_class
-        self.class_counts = self._given_counts = None
-        if class_counts is not None:
-            self._given_counts = check_class_counts(class_counts)
-            self.class_counts = self._given_counts
-
-    def set_class_counts(self, class_counts: Any) -> None:
-        """Take the (C,) training images per class.
-
-        Raises:
-            ValueError: They contradict those that the config gives.
-        """
-        counts = check_class_counts(class_counts)
-        reconcile_class_counts(self._given_counts, counts, type(self).__name__)
-        self.class_counts = counts
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep (predicted class, label) of each sample of a batch.
@@ -83,14 +72,7 @@ class ShotAccuracy(BaseMetric):
         Raises:
             ValueError: The class counts are not known.
         """
-        if self.class_counts is None:
-            raise ValueError(
-                'ShotAccuracy needs class_counts, the number of training '
-                'images per class: test a checkpoint that was trained with '
-                'ClassComplementHook (it keeps them), or give '
-                'ShotAccuracy(class_counts=[...]), e.g. --cfg-options '
-                'test_evaluator.class_counts="[...]"'
-            )
+        self.require_class_counts()
         # One transfer for the batch, not one for each sample.
         pairs = torch.stack(
             [
@@ -134,7 +116,8 @@ class ShotAccuracy(BaseMetric):
 
         Returns:
             ``top1``, those of ``many``, ``medium`` and ``few`` that have
-            classes, and ``class_<i>`` on request.
+            classes, ``balanced``, ``harmonic``, ``worst``, and
+            ``class_<i>`` on request.
 
         Raises:
             TypeError: A threshold is no whole number, or ``per_class`` no
@@ -152,6 +135,12 @@ class ShotAccuracy(BaseMetric):
         for name, members in shot_groups(class_counts, many, few).items():
             if (members & tested).any():
                 metrics[name] = accuracies[members & tested].mean()
+        metrics['balanced'] = accuracies[tested].mean()
+        metrics['harmonic'] = 0.0
+        if hits[tested].all():
+            inverse = totals[tested] / hits[tested]
+            metrics['harmonic'] = 100 * len(inverse) / inverse.sum()
+        metrics['worst'] = accuracies[tested].min()
         if per_class:
             for i in np.flatnonzero(tested):
                 metrics[f'class_{i}'] = accuracies[i]

@@ -1,0 +1,18 @@
+"""Metrics of a test: accuracy, calibration, and features' geometry."""
+
+from .accuracy import ShotAccuracy
+from .base import ShotMetric
+from .calibration import CalibrationError, reliability
+from .geometry import SimplexGeometry
+from .moments import ClassMoments, neural_collapse, simplex_figures
+
+__all__ = [
+    'CalibrationError',
+    'ClassMoments',
+    'ShotAccuracy',
+    'ShotMetric',
+    'SimplexGeometry',
+    'neural_collapse',
+    'reliability',
+    'simplex_figures',
+]
