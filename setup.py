@@ -34,13 +34,16 @@ setup(
         'mmengine>=0.10.7,<1',
         'mmpretrain>=1.2,<2',
         'numpy>=1.26',
-        'scikit-learn>=1.3',  # the embedded digits
+        'scikit-learn>=1.3',  # the embedded digits; the report's t-SNE
+        'jinja2>=3',  # the report
+        'matplotlib>=3.6',
     ],
     extras_require={
         # Not required outright: full mmcv would own the same folder.
         'lite': ['mmcv-lite>=2.2,<2.4'],
         'test': [
             'hypothesis>=6',
+            'playwright>=1.40',  # drives Chromium, where it is installed
             'pytest>=8',
             'pytest-xdist>=3.5',
             'ruff>=0.11',

@@ -14,6 +14,7 @@ import argparse
 import csv
 import signal
 import statistics
+import subprocess
 import sys
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from mmengine.config import Config
-from runs import Launcher, Run, RunError
+from runs import TOOLS, Launcher, Run, RunError
 
 COLUMNS = dict(
     top1='top-1', many='many-shot', medium='medium-shot', few='few-shot'
@@ -53,6 +54,12 @@ def parse_args() -> argparse.Namespace:
         type=positive,
         default=1,
         help='GPUs (or, without GPU, CPU processes) of each run',
+    )
+    parser.add_argument(
+        '--report',
+        action='store_true',
+        help='write WORK_DIR/report.html, which shows what the table cannot '
+        '(tools/report.py makes one of any runs)',
     )
     parser.add_argument(
         '--cfg-options',
@@ -229,6 +236,15 @@ def finish_all(runs: List[Run], launcher: Launcher) -> List[str]:
     return failures
 
 
+def write_report(rows: List[Dict[str, object]], path: Path) -> List[str]:
+    """Make a page of the finished runs; returns what went wrong."""
+    folders = [str(run.folder) for row in rows for run in row['runs']]
+    command = [sys.executable, str(TOOLS / 'report.py'), *folders]
+    if subprocess.run([*command, '-o', str(path)]).returncode:
+        return ['The report failed; the table is there.']
+    return []
+
+
 def main() -> None:
     """Train all, then write the table; exit with 1 if a run failed."""
     args = parse_args()
@@ -250,6 +266,8 @@ def main() -> None:
         (args.work_dir / 'results.md').write_text(table + '\n')
         write_csv(rows, args.work_dir / 'results.csv')
         print(f'\nWritten to {args.work_dir}/results.md and results.csv')
+        if args.report:
+            failures += write_report(rows, args.work_dir / 'report.html')
     for failure in failures:
         print(failure, file=sys.stderr)
     sys.exit(bool(failures))

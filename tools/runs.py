@@ -267,6 +267,10 @@ class Launcher:
                 print(f'{run.name}: testing ...', flush=True)
                 self._call(run, run.test_command(), lock)
             figures = run.figures()
+            if not run.is_trained:
+                # Where a report finds the model; folders may be moved.
+                tested = os.path.relpath(run.first.checkpoint, run.folder)
+                run.write_note(checkpoint=tested)
             run.write_note(
                 figures=figures, seconds_per_epoch=run.seconds_per_epoch()
             )
