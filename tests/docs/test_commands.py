@@ -9,12 +9,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from torchvision.models import resnet50
 
 from tests.conftest import ROOT
 from tests.docs.commands import (
     DOCUMENTS,
     ELSEWHERE,
-    code_blocks,
     commands_of,
     made_small,
 )
@@ -23,17 +26,84 @@ from tests.trees import write_fashion_mnist, write_inaturalist, write_lists
 CLASSES = 3
 
 
-@pytest.fixture(scope='module')
-def home(tmp_path_factory):
-    """A copy of the project with small data sets in data/."""
-    home = tmp_path_factory.mktemp('home')
+def write_folder(root):
+    """A tree of three unbalanced classes, to be split."""
+    photos = load_sample_images().images
+    for label, count in enumerate((6, 4, 2)):
+        folder = root / f'class {label}'
+        folder.mkdir(parents=True)
+        for i in range(count):
+            crop = photos[label % 2][40 * i : 40 * i + 90, 50 * label :][:, :80]
+            Image.fromarray(crop).save(folder / f'{i}.jpg')
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A copy of the project with small data in data/."""
+    ignored = shutil.ignore_patterns('__pycache__')
     for name in ('bcl_mm', 'configs', 'tools'):
-        ignored = shutil.ignore_patterns('__pycache__')
-        shutil.copytree(ROOT / name, home / name, ignore=ignored)
-    for name in ('setup.py', 'README.md', 'pyproject.toml'):
-        shutil.copy(ROOT / name, home)
-    write_fashion_mnist(home / 'data' / 'fashion_mnist')
-    write_lists(home / 'data' / 'imagenet')
-    write_inaturalist(home / 'data' / 'inaturalist2018')
-    write_folder(home)
-    return home
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    write_fashion_mnist(tmp_path / 'data' / 'fashion_mnist')
+    write_lists(tmp_path / 'data' / 'imagenet')
+    write_inaturalist(tmp_path / 'data' / 'inaturalist2018')
+    write_folder(tmp_path / 'data' / 'folder')
+    torch.save(resnet50().state_dict(), tmp_path / 'resnet50.pth')
+    return tmp_path
+
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'document',
+    [d for d in DOCUMENTS if commands_of(d)],
+    ids=lambda document: document.stem,
+)
+def test_commands_run(document, home):
+    environment = {
+        **os.environ,
+        'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
+        'PYTHON': sys.executable,
+        'PYTHONPATH': str(home),
+        'OMP_NUM_THREADS': '1',
+    }
+    failures, done = [], set()
+    for command in commands_of(document):
+        if command.is_run_elsewhere:
+            continue
+        small = made_small(command.text, CLASSES)
+        if small in done:
+            continue
+        done.add(small)
+        ended = subprocess.run(
+            ['bash', '-c', small],
+            cwd=home,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        if ended.returncode:
+            failures.append(f'{command}\n{small}\n{ended.stdout[-1500:]}')
+    assert not failures, '\n\n'.join(failures)
+
+
+def test_what_is_run_elsewhere_is():
+    for place in ELSEWHERE.values():
+        for path in re.findall(r'[\w./]+\.(?:py|sh)', place):
+            assert (ROOT / path).is_file(), path
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda d: d.stem)
+def test_links_and_paths_lead_somewhere(document):
+    text = document.read_text(encoding='utf-8')
+    targets = re.findall(r'\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)', text)
+    assert [t for t in targets if not (document.parent / t).exists()] == []
+    named = re.findall(r'(?:tools|configs|tests)/[\w/]+\.(?:py|sh)\b', text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_all_documents_are_linked_from_the_readme():
+    text = DOCUMENTS[0].read_text(encoding='utf-8')
+    for document in DOCUMENTS[1:]:
+        assert f'docs/{document.name}' in text
