@@ -162,7 +162,7 @@ def simplex_figures(
     """
     if len(vectors) < 2:
         return {}
-    figures = {}
+    vectors, figures = np.asarray(vectors, np.float64), {}
     centred = vectors - vectors.mean(axis=0)
     norms, rounding = np.linalg.norm(centred, axis=1), _rounding(vectors)
     if norms.max() > rounding:
@@ -213,11 +213,13 @@ def neural_collapse(
     Raises:
         ValueError: ``prototypes`` are not (C, D).
     """
-    if prototypes is not None and prototypes.shape != moments.sums.shape:
-        raise ValueError(
-            'prototypes must be (classes, width of the features) = '
-            f'{moments.sums.shape}, got {prototypes.shape}'
-        )
+    if prototypes is not None:
+        prototypes = np.asarray(prototypes, np.float64)
+        if prototypes.shape != moments.sums.shape:
+            raise ValueError(
+                'prototypes must be (classes, width of the features) = '
+                f'{moments.sums.shape}, got {prototypes.shape}'
+            )
     tested = moments.counts > 0
     if tested.sum() < 2:
         return {}
@@ -225,9 +227,8 @@ def neural_collapse(
     figures = simplex_figures(means, len(tested))
     centred, rounding = means - means.mean(axis=0), _rounding(means)
     _, scales, axes = np.linalg.svd(centred, full_matrices=False)
-    # Centred means span at most C' - 1 dimensions; the last is rounding.
+    # Centred means span at most C' - 1 dimensions: what is left is rounding.
     is_spanned = scales > rounding
-    is_spanned[len(means) - 1 :] = False
     if not is_spanned.any():
         return figures
     scales, axes = scales[is_spanned], axes[is_spanned]

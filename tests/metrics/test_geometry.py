@@ -201,6 +201,8 @@ def test_errors():
     evaluate(metric, head, features, labels)
     with pytest.raises(ValueError, match=message):  # each time anew
         Evaluator(metric).process(samples)
+    with pytest.raises(ValueError, match=r'saw \[0\] images'):
+        metric.evaluate(len(labels))
     for model, name in (
         (nn.Linear(2, 2), 'Linear with head NoneType'),
         (Classifier(nn.Linear(2, 2)), 'Classifier with head Linear'),
