@@ -110,15 +110,15 @@ def _cosines(
     Of all pairs of K vectors, in blocks of rows: there may be millions.
     """
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    num_pairs = len(unit) * (len(unit) - 1)  # each twice
+    num_pairs = len(unit) * (len(unit) - 1) / 2
+    # |sum of all|^2 holds each pair twice, and each with itself.
     total = np.square(unit.sum(axis=0)).sum() - np.square(unit).sum()
-    mean, simplex = total / num_pairs, -1 / (num_classes - 1)
+    mean, simplex = total / 2 / num_pairs, -1 / (num_classes - 1)
     squares = gaps = 0.0
     step = max(1, BLOCK // len(unit))
     for start in range(0, len(unit), step):
-        block = unit[start : start + step] @ unit.T  # (step, K)
-        itself = np.eye(*block.shape, start, dtype=bool)
-        others = block[~itself]
+        block = unit[start : start + step] @ unit[start:].T
+        others = block[~np.tri(*block.shape, dtype=bool)]  # i < j
         squares += np.square(others - mean).sum()
         gaps += np.abs(others - simplex).sum()
     return mean, np.sqrt(squares / num_pairs), gaps / num_pairs
@@ -226,7 +226,9 @@ def neural_collapse(
     means = moments.means[tested]  # (C', D)
     figures = simplex_figures(means, len(tested))
     centred, rounding = means - means.mean(axis=0), _rounding(means)
-    _, scales, axes = np.linalg.svd(centred, full_matrices=False)
+    # (The triangle has the same axes, and is smaller where C' > D.)
+    triangle = np.linalg.qr(centred, mode='r')
+    _, scales, axes = np.linalg.svd(triangle, full_matrices=False)
     # Centred means span at most C' - 1 dimensions: what is left is rounding.
     is_spanned = scales > rounding
     if not is_spanned.any():
