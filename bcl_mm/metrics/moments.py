@@ -110,15 +110,15 @@ def _cosines(
     Of all pairs of K vectors, in blocks of rows: there may be millions.
     """
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    num_pairs = len(unit) * (len(unit) - 1)  # each twice
+    num_pairs = len(unit) * (len(unit) - 1) / 2
+    # |sum of all|^2 holds each pair twice, and each with itself.
     total = np.square(unit.sum(axis=0)).sum() - np.square(unit).sum()
-    mean, simplex = total / num_pairs, -1 / (num_classes - 1)
+    mean, simplex = total / 2 / num_pairs, -1 / (num_classes - 1)
     squares = gaps = 0.0
     step = max(1, BLOCK // len(unit))
     for start in range(0, len(unit), step):
-        block = unit[start : start + step] @ unit.T  # (step, K)
-        itself = np.eye(*block.shape, start, dtype=bool)
-        others = block[~itself]
+        block = unit[start : start + step] @ unit[start:].T
+        others = block[~np.tri(*block.shape, dtype=bool)]  # i < j
         squares += np.square(others - mean).sum()
         gaps += np.abs(others - simplex).sum()
     return mean, np.sqrt(squares / num_pairs), gaps / num_pairs
@@ -162,7 +162,7 @@ def simplex_figures(
     """
     if len(vectors) < 2:
         return {}
-    figures = {}
+    vectors, figures = np.asarray(vectors, np.float64), {}
     centred = vectors - vectors.mean(axis=0)
     norms, rounding = np.linalg.norm(centred, axis=1), _rounding(vectors)
     if norms.max() > rounding:
@@ -213,21 +213,24 @@ def neural_collapse(
     Raises:
         ValueError: ``prototypes`` are not (C, D).
     """
-    if prototypes is not None and prototypes.shape != moments.sums.shape:
-        raise ValueError(
-            'prototypes must be (classes, width of the features) = '
-            f'{moments.sums.shape}, got {prototypes.shape}'
-        )
+    if prototypes is not None:
+        prototypes = np.asarray(prototypes, np.float64)
+        if prototypes.shape != moments.sums.shape:
+            raise ValueError(
+                'prototypes must be (classes, width of the features) = '
+                f'{moments.sums.shape}, got {prototypes.shape}'
+            )
     tested = moments.counts > 0
     if tested.sum() < 2:
         return {}
     means = moments.means[tested]  # (C', D)
     figures = simplex_figures(means, len(tested))
     centred, rounding = means - means.mean(axis=0), _rounding(means)
-    _, scales, axes = np.linalg.svd(centred, full_matrices=False)
-    # Centred means span at most C' - 1 dimensions; the last is rounding.
+    # (The triangle has the same axes, and is smaller where C' > D.)
+    triangle = np.linalg.qr(centred, mode='r')
+    _, scales, axes = np.linalg.svd(triangle, full_matrices=False)
+    # Centred means span at most C' - 1 dimensions: what is left is rounding.
     is_spanned = scales > rounding
-    is_spanned[len(means) - 1 :] = False
     if not is_spanned.any():
         return figures
     scales, axes = scales[is_spanned], axes[is_spanned]

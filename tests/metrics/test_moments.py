@@ -94,6 +94,11 @@ def test_an_exact_simplex_gives_zeros(num_classes, spare):
         assert figures == pytest.approx(dict.fromkeys(figures, 0), abs=1e-11)
     alone = simplex_figures(corners)
     assert alone == pytest.approx(dict.fromkeys(SIMPLEX_FIGURES, 0), abs=1e-12)
+    # What single precision leaves of them; as lists, too.
+    single = corners.astype(np.float32)
+    alone = simplex_figures(single)
+    assert alone == pytest.approx(dict.fromkeys(SIMPLEX_FIGURES, 0), abs=3e-7)
+    assert simplex_figures(single.tolist()) == alone
 
 
 def test_each_flaw_of_a_simplex_is_seen():
