@@ -44,6 +44,7 @@ __all__ = [
     'schedules',
     'seeding',
     'transforms',
+    'view_grid',
 ]
 
 allow_runner_checkpoints()

@@ -37,6 +37,8 @@ MODELS = _child(
 DATASETS = _child(root.DATASETS, 'datasets')
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'samplers')
 TRANSFORMS = _child(root.TRANSFORMS, 'loading', 'transforms')
-HOOKS = _child(root.HOOKS, 'finite', 'hooks', 'loading', 'saving', 'seeding')
+HOOKS = _child(
+    root.HOOKS, 'finite', 'hooks', 'loading', 'saving', 'seeding', 'view_grid'
+)
 METRICS = _child(root.METRICS, 'metrics')
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'schedules')
