@@ -45,6 +45,7 @@ __all__ = [
     'seeding',
     'transforms',
     'view_grid',
+    'vis_backends',
 ]
 
 allow_runner_checkpoints()

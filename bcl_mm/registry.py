@@ -14,6 +14,7 @@ __all__ = [
     'MODELS',
     'PARAM_SCHEDULERS',
     'TRANSFORMS',
+    'VISBACKENDS',
 ]
 
 
@@ -42,3 +43,4 @@ HOOKS = _child(
 )
 METRICS = _child(root.METRICS, 'metrics')
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'schedules')
+VISBACKENDS = _child(root.VISBACKENDS, 'vis_backends')
