@@ -129,22 +129,23 @@ class ViewGridHook(Hook):
     written, are a warning.
 
     Args:
-        num_images: How many images. Defaults to 8.
+        num_images: How many images; 0 for no picture. Defaults to 8.
 
     Raises:
         TypeError: ``num_images`` is no whole number.
-        ValueError: ``num_images < 1``.
+        ValueError: ``num_images < 0``.
     """
 
     def __init__(self, num_images: int = 8) -> None:
-        check_number('num_images', num_images, at_least=1, whole=True)
+        check_number('num_images', num_images, at_least=0, whole=True)
         self.num_images = num_images
-        self._is_due = True
+        self._is_due = num_images > 0
 
     def before_train(self, runner: Runner) -> None:
         """See whether a picture is wanted."""
         path = Path(runner.work_dir) / 'views.png'
-        self._is_due = runner.iter == 0 or not path.is_file()
+        is_wanted = runner.iter == 0 or not path.is_file()
+        self._is_due = self.num_images > 0 and is_wanted
 
     @master_only
     def before_train_iter(
