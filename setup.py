@@ -41,12 +41,16 @@ setup(
     extras_require={
         # Not required outright: full mmcv would own the same folder.
         'lite': ['mmcv-lite>=2.2,<2.4'],
+        # For train.py --log.
+        'tensorboard': ['tensorboard>=2.14'],
+        'wandb': ['wandb>=0.16'],
         'test': [
             'hypothesis>=6',
             'playwright>=1.40',  # drives Chromium, where it is installed
             'pytest>=8',
             'pytest-xdist>=3.5',
             'ruff>=0.11',
+            'tensorboard>=2.14',
         ],
     },
 )

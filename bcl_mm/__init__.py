@@ -44,6 +44,8 @@ __all__ = [
     'schedules',
     'seeding',
     'transforms',
+    'view_grid',
+    'vis_backends',
 ]
 
 allow_runner_checkpoints()

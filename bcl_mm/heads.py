@@ -238,9 +238,10 @@ class BCLHead(ClsHead):
                 the labels are soft.
 
         Returns:
-            ``loss_cls``; with a contrastive loss ``loss_con`` and
-            ``batch_classes``, the number of classes that the global batch
-            has of itself.
+            ``loss_cls``; with a contrastive loss ``loss_con`` and, for the
+            log, ``batch_classes``, the number of classes that the global
+            batch has of itself, and ``batch_coverage``, their share of all
+            (0 to 1; class-complement brings the rest).
 
         Raises:
             ValueError: The rows are no whole number of views, fewer than two
@@ -326,5 +327,7 @@ class BCLHead(ClsHead):
             # for a while stays in the graph.
             loss = loss + 0 * prototypes.sum()
         return dict(
-            loss_con=self.con_weight * loss, batch_classes=present.sum()
+            loss_con=self.con_weight * loss,
+            batch_classes=present.sum(),
+            batch_coverage=present.mean(),
         )

@@ -10,7 +10,7 @@ from mmpretrain.models.utils import ClsDataPreprocessor
 from bcl_mm.registry import MODELS
 
 
-def _is_multi_view(inputs: Any) -> bool:
+def is_multi_view(inputs: Any) -> bool:
     """Whether collated inputs are V views, each of them a batch.
 
     A view is a (B, C, H, W) tensor under MMEngine's ``default_collate``, a
@@ -49,7 +49,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
                 (``batch_augments``) with several views.
         """
         inputs = data['inputs']
-        if not _is_multi_view(inputs):
+        if not is_multi_view(inputs):
             return super().forward(data, training)
         if training and self.batch_augments is not None:
             raise ValueError(

@@ -14,6 +14,7 @@ __all__ = [
     'MODELS',
     'PARAM_SCHEDULERS',
     'TRANSFORMS',
+    'VISBACKENDS',
 ]
 
 
@@ -37,6 +38,9 @@ MODELS = _child(
 DATASETS = _child(root.DATASETS, 'datasets')
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'samplers')
 TRANSFORMS = _child(root.TRANSFORMS, 'loading', 'transforms')
-HOOKS = _child(root.HOOKS, 'finite', 'hooks', 'loading', 'saving', 'seeding')
+HOOKS = _child(
+    root.HOOKS, 'finite', 'hooks', 'loading', 'saving', 'seeding', 'view_grid'
+)
 METRICS = _child(root.METRICS, 'metrics')
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'schedules')
+VISBACKENDS = _child(root.VISBACKENDS, 'vis_backends')

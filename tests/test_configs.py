@@ -99,6 +99,7 @@ def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
     expected = {'train/loss', 'train/loss_cls'}
     if leaf.startswith(WITH_CONTRAST):
         expected |= {'train/loss_con', 'train/batch_classes'}
+        expected |= {'train/batch_coverage'}
     assert expected <= set(losses)
     assert all(np.isfinite(losses[name].current()) for name in expected)
     assert np.isfinite(losses['val/accuracy/top1'].current())

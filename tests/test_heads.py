@@ -67,6 +67,7 @@ def test_one_step_equals_the_definition(classifier):
     for got, want in zip(ours, expected):
         assert torch.allclose(got, want, rtol=1e-5, atol=1e-7)
     assert losses['batch_classes'] == 3
+    assert losses['batch_coverage'] == 3 / head.num_classes
 
 
 def test_prototypes_are_classes_not_feature_dimensions():

@@ -21,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
+from log_backends import add_log_option, check_log_packages
 from mmengine.config import Config
 from runs import TOOLS, Launcher, Run, RunError
 
@@ -55,6 +56,7 @@ def parse_args() -> argparse.Namespace:
         default=1,
         help='GPUs (or, without GPU, CPU processes) of each run',
     )
+    add_log_option(parser)
     parser.add_argument(
         '--report',
         action='store_true',
@@ -251,7 +253,8 @@ def main() -> None:
     # Scheduled machines end a job with SIGTERM: end what trains, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        launcher = Launcher(args.gpus, args.jobs)
+        check_log_packages(args.log)
+        launcher = Launcher(args.gpus, args.jobs, args.log)
         runs = plan(args)
     except ValueError as error:
         sys.exit(str(error))

@@ -67,7 +67,7 @@ def await_first_node(host: str, port: int, timeout_s: int) -> None:
         )
 
 
-def main(gpus: str, *command: str) -> None:
+def main(gpus: str, tool: str, *words: str) -> None:
     """Start the processes of this node, and wait for them."""
     nodes, node = int(os.environ['NNODES']), int(os.environ['NODE_RANK'])
     host, port = os.environ['MASTER_ADDR'], int(os.environ['PORT'])
@@ -86,8 +86,11 @@ def main(gpus: str, *command: str) -> None:
         f'--nproc_per_node={gpus}',
         f'--rdzv_conf=timeout={timeout_s}',
     ]
+    args = run.parse_args([*options, tool])
+    # Not parsed by torchrun: it takes --log for one of its own --log-....
+    args.training_script_args = [*words, '--launcher', 'pytorch']
     try:
-        run.run(run.parse_args([*options, *command, '--launcher', 'pytorch']))
+        run.run(args)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         # A signal's number is negative.

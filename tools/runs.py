@@ -157,7 +157,7 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield file.fileno()
 
-    def command(self, gpus: int) -> List[str]:
+    def command(self, gpus: int, log: Sequence[str] = ()) -> List[str]:
         """Command that trains the run, or goes on with it."""
         options = [f'randomness.seed={self.seed}', *self.options]
         if self.first:
@@ -171,6 +171,8 @@ class Run:
         if self.checkpoint:
             command.append('--resume')
         command += ['--work-dir', str(self.folder)]
+        if log:
+            command += ['--log', *log]
         return [*command, '--cfg-options', *options]
 
     def test_command(self) -> List[str]:
@@ -223,13 +225,16 @@ class Launcher:
     Args:
         gpus: Processes of a run; more than 1 through dist_train.sh.
         jobs: Runs side by side.
+        log: Backends that trainings log to, as for train.py. They are no
+            part of what a run is recognised by. Defaults to none.
     """
 
-    def __init__(self, gpus: int, jobs: int) -> None:
+    def __init__(self, gpus: int, jobs: int, log: Sequence[str] = ()) -> None:
         import torch
 
         self.gpus = gpus
         self.jobs = jobs
+        self.log = log
         self.commit = read_commit()
         self.slots = list(range(jobs))
         self.processes: List[subprocess.Popen] = []
@@ -262,7 +267,7 @@ class Launcher:
             if run.is_trained:
                 how = 'going on' if run.checkpoint else 'starting'
                 print(f'{run.name}: {how} ...', flush=True)
-                self._call(run, run.command(self.gpus), lock)
+                self._call(run, run.command(self.gpus, self.log), lock)
             if run.needs_test():
                 print(f'{run.name}: testing ...', flush=True)
                 self._call(run, run.test_command(), lock)

@@ -25,6 +25,7 @@ from cli import (
     load_config,
     plain_errors,
 )
+from log_backends import add_log_backends, add_log_option
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
@@ -35,10 +36,11 @@ from bcl_mm.saving import CheckpointError
 
 
 def parse_args() -> argparse.Namespace:
-    """Parse the options, which are those of mmpretrain's train.py."""
+    """Parse the options: those of mmpretrain's train.py, and --log."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='path of the config')
     add_common_options(parser)
+    add_log_option(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -137,6 +139,7 @@ def main() -> None:
         cfg = load_config(args)
         interruption.watch(cfg.work_dir)
         merge_options(cfg, args)
+        add_log_backends(cfg, args.log)
         check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
         check_work_dir(cfg.work_dir)
     try:

@@ -47,9 +47,11 @@ def read_notes(tmp_path):
 
 def test_table_and_finished_runs(compare, tmp_path):
     arguments = CE, BCL, '--seeds', 0, 1, '--jobs', 2
-    output = compare(*arguments)
+    output = compare(*arguments, '--log', 'tensorboard')
     assert_quiet(output)
     assert '[4 of 4 runs]' in output
+    runs = tmp_path / 'runs'
+    assert len(list(runs.glob('*/*/*/vis_data/events.out.tfevents.*'))) == 4
     header, _, ce, bcl = table(output)
     assert header == [
         *('method', 'config', 'top-1', 'many-shot', 'medium-shot'),

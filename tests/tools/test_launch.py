@@ -26,6 +26,7 @@ def test_dist_train_and_test_on_cpu(run, tmp_path, free_port):
         '--work-dir',
         tmp_path,
         '--auto-scale-lr',
+        *('--log', 'tensorboard'),  # no option of torchrun's
         '--cfg-options',
         *SHORT,
         PORT=free_port,
@@ -35,6 +36,7 @@ def test_dist_train_and_test_on_cpu(run, tmp_path, free_port):
         assert 'no GPU: running 2 CPU processes' in done.stdout
     assert 'the current batch size is 128' in done.stdout
     assert '[2][3/3]' in done.stdout  # 331 images, 2 x 64 a step
+    assert len(list(tmp_path.glob('*/vis_data/events.out.tfevents.*'))) == 1
     (trained,) = accuracies(done.stdout)
     done = run(
         'bash',

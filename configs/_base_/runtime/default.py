@@ -2,7 +2,8 @@
 default_scope = 'mmpretrain'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=100),
+    # Often enough that the first line, with its eta, comes soon.
+    logger=dict(type='LoggerHook', interval=20),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # mmengine's, but whole after a kill or on a full disk. Two are kept, for
     # the case that the newer one is damaged later.
@@ -21,7 +22,11 @@ default_hooks = dict(
     corrupt_images=dict(type='bcl_mm.CorruptImageHook', on_corrupt='error'),
     # The same draws for any number of workers, and after a resumption.
     sample_seed=dict(type='bcl_mm.SampleSeedHook'),
+    # WORK_DIR/views.png: what the model is fed, to be looked at.
+    view_grid=dict(type='bcl_mm.ViewGridHook', num_images=8),
 )
+# Beside MMEngine's own, the classes of a batch as a mean of 10 iterations.
+log_processor = dict(mean_pattern=r'.*(loss|time|grad_norm|batch_).*')
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
