@@ -9,17 +9,22 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, Optional, Tuple
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from bcl_mm.checkpoint import load_weights_only, obstacle_to_resume
+from bcl_mm.checkpoint import obstacle_to_resume
 from bcl_mm.distributed import await_ranks, init_cpu_process_group
+from bcl_mm.from_data import dataset_configs, resolve_num_classes
+from bcl_mm.pretrained import apply_pretrained, load_dict
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# Settings that an override gives to all data sets that have them: parts of
+# one split by different ones would share images.
+OF_ALL_DATASETS = ('data_root', 'data_prefix', 'val_fraction', 'split_seed')
 
 # Warnings of the libraries that ask nothing of a user.
 NOISE = (
@@ -47,7 +52,8 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override settings of the config, such as '
         'optim_wrapper.optimizer.lr=0.2 or, for all data loaders, '
-        'data_root=PATH',
+        'data_root=PATH; pretrained=FILE (or http(s)://..., '
+        'torchvision://NAME, timm://NAME) starts from these weights',
     )
 
 
@@ -112,14 +118,37 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = f'work_dirs/{Path(args.config).stem}'
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-        if 'data_root' in args.cfg_options:
-            for _, dataset in _datasets(cfg):
-                if 'data_root' in dataset:
-                    dataset.data_root = cfg.data_root
+        for name in set(OF_ALL_DATASETS).intersection(args.cfg_options):
+            if name == 'data_root':
+                # Which the shell leaves as it is behind an equals sign.
+                cfg.data_root = os.path.expanduser(str(cfg.data_root))
+            for _, dataset in dataset_configs(cfg, LOADERS):
+                if name in dataset:
+                    dataset[name] = cfg[name]
     _check_own_data_root(cfg)
     _complete_dataloaders(cfg, pin_memory=not args.no_pin_memory)
     _share_processes(cfg, args.local_rank)
     return cfg
+
+
+def complete_model(
+    cfg: Config, checkpoint: Optional[str] = None, load: bool = True
+) -> None:
+    """Complete the model by what the data, or a checkpoint, say of it.
+
+    Args:
+        cfg: Config, changed in place.
+        checkpoint: The checkpoint that is tested; with it no training set is
+            needed. Defaults to None.
+        load: Whether the weights that ``pretrained`` names are wanted; they
+            are not where a checkpoint has later ones. Defaults to True.
+
+    Raises:
+        ValueError: Data, checkpoint or pretrained weights do not fit.
+        OSError: One of them is not there.
+    """
+    resolve_num_classes(cfg, checkpoint)
+    apply_pretrained(cfg, load and checkpoint is None)
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -148,12 +177,7 @@ def check_checkpoint(path: str, resume: bool = False) -> None:
     """
     if '://' in path:
         return
-    content = load_weights_only(path)
-    if not isinstance(content, dict):
-        raise ValueError(
-            f'the checkpoint {path!r} must be a dict of weights, got '
-            f'{type(content).__name__}'
-        )
+    content = load_dict(path)
     obstacle = obstacle_to_resume(content) if resume else None
     if obstacle is not None:
         raise ValueError(
@@ -168,9 +192,11 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
 
     The config's ``data_hint`` says how to get the data.
     """
-    for loader, dataset in _datasets(cfg, loaders):
+    for loader, dataset in dataset_configs(cfg, loaders):
         root = dataset.get('data_root')
-        if root and not (Path(root).is_dir() and any(Path(root).iterdir())):
+        if not root or Path(root).is_file():  # one list
+            continue
+        if not (Path(root).is_dir() and any(Path(root).iterdir())):
             hint = cfg.get('data_hint', 'Give it with --cfg-options data_root')
             what = 'is empty' if Path(root).is_dir() else 'does not exist'
             raise FileNotFoundError(
@@ -178,30 +204,13 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
             )
 
 
-def _datasets(
-    cfg: Config, loaders: Tuple[str, ...] = LOADERS
-) -> Iterator[Tuple[str, Any]]:
-    """Dataset configs of the loaders, inside their wrappers too."""
-
-    def walk(dataset: Any) -> Iterator[Any]:
-        if isinstance(dataset, dict):
-            yield dataset
-            yield from walk(dataset.get('dataset'))
-            for part in dataset.get('datasets', ()):
-                yield from walk(part)
-
-    for loader in loaders:
-        if cfg.get(loader) is not None:
-            for dataset in walk(cfg[loader].get('dataset')):
-                yield loader, dataset
-
-
 def _check_own_data_root(cfg: Config) -> None:
     """Say so if a config's ``data_root`` reaches no dataset.
 
     A base has put its own into the datasets, when it was read.
     """
-    roots = {d.data_root for _, d in _datasets(cfg) if 'data_root' in d}
+    datasets = [dataset for _, dataset in dataset_configs(cfg, LOADERS)]
+    roots = {d.data_root for d in datasets if 'data_root' in d}
     own = cfg.get('data_root')
     if own and roots and own not in roots:
         print(

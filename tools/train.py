@@ -22,6 +22,7 @@ from cli import (
     check_checkpoint,
     check_data_roots,
     check_work_dir,
+    complete_model,
     load_config,
     plain_errors,
 )
@@ -138,6 +139,7 @@ def main() -> None:
         interruption.watch(cfg.work_dir)
         merge_options(cfg, args)
         check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+        complete_model(cfg, load=not cfg.resume)
         check_work_dir(cfg.work_dir)
     try:
         train(cfg)
