@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os.path as osp
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
@@ -47,14 +48,13 @@ def _names_columns(fields: Sequence[str]) -> bool:
     return {'path', 'label'} <= {field.lower() for field in fields}
 
 
-def _refuse_row(ann_file: str, line: int, fields: Sequence[str]) -> Any:
+def _row_error(ann_file: str, line: int, fields: Sequence[str]) -> ValueError:
     row = ','.join(fields)
-    separators = [name for name in (';', '\t', '|') if name in row]
-    hint = f'; fields are separated by commas, not by {separators[0]!r}'
-    raise ValueError(
-        f'{ann_file}:{line}: a row must be path,label, or the first row must '
-        f'name the columns path and label, got {row[:200]!r}'
-        f'{hint if separators and len(fields) < 2 else ""}'
+    other = re.search(r'[;\t|]', row) if len(fields) == 1 else None
+    hint = f' (separated by commas, not by {other[0]!r})' if other else ''
+    return ValueError(
+        f'{ann_file}:{line}: a row must be path,label{hint}, or the first row '
+        f'must name the columns path and label, got {row[:200]!r}'
     )
 
 
@@ -82,7 +82,7 @@ def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
         columns = header.index('path'), header.index('label')
         rows = rows[1:]
     elif len(header) != 2:
-        _refuse_row(ann_file, line, first)
+        raise _row_error(ann_file, line, first)
     elif not is_image_name(first[0]) and is_image_name(rows[-1][0][0]):
         rows = rows[1:]  # names of another kind
     if not rows:
@@ -90,10 +90,10 @@ def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
     images, line_of = [], {}
     for fields, line in rows:
         if len(fields) != len(header):
-            _refuse_row(ann_file, line, fields)
+            raise _row_error(ann_file, line, fields)
         path, label = (fields[column] for column in columns)
         if not path or not label:
-            _refuse_row(ann_file, line, fields)
+            raise _row_error(ann_file, line, fields)
         if line_of.setdefault(path, line) != line:
             raise ValueError(
                 f'{ann_file}:{line}: an image must be there once, but '

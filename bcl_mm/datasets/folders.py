@@ -178,7 +178,7 @@ def _find_whole(root: str, prefix: str) -> str:
             'them train.csv, val.csv and test.csv, or give one of them as '
             'data_root'
         )
-    if len(tables) == 1 and not class_folders(root):
+    if len(tables) == 1 and len(class_folders(root)) < 2:
         lists = tables  # reading it says what is wrong with it
     if lists:
         return osp.join(root, lists[0])
