@@ -39,11 +39,13 @@ setup(
     extras_require={
         # Not required outright: full mmcv would own the same folder.
         'lite': ['mmcv-lite>=2.2,<2.4'],
+        'timm': ['timm>=1.0'],  # pretrained=timm://NAME
         'test': [
             'hypothesis>=6',
             'pytest>=8',
             'pytest-xdist>=3.5',
             'ruff>=0.11',
+            'timm>=1.0',
         ],
     },
 )

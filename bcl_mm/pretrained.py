@@ -145,7 +145,7 @@ def backbone_weights(
             f'{name}={source!r} does not fit model.backbone '
             f'({type(backbone).__name__}) in {len(problems)} weights: '
             f'{"; ".join(problems[:3])}{" ..." if len(problems) > 3 else ""} '
-            f'(its first are {", ".join(keys[:3]) or "none"})'
+            f'(the first of the file are {", ".join(keys[:3]) or "none"})'
         )
     return {key: found[key] for key in own if key in found}, prefix
 
