@@ -72,9 +72,8 @@ def set_data_root(cfg, root):
 
 def in_short(leaf):
     """Leave what differs from another leaf in views or epochs to the slow."""
-    is_variant = (
-        'imagenet_lt' in leaf and leaf != 'bcl_resnext50_imagenet_lt'
-    ) or leaf in ('ce_resnet50_custom', 'la_resnet50_custom')
+    is_variant = 'imagenet_lt' in leaf and leaf != 'bcl_resnext50_imagenet_lt'
+    is_variant |= leaf.endswith('resnet50_custom')
     return pytest.param(leaf, marks=[pytest.mark.slow] if is_variant else [])
 
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from tests.conftest import ROOT
 from tests.tools.common import TEST, TRAIN, accuracies, assert_quiet
@@ -24,8 +25,8 @@ def tree(tmp_path):
     return tmp_path / 'tree'
 
 
-def train(run, tmp_path, root, *options, ok=True, leaf=LEAF, more=()):
-    command = sys.executable, TRAIN, leaf, '--work-dir', tmp_path / 'run'
+def train(run, tmp_path, root, *options, ok=True, more=()):
+    command = sys.executable, TRAIN, LEAF, '--work-dir', tmp_path / 'run'
     options = f'data_root={root}', *SHORT, *options
     return run(*command, *more, '--cfg-options', *options, ok=ok).stdout
 
@@ -63,60 +64,43 @@ def test_from_one_tree_to_a_tested_checkpoint(run, tmp_path, tree):
         assert_quiet(output)
         metrics = json.loads(out.read_text())
         if split == 'val':
-            assert metrics['accuracy/top1'] == pytest.approx(float(trained))
+            assert metrics['accuracy/top1'] == pytest.approx(
+                float(trained), abs=1e-3
+            )
 
 
 def test_pretrained_and_resumed(run, tmp_path, tree):
-    output = train(run, tmp_path, tree)
-    first = (tmp_path / 'run' / 'epoch_1.pth').rename(tmp_path / 'first.pth')
-    option = f'pretrained={first}'
-    leaf = 'configs/ce_resnet32_custom.py'
+    net = MODELS.build(dict(type='bcl_mm.CIFARResNet', depth=8))
+    weights, file = net.state_dict(), tmp_path / 'net.pth'
+    torch.save(weights, file)
+    option = f'pretrained={file}'
     output = train(run, tmp_path, tree, option, 'optim_wrapper.optimizer.lr=0')
     assert_quiet(output)
-    second = torch.load(tmp_path / 'run' / 'epoch_1.pth')['state_dict']
-    weights = torch.load(first)['state_dict']
+    trained = torch.load(tmp_path / 'run' / 'epoch_1.pth')['state_dict']
     for name, weight in weights.items():
-        if name.startswith('backbone.') and name.endswith('weight'):
-            assert torch.equal(second[name], weight), name
+        if name.endswith('weight'):
+            assert torch.equal(trained[f'backbone.{name}'], weight), name
     # What is resumed needs the file no more.
-    first.rename(tmp_path / 'elsewhere.pth')
+    file.unlink()
     more = '--resume', '--no-validate'
-    output = train(run, tmp_path, tree, option, SHORT[0][:-1] + '2', more=more)
+    output = train(
+        run, tmp_path, tree, option, 'train_cfg.max_epochs=2', more=more
+    )
     assert 'resumed epoch: 1' in output
-    output = train(run, tmp_path, tree, option, ok=False, leaf=leaf)
-    assert f"FileNotFoundError: there is no checkpoint '{first}'" in output
 
 
-def test_relative_paths_in_a_comparison(run, tmp_path, tree):
-    configs = [ROOT / f'configs/{m}_resnet32_custom.py' for m in ('ce', 'la')]
+def test_a_relative_path_in_a_comparison(run, tmp_path, tree):
     done = run(
-        *(sys.executable, ROOT / 'tools/compare.py', *configs),
-        *('--work-dir', tmp_path / 'compare', '--cfg-options'),
-        *('data_root=tree', *SHORT),
+        *(sys.executable, ROOT / 'tools/compare.py'),
+        *(ROOT / 'configs/la_resnet32_custom.py', '--work-dir', 'compare'),
+        *('--cfg-options', 'data_root=tree', *SHORT),
         cwd=tmp_path,
     )
-    assert 'logit adjustment | la_resnet32_custom' in done.stdout
-    assert (tmp_path / 'compare' / 'results.csv').is_file()
+    assert '| logit adjustment | la_resnet32_custom |' in done.stdout
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (
-            ['data_root=nowhere'],
-            "'nowhere' of the train_dataloader does not exist. It is a folder",
-        ),
-        (['split_seed=-1'], 'ValueError: split_seed must be >= 0, got -1'),
-        (
-            ['pretrained=timm://resnet5'],
-            "ValueError: timm has no model 'resnet5'; similar are",
-        ),
-        (
-            ['model.head.num_classes=3'],
-            'num_classes is 3, but the training set (or class_counts) has 12',
-        ),
-    ],
-)
-def test_errors(run, tmp_path, tree, options, message):
-    output = train(run, tmp_path, tree, *options, ok=False)
-    assert message in output
+def test_an_error_is_a_sentence(run, tmp_path, tree):
+    option = 'pretrained=timm://resnet5'
+    output = train(run, tmp_path, tree, option, ok=False)
+    *_, last = output.splitlines()
+    assert last.startswith("ValueError: timm has no model 'resnet5'; similar")
