@@ -40,6 +40,9 @@ NOISE = (
     '`torch.cuda.amp.GradScaler',
     # Set by mmengine for each process, to share the cores.
     'Setting (OMP|MKL)_NUM_THREADS',
+    # torchvision's classifier, beside the backbone that is pretrained.
+    r'The model and loaded state dict do not match exactly\s+unexpected key '
+    r'in source state_dict: fc\.weight, fc\.bias\s*$',
 )
 
 
@@ -232,7 +235,9 @@ def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:
         loader.setdefault('collate_fn', dict(type='default_collate'))
         # Without SampleSeedHook, workers that are started anew each epoch
         # repeat the first epoch's augmentations: mmengine seeds them alike.
-        has_workers = loader.get('num_workers', 0) > 0
+        cores = len(os.sched_getaffinity(0))  # more workers only wait
+        loader.num_workers = min(loader.get('num_workers', 0), cores)
+        has_workers = loader.num_workers > 0
         loader.setdefault('persistent_workers', has_workers)
         if not has_workers:
             loader.persistent_workers = False

@@ -63,6 +63,7 @@ def test_from_one_tree_to_a_tested_checkpoint(run, tmp_path, tree):
         ).stdout
         assert_quiet(output)
         metrics = json.loads(out.read_text())
+        assert 0 <= metrics['accuracy/few'] <= 100
         if split == 'val':
             assert metrics['accuracy/top1'] == pytest.approx(
                 float(trained), abs=1e-3
