@@ -12,6 +12,7 @@ from bcl_mm.datasets.table import TableDataset
 from bcl_mm.pretrained import load_dict
 
 FROM_DATA = 'from_data'
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def _kind(config: dict) -> Any:
@@ -42,7 +43,7 @@ def for_checking(config: Any) -> Any:
 
 
 def dataset_configs(
-    cfg: dict, loaders: Sequence[str]
+    cfg: dict, loaders: Sequence[str] = LOADERS
 ) -> Iterator[Tuple[str, dict]]:
     """Loaders and their dataset configs, those in wrappers too."""
 
@@ -95,34 +96,33 @@ def resolve_num_classes(cfg: dict, checkpoint: Optional[str] = None) -> None:
     """Put the number of classes in place of ``'from_data'``, in a config.
 
     Wherever the model says ``num_classes='from_data'``: in its head, and in
-    a loss that must know. With a checkpoint, :class:`CustomImages` for
-    validation and testing take its class names, too: its labels mean those
-    classes, and the training set need not be there.
+    a loss that must know. With a checkpoint, :class:`CustomImages` take its
+    class names, too: its labels mean those classes, and to test it the
+    training set need not be there.
 
     Args:
         cfg: Config, changed in place.
-        checkpoint: Path or URL of the checkpoint that the model is for.
+        checkpoint: Path or address (see :func:`~bcl_mm.pretrained.fetch`) of
+            the checkpoint that is tested, or that training goes on from.
             Defaults to None: the classes of ``train_dataloader`` are counted,
             without reading an image.
 
     Raises:
         ValueError: There is neither a training set nor a checkpoint that
             tells, or one of them is broken.
-        FileNotFoundError: One of them is not there.
+        OSError: One of them is not there.
     """
     asking = list(_asking(cfg.get('model')))
     scope = cfg.get('default_scope', 'mmpretrain')
     with DefaultScope.overwrite_default_scope(scope):
         named = [
             dataset
-            for _, dataset in dataset_configs(
-                cfg, ('val_dataloader', 'test_dataloader')
-            )
+            for _, dataset in dataset_configs(cfg)
             if issubclass(_kind(dataset) or object, CustomImages)
         ]
-        content = (
-            load_dict(checkpoint) if checkpoint and asking + named else {}
-        )
+        content = {}
+        if checkpoint and (asking or named):
+            content = load_dict(checkpoint)
         names = content.get('meta', {}).get('dataset_meta', {}).get('classes')
         for dataset in named if names else ():
             dataset.setdefault('classes', list(names))

@@ -111,16 +111,15 @@ def backbone_weights(
     """
     content = load_dict(source)
     state = content.get('state_dict', content)
-    state = state if isinstance(state, dict) else {}
-    keys = [str(key) for key in state]
+    keys = [key for key in state if isinstance(key, str)]
     prefix = next(
         (p for p in _PREFIXES if any(key.startswith(p) for key in keys)), None
     )
     start = prefix or ''
     found = {
         key.removeprefix(start): state[key]
-        for key in state
-        if str(key).startswith(start)
+        for key in keys
+        if key.startswith(start)
     }
     own = backbone.state_dict()
     parts = {key.split('.')[0] for key in own}
@@ -138,7 +137,7 @@ def backbone_weights(
     problems += [
         f'{start}{key} is of another net'
         for key in found
-        if key not in own and str(key).split('.')[0] in parts
+        if key not in own and key.split('.')[0] in parts
     ]
     if problems:
         raise ValueError(

@@ -78,7 +78,7 @@ def test_a_checkpoint_needs_no_training_set(tmp_path, kind):
     names = list('abcd') if kind == 'meta' else None
     assert cfg.val_dataloader.dataset.get('classes') == names
     assert cfg.test_dataloader.dataset.dataset.get('classes') == names
-    assert 'classes' not in cfg.train_dataloader.dataset
+    assert cfg.train_dataloader.dataset.get('classes') == names
 
 
 def test_neither_training_set_nor_checkpoint(tmp_path, tree):

@@ -19,7 +19,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
-from cli import LOADERS, add_cfg_options, check_data_roots, load_config
+from cli import add_cfg_options, check_data_roots, load_config
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
@@ -36,7 +36,7 @@ from bcl_mm.datasets.checks import (
     same_content,
     unpublished_list,
 )
-from bcl_mm.from_data import FROM_DATA, for_checking
+from bcl_mm.from_data import FROM_DATA, LOADERS, for_checking
 
 PROGRESS_SECONDS = 5
 

@@ -18,10 +18,9 @@ from mmengine.runner import Runner
 
 from bcl_mm.checkpoint import obstacle_to_resume
 from bcl_mm.distributed import await_ranks, init_cpu_process_group
-from bcl_mm.from_data import dataset_configs, resolve_num_classes
+from bcl_mm.from_data import LOADERS, dataset_configs, resolve_num_classes
 from bcl_mm.pretrained import apply_pretrained, load_dict
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # Settings that an override gives to all data sets that have them: parts of
 # one split by different ones would share images.
 OF_ALL_DATASETS = ('data_root', 'data_prefix', 'val_fraction', 'split_seed')
@@ -125,7 +124,7 @@ def load_config(args: argparse.Namespace) -> Config:
             if name == 'data_root':
                 # Which the shell leaves as it is behind an equals sign.
                 cfg.data_root = os.path.expanduser(str(cfg.data_root))
-            for _, dataset in dataset_configs(cfg, LOADERS):
+            for _, dataset in dataset_configs(cfg):
                 if name in dataset:
                     dataset[name] = cfg[name]
     _check_own_data_root(cfg)
@@ -134,24 +133,21 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def complete_model(
-    cfg: Config, checkpoint: Optional[str] = None, load: bool = True
-) -> None:
+def complete_model(cfg: Config, checkpoint: Optional[str] = None) -> None:
     """Complete the model by what the data, or a checkpoint, say of it.
 
     Args:
         cfg: Config, changed in place.
-        checkpoint: The checkpoint that is tested; with it no training set is
-            needed. Defaults to None.
-        load: Whether the weights that ``pretrained`` names are wanted; they
-            are not where a checkpoint has later ones. Defaults to True.
+        checkpoint: The checkpoint that is tested, or that training goes on
+            from: it brings the weights, and no ``pretrained`` ones are
+            loaded. Defaults to None.
 
     Raises:
         ValueError: Data, checkpoint or pretrained weights do not fit.
         OSError: One of them is not there.
     """
     resolve_num_classes(cfg, checkpoint)
-    apply_pretrained(cfg, load and checkpoint is None)
+    apply_pretrained(cfg, load=checkpoint is None)
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -212,7 +208,7 @@ def _check_own_data_root(cfg: Config) -> None:
 
     A base has put its own into the datasets, when it was read.
     """
-    datasets = [dataset for _, dataset in dataset_configs(cfg, LOADERS)]
+    datasets = [dataset for _, dataset in dataset_configs(cfg)]
     roots = {d.data_root for d in datasets if 'data_root' in d}
     own = cfg.get('data_root')
     if own and roots and own not in roots:

@@ -139,7 +139,7 @@ def main() -> None:
         interruption.watch(cfg.work_dir)
         merge_options(cfg, args)
         check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
-        complete_model(cfg, load=not cfg.resume)
+        complete_model(cfg, cfg.load_from if cfg.resume else None)
         check_work_dir(cfg.work_dir)
     try:
         train(cfg)

@@ -88,6 +88,12 @@ def test_pretrained_and_resumed(run, tmp_path, tree):
         run, tmp_path, tree, option, 'train_cfg.max_epochs=2', more=more
     )
     assert 'resumed epoch: 1' in output
+    assert_quiet(output)
+    write_classes(tree, (3,), ['a new class'])
+    output = train(run, tmp_path, tree, ok=False, more=more)
+    assert (
+        "than the training part (or classes=[...]), but it has 'a n" in output
+    )
 
 
 def test_a_relative_path_in_a_comparison(run, tmp_path, tree):
