@@ -44,6 +44,7 @@ setup(
         # For train.py --log.
         'tensorboard': ['tensorboard>=2.14'],
         'wandb': ['wandb>=0.16'],
+        'timm': ['timm>=1.0'],  # pretrained=timm://NAME
         'test': [
             'hypothesis>=6',
             'playwright>=1.40',  # drives Chromium, where it is installed
@@ -51,6 +52,7 @@ setup(
             'pytest-xdist>=3.5',
             'ruff>=0.11',
             'tensorboard>=2.14',
+            'timm>=1.0',
         ],
     },
 )

@@ -1,14 +1,15 @@
-"""The ResNet of the CIFAR-LT literature."""
+"""The ResNet of the CIFAR-LT literature; those of timm."""
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple, Union
+from typing import Any, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
+from mmengine.model.weight_init import initialize
 from torch import Tensor
 
 from bcl_mm.checks import check_number
@@ -139,3 +140,64 @@ class CIFARResNet(BaseModule):
     def forward(self, x: Tensor) -> Tuple[Tensor]:
         """Images (rows, in_channels, H, W) -> one stage (rows, 4c, h, w)."""
         return (self.blocks(self.stem(x)),)
+
+
+@MODELS.register_module()
+class TimmBackbone(BaseModule):
+    """A model of timm without its classifier, with its own pooling.
+
+    mmpretrain's ``TIMMBackbone`` takes the pooling out, and what is left
+    differs with the architecture: maps, tokens, channels last. Here it is
+    always one vector for each image, and the model needs no neck.
+
+    Args:
+        name: timm's name of the model.
+        pretrained: Whether timm loads its weights, and downloads them if
+            need be. Defaults to False.
+        init_cfg: MMEngine's initialisation config. Defaults to None: timm
+            has initialised the model.
+        **kwargs: Arguments of the model.
+
+    Attributes:
+        mean: (3,) of the images that the weights are for, in [0, 255], like
+            ``std``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: bool = False,
+        init_cfg: Optional[dict] = None,
+        **kwargs: Any,
+    ) -> None:
+        import timm
+
+        super().__init__(init_cfg)
+        self.model = timm.create_model(
+            name, pretrained=pretrained, num_classes=0, **kwargs
+        )
+        self.mean, self.std = (
+            [255 * value for value in self.model.pretrained_cfg[key]]
+            for key in ('mean', 'std')
+        )
+
+    @property
+    def out_channels(self) -> int:
+        """Width of the features; found by a try, for timm's is not always."""
+        size = self.model.pretrained_cfg['input_size']
+        parameter = next(self.parameters())
+        was_training = self.training
+        self.eval()
+        with torch.no_grad():
+            features = self.model(parameter.new_zeros(1, *size))  # (1, D)
+        self.train(was_training)
+        return features.shape[1]
+
+    def init_weights(self) -> None:
+        """Initialise by ``init_cfg`` alone: timm's models have their own."""
+        if self.init_cfg:
+            initialize(self, self.init_cfg)
+
+    def forward(self, x: Tensor) -> Tuple[Tensor]:
+        """Images (rows, 3, H, W) -> one stage (rows, D)."""
+        return (self.model(x),)

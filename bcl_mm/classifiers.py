@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, List, Optional
 
 import torch
-from mmengine.runner import CheckpointLoader
 from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
 
-from bcl_mm.checkpoint import load_weights_only
+from bcl_mm.pretrained import backbone_weights
 from bcl_mm.registry import MODELS
 
 
@@ -44,7 +43,7 @@ class FrozenBackboneClassifier(ImageClassifier):
         """Initialise the head; take the backbone from the first stage.
 
         Raises:
-            FileNotFoundError: The checkpoint does not exist.
+            OSError: The checkpoint does not exist, or cannot be downloaded.
             ValueError: No checkpoint is given, it is damaged or holds more
                 than weights, or its backbone is another one.
         """
@@ -54,26 +53,10 @@ class FrozenBackboneClassifier(ImageClassifier):
                 'a frozen backbone must come from the checkpoint of a first '
                 'stage: --cfg-options model.pretrained=FILE'
             )
-        if '://' in self.pretrained:
-            checkpoint = CheckpointLoader.load_checkpoint(
-                self.pretrained, map_location='cpu'
-            )
-        else:
-            checkpoint = load_weights_only(self.pretrained)
-        prefix = 'backbone.'
-        try:
-            state = checkpoint.get('state_dict', checkpoint)
-            weights = {
-                name.removeprefix(prefix): value
-                for name, value in state.items()
-                if name.startswith(prefix)
-            }
-            self.backbone.load_state_dict(weights)
-        except (AttributeError, RuntimeError) as error:
-            raise ValueError(
-                f'the backbone in model.pretrained={self.pretrained!r} does '
-                f'not fit model.backbone: {error}'
-            ) from error
+        weights, _ = backbone_weights(
+            self.pretrained, self.backbone, 'model.pretrained'
+        )
+        self.backbone.load_state_dict(weights, strict=False)
 
     def train(self, mode: bool = True) -> FrozenBackboneClassifier:
         """Switch the head; what is frozen stays in evaluation mode."""

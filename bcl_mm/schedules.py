@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, List, Optional
 
-from mmengine.optim import CosineAnnealingLR
+from mmengine.optim import CosineAnnealingLR, LinearLR
 
 from bcl_mm.checks import check_number
 from bcl_mm.registry import PARAM_SCHEDULERS
@@ -59,3 +59,38 @@ class ShiftedCosineLR(CosineAnnealingLR):
         return [
             g[self.param_name] * factor for g in self.optimizer.param_groups
         ]
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmUpLR(LinearLR):
+    """A linear warm-up that is a part of training, however long that is.
+
+    MMEngine's ``LinearLR`` wants its length in epochs or iterations, which
+    takes all of a short trial, or must be known before the data are.
+
+    Args:
+        optimizer: Optimizer or its wrapper.
+        fraction: The part of training, in (0, 1). Defaults to 0.05.
+        begin: First step. Defaults to 0.
+        end: End of training (the Runner gives it).
+        **kwargs: Arguments of MMEngine's ``LinearLR`` (``start_factor``,
+            ``by_epoch``, ``convert_to_iter_based``, ...).
+
+    Raises:
+        TypeError: ``fraction`` is no number.
+        ValueError: ``fraction`` is not in (0, 1).
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        *,
+        fraction: float = 0.05,
+        begin: int = 0,
+        end: int,
+        **kwargs: Any,
+    ) -> None:
+        check_number('fraction', fraction, above=0, below=1)
+        # The full rate is reached in the last of its steps: one is too few.
+        steps = max(2, round(fraction * (end - begin)))
+        super().__init__(optimizer, begin=begin, end=begin + steps, **kwargs)

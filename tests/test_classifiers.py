@@ -82,5 +82,5 @@ def test_errors(first_stage, tmp_path):
         with pytest.raises(ValueError, match=f"{name}.pth' is "):
             model.init_weights()
     torch.save([1], tmp_path / 'list.pth')
-    with pytest.raises(ValueError, match='does not fit model.backbone'):
+    with pytest.raises(ValueError, match='must be a dict of weights'):
         make(pretrained=str(tmp_path / 'list.pth')).init_weights()

@@ -11,9 +11,11 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
 import bcl_mm
+from bcl_mm.from_data import resolve_num_classes
 from tests.conftest import ROOT
 from tests.trees import (
     write_cifar,
+    write_classes,
     write_fashion_mnist,
     write_inaturalist,
     write_lists,
@@ -46,12 +48,15 @@ def write_data(leaf, root, monkeypatch):
         return {'train_dataloader.dataset.imbalance_factor': 4}
     if 'digits' in leaf:
         return {}
-    (write_inaturalist if 'inaturalist' in leaf else write_lists)(root, (2, 1))
-    return {
-        'model.head.num_classes': 2,
+    options = {
         'train_dataloader.batch_size': 3,
         'val_dataloader.batch_size': 4,
     }
+    if 'custom' in leaf:
+        write_classes(root, (3, 2))
+        return options
+    (write_inaturalist if 'inaturalist' in leaf else write_lists)(root, (2, 1))
+    return {'model.head.num_classes': 2, **options}
 
 
 def set_data_root(cfg, root):
@@ -68,6 +73,7 @@ def set_data_root(cfg, root):
 def in_short(leaf):
     """Leave what differs from another leaf in views or epochs to the slow."""
     is_variant = 'imagenet_lt' in leaf and leaf != 'bcl_resnext50_imagenet_lt'
+    is_variant |= leaf.endswith('resnet50_custom')
     return pytest.param(leaf, marks=[pytest.mark.slow] if is_variant else [])
 
 
@@ -76,6 +82,7 @@ def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
     cfg = read(leaf)
     cfg.merge_from_dict(write_data(leaf, tmp_path / 'data', monkeypatch))
     set_data_root(cfg, tmp_path / 'data')
+    resolve_num_classes(cfg)
     cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.checkpoint = None
     cfg.log_level = 'ERROR'
@@ -147,6 +154,8 @@ OF_THE_METHOD = (
         'resnet8_fashion_mnist_lt',
         'resnet32_cifar100_lt',
         'resnext50_imagenet_lt',
+        'resnet32_custom',
+        'resnet50_custom',
     ],
 )
 def test_leaves_of_a_data_set_differ_in_the_method_only(data):

@@ -47,3 +47,56 @@ def test_has_no_eta_min():
                 eta_min=0.1,
             )
         )
+
+
+def warm_up_rates(epochs, length, **options):
+    """The rates of a training whose rate is 1."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = PARAM_SCHEDULERS.build(
+        dict(
+            type='bcl_mm.WarmUpLR',
+            optimizer=optimizer,
+            start_factor=0.2,
+            by_epoch=True,
+            convert_to_iter_based=True,
+            end=epochs,  # as the Runner gives it
+            **options,
+        ),
+        default_args=dict(epoch_length=length),
+    )
+    rates = []
+    for _ in range(epochs * length):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize(
+    ('epochs', 'length', 'options', 'steps'),
+    [
+        (100, 3, {}, 15),
+        (10, 4, dict(fraction=0.25), 10),
+        (2, 20, {}, 2),
+        (1, 3, {}, 2),  # as short as can be
+    ],
+)
+def test_a_warm_up_is_a_part_of_any_training(epochs, length, options, steps):
+    expected = [
+        min(1, 0.2 + 0.8 * i / (steps - 1)) for i in range(epochs * length)
+    ]
+    found = warm_up_rates(epochs, length, **options)
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ('fraction', 'kind', 'message'),
+    [
+        (0, ValueError, r'fraction must be in \(0, 1\), got 0'),
+        (1.0, ValueError, r'fraction must be in \(0, 1\), got 1.0'),
+        ('x', TypeError, 'fraction must be a number'),
+    ],
+)
+def test_the_part_of_a_warm_up(fraction, kind, message):
+    with pytest.raises(kind, match=message):
+        warm_up_rates(2, 2, fraction=fraction)

@@ -72,6 +72,22 @@ def write_inaturalist(root: Path, per_class=(6, 4, 2)) -> None:
         (root / list_name).write_text('\n'.join(lines))
 
 
+def write_classes(root: Path, per_class, names=None) -> None:
+    """A tree of class folders, of digits: grey and colour, of any size."""
+    digits = load_digits()
+    random = np.random.RandomState(0)
+    for label, count in enumerate(per_class):
+        folder = root / (names[label] if names else f'class {label:02}')
+        folder.mkdir(parents=True, exist_ok=True)
+        pool = digits.images[digits.target == label % 10]
+        for i in range(count):
+            pixels = (pool[i % len(pool)] * (255 / 16)).astype(np.uint8)
+            image = Image.fromarray(pixels)
+            image = image.resize(tuple(random.randint(6, 60, 2).tolist()))
+            name = f'{i}.png' if i % 2 else f'{i}.JPG'
+            image.convert('L' if i % 3 else 'RGB').save(folder / name)
+
+
 def write_fashion_mnist(root: Path) -> None:
     """Real grey images, of digits, in the data set's four files."""
     digits = load_digits()

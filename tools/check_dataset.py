@@ -19,12 +19,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
-from cli import LOADERS, add_cfg_options, check_data_roots, load_config
+from cli import add_cfg_options, check_data_roots, load_config
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from bcl_mm.class_counts import shot_groups
-from bcl_mm.datasets import ImageList
 from bcl_mm.datasets.checks import (
     Split,
     check_image,
@@ -33,9 +32,11 @@ from bcl_mm.datasets.checks import (
     empty_classes,
     figure_problems,
     leak_problems,
+    notes_of,
     same_content,
     unpublished_list,
 )
+from bcl_mm.from_data import FROM_DATA, LOADERS, for_checking
 
 PROGRESS_SECONDS = 5
 
@@ -93,28 +94,6 @@ def one_line(error: Exception) -> str:
     return ' '.join(str(error).split()) or type(error).__name__
 
 
-def for_checking(config: Any) -> Any:
-    """A dataset's config without pipeline, its files yet unchecked."""
-    if not isinstance(config, dict):
-        return config
-    config = dict(config)
-    if 'pipeline' in config:
-        config['pipeline'] = []
-    kind = config.get('type')
-    if isinstance(kind, str):
-        with DATASETS.switch_scope_and_registry(None) as registry:
-            kind = registry.get(kind)
-    if isinstance(kind, type) and issubclass(kind, ImageList):
-        config['check_files'] = False
-    if 'dataset' in config:
-        config['dataset'] = for_checking(config['dataset'])
-    if 'datasets' in config:
-        config['datasets'] = [
-            for_checking(part) for part in config['datasets']
-        ]
-    return config
-
-
 def load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
     """Splits of the config, problems, and notes."""
     configs: Dict[str, Any] = {}
@@ -133,6 +112,7 @@ def load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
             print(f'Reading {name} ...', flush=True)
             dataset = DATASETS.build(configs[name])
             splits.append(Split.of(name, dataset))
+            notes += [n for n in notes_of(dataset) if n not in notes]
             other = unpublished_list(dataset)
             if other:
                 notes.append(
@@ -184,7 +164,7 @@ def head_problems(cfg: Config, train: Split) -> List[str]:
     head = (cfg.get('model') or {}).get('head')
     wanted = head.get('num_classes') if isinstance(head, dict) else None
     found = len(train.class_counts)
-    if wanted in (None, found):
+    if wanted in (None, FROM_DATA, found):
         return []
     return [
         f'train: there are {found} classes, but model.head.num_classes is '

@@ -9,17 +9,21 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, Optional, Tuple
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from bcl_mm.checkpoint import load_weights_only, obstacle_to_resume
+from bcl_mm.checkpoint import obstacle_to_resume
 from bcl_mm.distributed import await_ranks, init_cpu_process_group
+from bcl_mm.from_data import LOADERS, dataset_configs, resolve_num_classes
+from bcl_mm.pretrained import apply_pretrained, load_dict
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# Settings that an override gives to all data sets that have them: parts of
+# one split by different ones would share images.
+OF_ALL_DATASETS = ('data_root', 'data_prefix', 'val_fraction', 'split_seed')
 
 # Warnings of the libraries that ask nothing of a user.
 NOISE = (
@@ -35,6 +39,9 @@ NOISE = (
     '`torch.cuda.amp.GradScaler',
     # Set by mmengine for each process, to share the cores.
     'Setting (OMP|MKL)_NUM_THREADS',
+    # torchvision's classifier, beside the backbone that is pretrained.
+    r'The model and loaded state dict do not match exactly\s+unexpected key '
+    r'in source state_dict: fc\.weight, fc\.bias\s*$',
 )
 
 
@@ -47,7 +54,8 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override settings of the config, such as '
         'optim_wrapper.optimizer.lr=0.2 or, for all data loaders, '
-        'data_root=PATH',
+        'data_root=PATH; pretrained=FILE (or http(s)://..., '
+        'torchvision://NAME, timm://NAME) starts from these weights',
     )
 
 
@@ -112,14 +120,34 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = f'work_dirs/{Path(args.config).stem}'
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-        if 'data_root' in args.cfg_options:
-            for _, dataset in _datasets(cfg):
-                if 'data_root' in dataset:
-                    dataset.data_root = cfg.data_root
+        for name in set(OF_ALL_DATASETS).intersection(args.cfg_options):
+            if name == 'data_root':
+                # Which the shell leaves as it is behind an equals sign.
+                cfg.data_root = os.path.expanduser(str(cfg.data_root))
+            for _, dataset in dataset_configs(cfg):
+                if name in dataset:
+                    dataset[name] = cfg[name]
     _check_own_data_root(cfg)
     _complete_dataloaders(cfg, pin_memory=not args.no_pin_memory)
     _share_processes(cfg, args.local_rank)
     return cfg
+
+
+def complete_model(cfg: Config, checkpoint: Optional[str] = None) -> None:
+    """Complete the model by what the data, or a checkpoint, say of it.
+
+    Args:
+        cfg: Config, changed in place.
+        checkpoint: The checkpoint that is tested, or that training goes on
+            from: it brings the weights, and no ``pretrained`` ones are
+            loaded. Defaults to None.
+
+    Raises:
+        ValueError: Data, checkpoint or pretrained weights do not fit.
+        OSError: One of them is not there.
+    """
+    resolve_num_classes(cfg, checkpoint)
+    apply_pretrained(cfg, load=checkpoint is None)
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -148,12 +176,7 @@ def check_checkpoint(path: str, resume: bool = False) -> None:
     """
     if '://' in path:
         return
-    content = load_weights_only(path)
-    if not isinstance(content, dict):
-        raise ValueError(
-            f'the checkpoint {path!r} must be a dict of weights, got '
-            f'{type(content).__name__}'
-        )
+    content = load_dict(path)
     obstacle = obstacle_to_resume(content) if resume else None
     if obstacle is not None:
         raise ValueError(
@@ -168,9 +191,11 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
 
     The config's ``data_hint`` says how to get the data.
     """
-    for loader, dataset in _datasets(cfg, loaders):
+    for loader, dataset in dataset_configs(cfg, loaders):
         root = dataset.get('data_root')
-        if root and not (Path(root).is_dir() and any(Path(root).iterdir())):
+        if not root or Path(root).is_file():  # one list
+            continue
+        if not (Path(root).is_dir() and any(Path(root).iterdir())):
             hint = cfg.get('data_hint', 'Give it with --cfg-options data_root')
             what = 'is empty' if Path(root).is_dir() else 'does not exist'
             raise FileNotFoundError(
@@ -178,30 +203,13 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
             )
 
 
-def _datasets(
-    cfg: Config, loaders: Tuple[str, ...] = LOADERS
-) -> Iterator[Tuple[str, Any]]:
-    """Dataset configs of the loaders, inside their wrappers too."""
-
-    def walk(dataset: Any) -> Iterator[Any]:
-        if isinstance(dataset, dict):
-            yield dataset
-            yield from walk(dataset.get('dataset'))
-            for part in dataset.get('datasets', ()):
-                yield from walk(part)
-
-    for loader in loaders:
-        if cfg.get(loader) is not None:
-            for dataset in walk(cfg[loader].get('dataset')):
-                yield loader, dataset
-
-
 def _check_own_data_root(cfg: Config) -> None:
     """Say so if a config's ``data_root`` reaches no dataset.
 
     A base has put its own into the datasets, when it was read.
     """
-    roots = {d.data_root for _, d in _datasets(cfg) if 'data_root' in d}
+    datasets = [dataset for _, dataset in dataset_configs(cfg)]
+    roots = {d.data_root for d in datasets if 'data_root' in d}
     own = cfg.get('data_root')
     if own and roots and own not in roots:
         print(
@@ -223,7 +231,9 @@ def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:
         loader.setdefault('collate_fn', dict(type='default_collate'))
         # Without SampleSeedHook, workers that are started anew each epoch
         # repeat the first epoch's augmentations: mmengine seeds them alike.
-        has_workers = loader.get('num_workers', 0) > 0
+        cores = len(os.sched_getaffinity(0))  # more workers only wait
+        loader.num_workers = min(loader.get('num_workers', 0), cores)
+        has_workers = loader.num_workers > 0
         loader.setdefault('persistent_workers', has_workers)
         if not has_workers:
             loader.persistent_workers = False

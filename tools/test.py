@@ -10,6 +10,7 @@ from cli import (
     build_runner,
     check_checkpoint,
     check_data_roots,
+    complete_model,
     load_config,
     plain_errors,
 )
@@ -43,6 +44,7 @@ def main() -> None:
         cfg = load_config(args)
         check_checkpoint(args.checkpoint)
         check_data_roots(cfg, ('test_dataloader',))
+        complete_model(cfg, args.checkpoint)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True

@@ -22,6 +22,7 @@ from cli import (
     check_checkpoint,
     check_data_roots,
     check_work_dir,
+    complete_model,
     load_config,
     plain_errors,
 )
@@ -141,6 +142,7 @@ def main() -> None:
         merge_options(cfg, args)
         add_log_backends(cfg, args.log)
         check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+        complete_model(cfg, cfg.load_from if cfg.resume else None)
         check_work_dir(cfg.work_dir)
     try:
         train(cfg)

@@ -1,10 +1,12 @@
 """Long-tailed data sets."""
 
+from .custom import CustomImages
 from .digits import Digits
 from .lists import ImageList, ImageNetLT, INaturalist2018, PlacesLT
 from .long_tail import LongTailDataset
 
 __all__ = [
+    'CustomImages',
     'Digits',
     'INaturalist2018',
     'ImageList',

@@ -180,6 +180,13 @@ def unpublished_list(dataset: Any) -> str:
     return name if is_known and name not in PUBLISHED_LISTS else ''
 
 
+def notes_of(dataset: Any) -> List[str]:
+    """What a dataset, in its wrappers, tells of how it was read."""
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return getattr(dataset, 'notes', [])
+
+
 def digest(content: bytes) -> bytes:
     """Hash of an image's bytes."""
     return blake2b(content, digest_size=16).digest()

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import Counter
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from typing import Any, List, Sequence, Tuple
 
 import numpy as np
-from mmengine.dataset import force_full_init
-from mmpretrain.datasets import BaseDataset
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from bcl_mm.datasets.annotations import read_coco, read_list
-from bcl_mm.datasets.table import ImageTable
+from bcl_mm.datasets.table import ImageTable, TableDataset
 from bcl_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class ImageList(BaseDataset):
+class ImageList(TableDataset):
     """Images and labels from a list of ``relative/path label`` lines.
 
     The number of classes is the largest label + 1. They are named after the
@@ -27,10 +25,8 @@ class ImageList(BaseDataset):
     Args:
         ann_file: The list, absolute or relative to ``data_root``.
         data_root: The folder that the list's paths are relative to.
-        check_files: Whether a missing image is an error. Without it the
-            list is believed. Defaults to True.
-        **kwargs: Arguments of mmpretrain's ``BaseDataset``;
-            ``serialize_data`` is ignored (see :class:`ImageTable`).
+        **kwargs: Arguments of :class:`TableDataset` (``check_files``) and of
+            mmpretrain's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: ``data_root`` or the list does not exist (the
@@ -45,13 +41,8 @@ class ImageList(BaseDataset):
     )
 
     def __init__(
-        self,
-        ann_file: str,
-        data_root: str = '',
-        check_files: bool = True,
-        **kwargs: Any,
+        self, ann_file: str, data_root: str = '', **kwargs: Any
     ) -> None:
-        self.check_files = check_files
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
     @staticmethod
@@ -83,8 +74,8 @@ class ImageList(BaseDataset):
         """
         return images, images.missing() if self.check_files else []
 
-    def load_data_list(self) -> ImageTable:
-        """Paths and labels of the list."""
+    def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
+        """Paths and labels of the list, and the names of the classes."""
         for kind, path, is_there in (
             ('data_root', self.data_root or '.', osp.isdir),
             ('ann_file', self.ann_file, osp.isfile),
@@ -95,41 +86,8 @@ class ImageList(BaseDataset):
                 )
         images, classes = self.read()
         images, missing = self.locate(images)
-        if missing:
-            path, _, line = images.row(missing[0])
-            raise FileNotFoundError(
-                f'{self.ann_file}{f":{line}" if line else ""}: there is no '
-                f'image {osp.join(self.data_root, path)!r} '
-                f'({len(missing)} of {len(images)} images are missing; '
-                'tools/check_dataset.py lists them)'
-            )
-        self._metainfo.setdefault('classes', tuple(classes))
-        # The table is what serialised samples are for, and smaller.
-        self.serialize_data = False
-        return images
-
-    def _get_unserialized_subset(
-        self, indices: Union[Sequence[int], int]
-    ) -> Sequence[dict]:
-        if isinstance(indices, Sequence) and self._has_table():
-            return self.data_list[indices]  # not MMEngine's list of dicts
-        return super()._get_unserialized_subset(indices)
-
-    def _copy_without_annotation(self, memo: Optional[dict] = None) -> Any:
-        # MMEngine's default is one dict for all calls, in which the id of an
-        # object that is gone may stand for another one.
-        return super()._copy_without_annotation({} if memo is None else memo)
-
-    @force_full_init
-    def get_gt_labels(self) -> np.ndarray:
-        """(N,) int64 labels."""
-        if self._has_table():
-            return self.data_list.labels.copy()
-        return super().get_gt_labels()
-
-    def _has_table(self) -> bool:
-        # A subclass's filter_data() may have made a list of it.
-        return isinstance(self.data_list, ImageTable)
+        self.refuse_missing(images, missing)
+        return images, classes
 
 
 @DATASETS.register_module()

@@ -1,4 +1,4 @@
-"""Paths and labels of many images in two blocks of memory."""
+"""Paths and labels of many images in two blocks of memory; their datasets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from copy import copy
-from typing import Any, Dict, Iterable, Iterator, List, Set, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Set,
+    Tuple,
+    Union,
+)
 
 import numpy as np
+from mmengine.dataset import force_full_init
+from mmpretrain.datasets import BaseDataset
 
 
 class ImageTable(Sequence):
@@ -104,3 +116,70 @@ class ImageTable(Sequence):
         if not absent:
             return []
         return [i for i, path in enumerate(self.paths()) if path in absent]
+
+
+class TableDataset(BaseDataset):
+    """A dataset whose images are rows of an :class:`ImageTable`.
+
+    A subclass says which, in :meth:`tabulate`.
+
+    Args:
+        *args: Arguments of mmpretrain's ``BaseDataset``.
+        check_files: Whether a missing image is an error. Without it the
+            list is believed. Defaults to True.
+        **kwargs: Arguments of mmpretrain's ``BaseDataset``;
+            ``serialize_data`` is ignored.
+    """
+
+    def __init__(
+        self, *args: Any, check_files: bool = True, **kwargs: Any
+    ) -> None:
+        self.check_files = check_files
+        super().__init__(*args, **kwargs)
+
+    def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
+        """The images, and the C names of the classes."""
+        raise NotImplementedError
+
+    def refuse_missing(self, images: ImageTable, missing: List[int]) -> None:
+        """Raise a FileNotFoundError if images of ``ann_file`` are missing."""
+        if not missing:
+            return
+        path, _, line = images.row(missing[0])
+        raise FileNotFoundError(
+            f'{self.ann_file}{f":{line}" if line else ""}: there is no '
+            f'image {osp.join(images.folder, path)!r} '
+            f'({len(missing)} of {len(images)} images are missing; '
+            'tools/check_dataset.py lists them)'
+        )
+
+    def load_data_list(self) -> ImageTable:
+        """The images; the classes take their names, unless they have some."""
+        images, classes = self.tabulate()
+        self._metainfo.setdefault('classes', tuple(classes))
+        # The table is what serialised samples are for, and smaller.
+        self.serialize_data = False
+        return images
+
+    def _get_unserialized_subset(
+        self, indices: Union[Sequence[int], int]
+    ) -> Sequence[dict]:
+        if isinstance(indices, Sequence) and self._has_table():
+            return self.data_list[indices]  # not MMEngine's list of dicts
+        return super()._get_unserialized_subset(indices)
+
+    def _copy_without_annotation(self, memo: Optional[dict] = None) -> Any:
+        # MMEngine's default is one dict for all calls, in which the id of an
+        # object that is gone may stand for another one.
+        return super()._copy_without_annotation({} if memo is None else memo)
+
+    @force_full_init
+    def get_gt_labels(self) -> np.ndarray:
+        """(N,) int64 labels."""
+        if self._has_table():
+            return self.data_list.labels.copy()
+        return super().get_gt_labels()
+
+    def _has_table(self) -> bool:
+        # A subclass's filter_data() may have made a list of it.
+        return isinstance(self.data_list, ImageTable)

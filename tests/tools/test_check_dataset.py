@@ -11,6 +11,7 @@ from bcl_mm.datasets import LongTailDataset
 from tests.conftest import ROOT
 from tests.trees import (
     write_cifar,
+    write_classes,
     write_fashion_mnist,
     write_inaturalist,
     write_lists,
@@ -253,6 +254,59 @@ def test_a_folder_that_is_missing_shifts_the_labels(check, folders, tmp_path):
         '2,elk,2,',
         '3,fox,0,',
     ]
+
+
+@pytest.mark.parametrize('layout', ['tree', 'list', 'parts'])
+def test_own_data(check, tmp_path, layout):
+    root = tmp_path / 'data'
+    write_classes(root / ('train' if layout == 'parts' else ''), (6, 4, 2))
+    notes = [
+        f'{split} is {root}, of which validation gets 0.2 (val_fraction) of '
+        'each class'
+        for split in ('train', 'val')
+    ]
+    if layout == 'tree':
+        (root / 'class 00' / 'Thumbs.db').touch()
+        left_out = 'are no images, by their names, and are left out (1 .db), '
+        left_out += 'such as class 00/Thumbs.db'
+        notes.insert(1, f'{root}: 1 files {left_out}')
+    elif layout == 'list':
+        paths = sorted(path.relative_to(root) for path in root.glob('*/*'))
+        rows = [f'{path},{path.parent}' for path in paths]
+        (root / 'all.csv').write_text('\n'.join(rows))
+        notes = [note.replace(str(root), f'{root}/all.csv') for note in notes]
+    else:
+        write_classes(root / 'val', (1, 1))
+        notes = [f'{split} is {root / split}' for split in ('train', 'val')]
+    options = '--cfg-options', f'data_root={root}'
+    code, output = check('configs/bcl_resnet32_custom.py', *options)
+    assert (code, listed(output)) == (0, [])
+    notes.append('test is the same data set as val')
+    if layout == 'parts':
+        notes[-1:] += ['val has no image of class 2 (class 02)']
+    found = [line for line in listed(output, 'Notes') if 'bit for' not in line]
+    assert found == notes
+    number = 12 if layout == 'parts' else 9
+    assert f'train: {number} images, 3 classes, labels 0 to 2' in output
+    assert ('val: 2' if layout == 'parts' else 'val: 3') in output
+
+    spoilt = next(root.glob('**/class 00/2.JPG'))
+    spoilt.write_text('no image')
+    code, output = check('configs/bcl_resnet32_custom.py', *options)
+    assert code == 1
+    (problem,) = listed(output)
+    assert problem.endswith(f': {spoilt} is no image')
+    code, output = check(
+        'configs/bcl_resnet32_custom.py', *options, 'model.head.num_classes=4'
+    )
+    assert listed(output)[-1] == (
+        'train: there are 3 classes, but model.head.num_classes is 4'
+    )
+    (root / 'all.csv').unlink(missing_ok=True)
+    write_classes(root / ('train' if layout == 'parts' else ''), (1,), ['new'])
+    code, output = check('configs/bcl_resnet32_custom.py', *options)
+    messages = [line for line in listed(output) if 'one only of new' in line]
+    assert len(messages) == (0 if layout == 'parts' else 2)
 
 
 def test_images_that_are_there_twice(check, tmp_path):

@@ -1,10 +1,16 @@
-# Any data set of one folder per class, as folder.py, at 32x32 pixels: small
-# images, or a first try without a GPU.
+# Any images of one's own, as folder.py, at 32x32 pixels: small images, or a
+# first try without a GPU.
 data_hint = (
-    'It is a folder with train/ and val/, and in them a folder of images for '
-    'each class. Another folder: --cfg-options data_root=PATH'
+    'It is a folder with a folder of images for each class, or with train/ '
+    'and val/ which hold these, or CSV lists (docs/own_data.md): give it with '
+    '--cfg-options data_root=PATH'
 )
 data_root = 'data/folder'
+data_prefix = ''  # what the paths of CSV lists are relative to
+val_fraction = 0.2  # where there is no val/
+split_seed = 0
+# A file, http(s)://..., torchvision://NAME or timm://NAME.
+pretrained = None
 data_preprocessor = dict(
     type='bcl_mm.MultiViewDataPreprocessor',
     mean=[123.675, 116.28, 103.53],
@@ -61,9 +67,12 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='mmpretrain.CustomDataset',
+        type='bcl_mm.CustomImages',
         data_root=data_root,
-        data_prefix='train',
+        split='train',
+        val_fraction=val_fraction,
+        split_seed=split_seed,
+        data_prefix=data_prefix,
         pipeline=one_view,
     ),
 )
@@ -74,14 +83,18 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='mmpretrain.CustomDataset',
+        type='bcl_mm.CustomImages',
         data_root=data_root,
-        data_prefix='val',
+        split='val',
+        val_fraction=val_fraction,
+        split_seed=split_seed,
+        data_prefix=data_prefix,
         test_mode=True,
         pipeline=test_view,
     ),
 )
 val_evaluator = dict(type='bcl_mm.ShotAccuracy')
+# Where there is a test part: test_dataloader.dataset.split=test.
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 

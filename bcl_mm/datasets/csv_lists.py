@@ -1,0 +1,130 @@
+"""CSV lists: ``path,label`` rows."""
+
+from __future__ import annotations
+
+import csv
+import os.path as osp
+import re
+from io import StringIO
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+_JPEG, _TIFF, _NETPBM = ('.jpg', '.jpeg'), ('.tif', '.tiff'), ('.ppm', '.pgm')
+IMAGE_ENDINGS = (*_JPEG, '.png', '.bmp', '.webp', *_TIFF, *_NETPBM)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image, by the ending of its name."""
+    return name.lower().endswith(IMAGE_ENDINGS)
+
+
+def _read_rows(ann_file: str) -> List[Tuple[List[str], int]]:
+    """Fields and line number of all rows that are not empty."""
+    content = Path(ann_file).read_bytes()
+    try:
+        text = content.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = content.count(b'\n', 0, error.start) + 1
+        raise ValueError(
+            f'{ann_file}:{line}: the list must be UTF-8 text'
+        ) from error
+    reader = csv.reader(StringIO(text, newline=''), strict=True)
+    rows = []
+    try:
+        for fields in reader:
+            fields = [field.strip() for field in fields]
+            if any(fields):
+                rows.append((fields, reader.line_num))
+    except csv.Error as error:
+        raise ValueError(
+            f'{ann_file}:{reader.line_num}: this is no CSV: {error}'
+        ) from error
+    if not rows:
+        raise ValueError(f'{ann_file}: the list has no row path,label')
+    return rows
+
+
+def _names_columns(fields: Sequence[str]) -> bool:
+    return {'path', 'label'} <= {field.lower() for field in fields}
+
+
+def _row_error(ann_file: str, line: int, fields: Sequence[str]) -> ValueError:
+    row = ','.join(fields)
+    other = re.search(r'[;\t|]', row) if len(fields) == 1 else None
+    hint = f' (separated by commas, not by {other[0]!r})' if other else ''
+    return ValueError(
+        f'{ann_file}:{line}: a row must be path,label{hint}, or the first row '
+        f'must name the columns path and label, got {row[:200]!r}'
+    )
+
+
+def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
+    """Read the images of a CSV list.
+
+    Args:
+        ann_file: Path of the CSV file (UTF-8, fields separated by commas,
+            and quoted where they hold one). A first row that names the
+            columns may be there; more columns than ``path`` and ``label``,
+            or another order, need it. Empty rows are skipped.
+
+    Returns:
+        (path, label, line number from 1) for each image.
+
+    Raises:
+        ValueError: A row is no ``path,label``, or there is none, or a path
+            is there twice. The message gives file and line.
+    """
+    rows = _read_rows(ann_file)
+    first, line = rows[0]
+    header = [field.lower() for field in first]
+    columns = 0, 1
+    if _names_columns(header):
+        columns = header.index('path'), header.index('label')
+        rows = rows[1:]
+    elif len(header) != 2:
+        raise _row_error(ann_file, line, first)
+    elif not is_image_name(first[0]) and is_image_name(rows[-1][0][0]):
+        rows = rows[1:]  # names of another kind
+    if not rows:
+        raise ValueError(f'{ann_file}: the list has no row path,label')
+    images, line_of = [], {}
+    for fields, line in rows:
+        if len(fields) != len(header):
+            raise _row_error(ann_file, line, fields)
+        path, label = (fields[column] for column in columns)
+        if not path or not label:
+            raise _row_error(ann_file, line, fields)
+        if line_of.setdefault(path, line) != line:
+            raise ValueError(
+                f'{ann_file}:{line}: an image must be there once, but '
+                f'{path!r} is in line {line_of[path]}, too'
+            )
+        images.append((path, label, line))
+    return images
+
+
+def is_csv_list(path: str, folder: str) -> bool:
+    """Whether a file is a list of images, and not some other table.
+
+    Args:
+        path: Its path.
+        folder: What its paths would be relative to.
+    """
+    if not (path.lower().endswith('.csv') and osp.isfile(path)):
+        return False
+    try:
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            fields = [f.strip() for f in next(csv.reader(file), ())]
+    except (UnicodeDecodeError, csv.Error):
+        return False
+    is_row = len(fields) == 2 and osp.isfile(osp.join(folder, fields[0]))
+    return _names_columns(fields) or is_row
+
+
+def sorted_names(labels: Sequence[str]) -> Tuple[str, ...]:
+    """Class names in order, each once: numbers by value, else as text."""
+    names = set(labels)
+    if all(name.isascii() and name.isdecimal() for name in names):
+        order: Dict[str, Any] = {name: (int(name), name) for name in names}
+        return tuple(sorted(names, key=order.get))
+    return tuple(sorted(names))

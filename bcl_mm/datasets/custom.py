@@ -1,0 +1,231 @@
+"""A data set of one's own, in any of the usual layouts."""
+
+from __future__ import annotations
+
+import os.path as osp
+from collections import defaultdict
+from hashlib import blake2b
+from typing import Any, Dict, List, Sequence, Set, Tuple
+
+import numpy as np
+
+from bcl_mm.checks import check_number
+from bcl_mm.datasets.csv_lists import read_csv, sorted_names
+from bcl_mm.datasets.folders import (
+    PARTS,
+    classes_in,
+    find_parts,
+    read_tree,
+)
+from bcl_mm.datasets.table import ImageTable, TableDataset
+from bcl_mm.registry import DATASETS
+
+Row = Tuple[str, int, int]  # path, label, line of the list or 0
+
+
+def choose_val(
+    paths: Sequence[str], val_fraction: float, split_seed: int
+) -> Set[str]:
+    """The images of a class that are for validation.
+
+    Images are ranked by a hash of seed and path: the choice depends neither
+    on their order nor on other classes, and where an image is added, the
+    others keep their part, but for one at the border.
+
+    Args:
+        paths: Paths of the class's images, two or more.
+        val_fraction: The part of them to choose, in (0, 1). At least one is
+            chosen, and one is left.
+        split_seed: Seed of the choice.
+    """
+
+    def rank(path: str) -> bytes:
+        text = f'{split_seed}/{path}'.encode('utf-8', 'surrogatepass')
+        return blake2b(text, digest_size=8).digest()
+
+    number = min(max(1, round(len(paths) * val_fraction)), len(paths) - 1)
+    return set(sorted(paths, key=rank)[:number])
+
+
+@DATASETS.register_module()
+class CustomImages(TableDataset):
+    """Images of one's own: class folders or CSV lists, split if need be.
+
+    ``data_root`` is looked at in this order:
+
+    - it is a CSV file: a list of all images, which is split;
+    - it holds ``train.csv`` or ``train/``: the training part. ``val`` (or
+      ``valid``, ``validation``) and ``test``, ``.csv`` or folders, are the
+      others; without ``val`` the training part is split;
+    - it holds one CSV list: that of all images, which is split;
+    - it holds class folders: one tree, which is split.
+
+    In a folder, each folder is a class, whose images lie in it at any depth;
+    hidden files are skipped and links followed. A list has ``path,label``
+    rows (:func:`~bcl_mm.datasets.csv_lists.read_csv`), the paths absolute or
+    relative to the list's folder. A table of another kind (no row of an
+    image, no columns ``path`` and ``label``) is no list.
+
+    The classes are those of the training part, in the order of their names
+    (as text; where all labels of a list are numbers, by value). So are those
+    of the other parts: a label means the same class in all of them.
+
+    Args:
+        data_root: A folder or a CSV file.
+        split: ``'train'``, ``'val'`` or ``'test'``. Defaults to ``'train'``.
+        val_fraction: The part of each class that validation gets where the
+            data are to be split, in (0, 1); at least one image, and one is
+            left to training. Defaults to 0.2.
+        split_seed: Seed of that split, >= 0. Defaults to 0.
+        data_prefix: Folder that the paths of lists are relative to, itself
+            relative to the list's. Defaults to ``''``.
+        **kwargs: Arguments of :class:`TableDataset` (``check_files``, for
+            lists) and of mmpretrain's ``BaseDataset``. ``classes`` are taken
+            instead of the training part's, which then need not be there for
+            another split.
+
+    Attributes:
+        notes: What was found and what was left out, in sentences.
+
+    Raises:
+        TypeError: An argument is no number, or no text.
+        ValueError: An argument is out of its range; there are no or several
+            data sets; a class has no image, or too few to be split; the
+            split has a class that the training part lacks; a list cannot be
+            read. The message names folder, list or class.
+        FileNotFoundError: ``data_root``, or an image of a list, does not
+            exist.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = 'train',
+        val_fraction: float = 0.2,
+        split_seed: int = 0,
+        data_prefix: str = '',
+        **kwargs: Any,
+    ) -> None:
+        if split not in PARTS:
+            raise ValueError(
+                f"split must be 'train', 'val' or 'test', got {split!r}"
+            )
+        check_number('val_fraction', val_fraction, above=0, below=1)
+        check_number('split_seed', split_seed, at_least=0, whole=True)
+        for name, value in dict(
+            data_root=data_root, data_prefix=data_prefix
+        ).items():
+            if not isinstance(value, str):
+                raise TypeError(f'{name} must be text, got {value!r}')
+        self.split = split
+        self.val_fraction = val_fraction
+        self.split_seed = split_seed
+        self.prefix = data_prefix
+        self.notes: List[str] = []
+        super().__init__(ann_file='', data_root=data_root, **kwargs)
+
+    def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
+        """The images of the split, and the names of the classes."""
+        given = self._metainfo.get('classes')
+        root = osp.expanduser(self.data_root)
+        needs_train = self.split == 'train' or given is None
+        parts = find_parts(root, self.prefix, needs_train)
+        trained = parts.get('train') or parts.get('all')
+        is_divided = bool(trained and 'val' not in parts)
+        own = parts.get(self.split)
+        if is_divided and self.split != 'test':
+            own = trained
+        if own is None:
+            raise ValueError(
+                f'data_root {root!r} has no {self.split} part: it needs '
+                f'{self.split}/, with class folders, or {self.split}.csv'
+            )
+        if _is_list(own):
+            self.ann_file = own  # for messages
+        names = given or _class_names(trained)
+        rows = self._read(own, names)
+        self.notes.insert(0, f'{self.split} is {own}')
+        if own == trained:
+            _refuse_few(own, rows, names, 2 if is_divided else 1)
+            if is_divided:
+                rows = self._divide(rows)
+                self.notes[0] += (
+                    f', of which validation gets {self.val_fraction:g} '
+                    '(val_fraction) of each class'
+                )
+        return self._table(own, rows), names
+
+    def _read(self, path: str, names: Sequence[str]) -> List[Row]:
+        """Images of a list or a tree, with labels."""
+        if _is_list(path):
+            images = read_csv(path)
+        else:
+            images, left_out = read_tree(path)
+            self.notes += [f'{path}: {note}' for note in left_out]
+        label_of = {name: label for label, name in enumerate(names)}
+        unknown = sorted_names({name for _, name, _ in images} - set(label_of))
+        if unknown:
+            shown = ', '.join(map(repr, unknown[:8]))
+            raise ValueError(
+                f'{path} must have no other classes than the training part '
+                f'(or classes=[...]), but it has {shown}'
+                f'{" ..." if len(unknown) > 8 else ""}'
+            )
+        if not images:
+            raise ValueError(f'{path} holds no image')
+        return [(path, label_of[name], line) for path, name, line in images]
+
+    def _divide(self, rows: List[Row]) -> List[Row]:
+        """Those images of a whole that are the split's."""
+        members: Dict[int, List[str]] = defaultdict(list)
+        for path, label, _ in rows:
+            members[label].append(path)
+        chosen = set()
+        for paths in members.values():
+            chosen |= choose_val(paths, self.val_fraction, self.split_seed)
+        is_val = self.split == 'val'
+        return [row for row in rows if (row[0] in chosen) == is_val]
+
+    def _table(self, path: str, rows: List[Row]) -> ImageTable:
+        if not _is_list(path):
+            return ImageTable(path, rows)
+        images = ImageTable(osp.join(osp.dirname(path), self.prefix), rows)
+        if self.check_files:
+            self.refuse_missing(images, images.missing())
+        return images
+
+
+def _is_list(path: str) -> bool:
+    return osp.isfile(path)
+
+
+def _class_names(path: str) -> Sequence[str]:
+    """Names of the classes of a list or a tree, two or more."""
+    if not _is_list(path):
+        return classes_in(path)
+    names = sorted_names({name for _, name, _ in read_csv(path)})
+    if len(names) < 2:
+        raise ValueError(
+            f'{path} must have at least two classes, got only {names[0]!r}'
+        )
+    return names
+
+
+def _refuse_few(
+    path: str, rows: List[Row], names: Sequence[str], at_least: int
+) -> None:
+    """Raise a ValueError if classes have too few images to train on."""
+    counts = np.bincount([label for _, label, _ in rows], None, len(names))
+    for number, problem in (
+        (0, 'every class needs a training image, but there is none of'),
+        (
+            1,
+            'to be split into training and validation, every class needs two '
+            'images (add some, take the class out, or make train/ and val/ '
+            'yourself), but there is one only of',
+        ),
+    ):
+        few = [name for name, n in zip(names, counts) if n == number]
+        if few and number < at_least:
+            # All of them, for someone is to mend them.
+            raise ValueError(f'{path}: {problem} {", ".join(few)}')

@@ -1,0 +1,12 @@
+# A data set of one's own (docs/own_data.md).
+_base_ = [
+    './_base_/methods/la.py',
+    './_base_/datasets/folder.py',
+    './_base_/schedules/custom_100e.py',
+    './_base_/runtime/default.py',
+]
+model = dict(
+    backbone=_base_.resnet50,
+    head=dict(num_classes='from_data', in_channels=2048),
+)
+train_dataloader = dict(batch_size=64)
