@@ -33,7 +33,8 @@ def write_folder(root):
         folder = root / f'class {label}'
         folder.mkdir(parents=True)
         for i in range(count):
-            crop = photos[label % 2][40 * i : 40 * i + 90, 50 * label :][:, :80]
+            top, left = 40 * i, 90 * label
+            crop = photos[label % 2][top : top + 90, left : left + 80]
             Image.fromarray(crop).save(folder / f'{i}.jpg')
 
 
