@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from bcl_mm.checkpoint import is_only_for_training, misfits, weights_of
 from bcl_mm.checks import check_number
 from bcl_mm.class_counts import check_class_counts, count_classes
 from bcl_mm.labels import (
@@ -45,13 +46,6 @@ def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
 def _modules(runner: Runner) -> Iterable[nn.Module]:
     model = runner.model
     return (model.module if is_model_wrapper(model) else model).modules()
-
-
-def _only_for_training(name: str) -> bool:
-    """Whether testing has no use for an entry of a model's state dict."""
-    parts = ('projector', 'prototype_projector', 'loss_module', 'loss_con')
-    parts += ('class_counts', 'num_batches_tracked')
-    return not set(parts).isdisjoint(name.split('.'))
 
 
 def _takes_counts(component: Any) -> bool:
@@ -169,21 +163,13 @@ class ClassComplementHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Read the counts, unless the training set has been counted."""
-        ours = next(iter(_modules(runner))).state_dict()
-        theirs = {
-            name.removeprefix('module.'): value
-            for name, value in checkpoint.get('state_dict', checkpoint).items()
-        }
         # mmengine only logs them. That is well in training, where a new
         # classifier may start; a test of such a model means nothing.
+        model = next(iter(_modules(runner)))
         self._misfits = [
-            f'{name} has shape {tuple(theirs[name].shape)}, not '
-            f'{tuple(value.shape)}'
-            if name in theirs
-            else f'{name} is missing'
-            for name, value in ours.items()
-            if not _only_for_training(name)
-            and getattr(theirs.get(name), 'shape', None) != value.shape
+            f'{name} {misfit}'
+            for name, misfit in misfits(model, weights_of(checkpoint)).items()
+            if not is_only_for_training(name)
         ]
         counts = checkpoint.get('meta', {}).get('class_counts')
         if counts is not None and self.class_counts is None:

@@ -1,4 +1,4 @@
-"""What train.py and test.py share: options, dataloaders, processes."""
+"""What the tools share: options, configs, checkpoints, processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Iterator, Tuple
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 
 from bcl_mm.checkpoint import load_weights_only, obstacle_to_resume
 from bcl_mm.distributed import await_ranks, init_cpu_process_group
@@ -40,6 +40,14 @@ NOISE = (
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add the option that overrides settings of the config."""
+    # What load_config wants to know, of tools without the common options.
+    parser.set_defaults(
+        amp=False,
+        launcher='none',
+        local_rank=0,
+        no_pin_memory=False,
+        work_dir=None,
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -116,6 +124,8 @@ def load_config(args: argparse.Namespace) -> Config:
             for _, dataset in _datasets(cfg):
                 if 'data_root' in dataset:
                     dataset.data_root = cfg.data_root
+    if getattr(args, 'checkpoint', None) is not None:
+        _forbid_downloads(cfg.get('model'))
     _check_own_data_root(cfg)
     _complete_dataloaders(cfg, pin_memory=not args.no_pin_memory)
     _share_processes(cfg, args.local_rank)
@@ -134,6 +144,24 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
+def load_checkpoint(path: str) -> dict:
+    """Content of a checkpoint, a file or a URL; nothing of it is run.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: It is damaged, or holds more than weights.
+    """
+    if '://' in path:
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    content = load_weights_only(path)
+    if not isinstance(content, dict):
+        raise ValueError(
+            f'the checkpoint {path!r} must be a dict of weights, got '
+            f'{type(content).__name__}'
+        )
+    return content
+
+
 def check_checkpoint(path: str, resume: bool = False) -> None:
     """Check a checkpoint before the work starts; URLs are not checked.
 
@@ -148,12 +176,7 @@ def check_checkpoint(path: str, resume: bool = False) -> None:
     """
     if '://' in path:
         return
-    content = load_weights_only(path)
-    if not isinstance(content, dict):
-        raise ValueError(
-            f'the checkpoint {path!r} must be a dict of weights, got '
-            f'{type(content).__name__}'
-        )
+    content = load_checkpoint(path)
     obstacle = obstacle_to_resume(content) if resume else None
     if obstacle is not None:
         raise ValueError(
@@ -161,6 +184,21 @@ def check_checkpoint(path: str, resume: bool = False) -> None:
             'its weights, leave --resume out and set --cfg-options '
             f'load_from={path}'
         )
+
+
+def _forbid_downloads(part: Any) -> None:
+    """Let a model's parts load no weights that a checkpoint replaces.
+
+    timm's are loaded, from the internet, when the model is built.
+    """
+    if isinstance(part, (list, tuple)):
+        for entry in part:
+            _forbid_downloads(entry)
+    elif isinstance(part, dict):
+        if part.get('pretrained'):
+            part['pretrained'] = False if part['pretrained'] is True else None
+        for entry in part.values():
+            _forbid_downloads(entry)
 
 
 def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
