@@ -16,6 +16,8 @@ CONFIGS = [
     if folder.name != '__pycache__'
 ]
 
+EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.2']
+
 setup(
     name='bcl-mm',
     version=VERSION,
@@ -39,7 +41,9 @@ setup(
     extras_require={
         # Not required outright: full mmcv would own the same folder.
         'lite': ['mmcv-lite>=2.2,<2.4'],
+        'export': EXPORT,
         'test': [
+            *EXPORT,
             'hypothesis>=6',
             'pytest>=8',
             'pytest-xdist>=3.5',

@@ -103,7 +103,7 @@ class Exported(nn.Module):
 
     def __init__(self, model: BaseModel, takes_bgr: bool) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model)
+        self.model = copy.deepcopy(model).requires_grad_(False)
         for name in ONLY_FOR_TRAINING:
             if hasattr(self.model.head, name):
                 setattr(self.model.head, name, None)
