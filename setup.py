@@ -16,6 +16,8 @@ CONFIGS = [
     if folder.name != '__pycache__'
 ]
 
+EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.2']
+
 setup(
     name='bcl-mm',
     version=VERSION,
@@ -45,7 +47,9 @@ setup(
         'tensorboard': ['tensorboard>=2.14'],
         'wandb': ['wandb>=0.16'],
         'timm': ['timm>=1.0'],  # pretrained=timm://NAME
+        'export': EXPORT,
         'test': [
+            *EXPORT,
             'hypothesis>=6',
             'playwright>=1.40',  # drives Chromium, where it is installed
             'pytest>=8',

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path, PurePath
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from torch import Tensor, nn
 
 try:
     from numpy._core import multiarray
@@ -109,6 +110,47 @@ def load_weights_only(path: str) -> Any:
             f'the checkpoint {path!r} is refused, and nothing of it was run: '
             f'{reason}'
         ) from None
+
+
+def weights_of(content: dict) -> Dict[str, Tensor]:
+    """Weights in what was loaded, as a model that is not wrapped names them.
+
+    Args:
+        content: A checkpoint with ``state_dict``, or weights alone.
+    """
+    return {
+        name.removeprefix('module.'): value
+        for name, value in content.get('state_dict', content).items()
+    }
+
+
+def misfits(model: nn.Module, weights: Dict[str, Tensor]) -> Dict[str, str]:
+    """Entries of a model that weights lack or have in another shape.
+
+    Returns:
+        Name in the state dict -> what is wrong, ``'is missing'``.
+    """
+    return {
+        name: f'has shape {tuple(weights[name].shape)}, not '
+        f'{tuple(value.shape)}'
+        if name in weights
+        else 'is missing'
+        for name, value in model.state_dict().items()
+        if getattr(weights.get(name), 'shape', None) != value.shape
+    }
+
+
+def is_only_for_training(name: str, projects: bool = False) -> bool:
+    """Whether testing has no use for an entry of a model's state dict.
+
+    Args:
+        name: Its name.
+        projects: Whether projections are looked at. Defaults to False.
+    """
+    parts = ('loss_module', 'loss_con', 'class_counts', 'num_batches_tracked')
+    if not projects:
+        parts += ('projector', 'prototype_projector')
+    return not set(parts).isdisjoint(name.split('.'))
 
 
 def obstacle_to_resume(content: Any) -> Optional[str]:

@@ -6,13 +6,13 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from bcl_mm.checks import check_flag, check_number
 from bcl_mm.class_counts import check_class_counts, reconcile_class_counts
+from bcl_mm.class_vectors import ClassVectors
 from bcl_mm.complement import sample_classes
 from bcl_mm.distributed import gather, rank
 from bcl_mm.projector import Projector, unit_rows
@@ -21,7 +21,8 @@ from bcl_mm.registry import MODELS
 
 def _hand_on_loaded_counts(head: BCLHead, incompatible_keys: Any) -> None:
     """Give the losses the counts that a checkpoint brought."""
-    if head.class_counts.any():
+    head._knows_counts = bool(head.class_counts.any())
+    if head._knows_counts:
         for loss in head._losses_with_counts():
             loss.set_class_counts(head.class_counts.cpu().numpy())
 
@@ -38,7 +39,7 @@ class BCLHead(ClsHead):
     prototype per class, projected from the classifier's weight. With
     ``loss_con=None`` neither projector is built, and the head is a plain
     classification head, of every method that BCL is compared with. Testing
-    uses plain logits.
+    uses plain logits, or adjusts them (``posthoc_tau``).
 
     Args:
         num_classes: Number of classes C.
@@ -65,6 +66,12 @@ class BCLHead(ClsHead):
             by the ``tau_norm``-th power of its norm and leave the bias out
             (tau-normalisation, Kang et al., ICLR 2020, Sec. 4.2; 1 for unit
             norm). Defaults to 0.0, off.
+        posthoc_tau: In testing, subtract this many times the log of the
+            training set's class prior from the logits (post-hoc logit
+            adjustment, Menon et al., ICLR 2021, Eq. 9). 1 turns a model of
+            plain cross-entropy to a balanced test set; -1 turns one that is
+            balanced already (logit adjustment, BCL) to a test set as
+            unbalanced as the training set. Defaults to 0.0, off.
         init_cfg: MMEngine's initialisation config. Defaults to None.
 
     Raises:
@@ -88,6 +95,7 @@ class BCLHead(ClsHead):
         class_counts: Optional[Sequence[int]] = None,
         classify_all_views: bool = False,
         tau_norm: float = 0.0,
+        posthoc_tau: float = 0.0,
         init_cfg: Optional[dict] = None,
     ) -> None:
         if num_classes == 'from_data':
@@ -103,39 +111,22 @@ class BCLHead(ClsHead):
             'hidden_channels', hidden_channels, at_least=1, whole=True
         )
         check_number('out_channels', out_channels, at_least=1, whole=True)
-        check_number('scale', scale, above=0)
         check_number('cls_weight', cls_weight, at_least=0)
         check_number('con_weight', con_weight, at_least=0)
-        check_number('tau_norm', tau_norm, at_least=0)
+        check_number('posthoc_tau', posthoc_tau)
         check_flag('classify_all_views', classify_all_views)
-        if classifier not in ('cosine', 'linear'):
-            raise ValueError(
-                f"classifier must be 'cosine' or 'linear', got {classifier!r}"
-            )
-        if tau_norm and classifier == 'cosine':
-            raise ValueError(
-                "tau_norm needs classifier='linear': the class vectors of a "
-                'cosine classifier have unit norm already'
-            )
         super().__init__(loss=loss_cls, init_cfg=init_cfg)
         self.num_classes = num_classes
-        self.scale = scale
         self.classify_all_views = classify_all_views
-        self.tau_norm = tau_norm
+        self.posthoc_tau = posthoc_tau
         self.cls_weight = cls_weight
         self.con_weight = con_weight
 
-        is_linear = classifier == 'linear'
-        self.classifier = nn.Linear(in_channels, num_classes, bias=is_linear)
-        self.is_cosine = not is_linear
-        if self.is_cosine:
-            nn.init.normal_(self.classifier.weight)
-            with torch.no_grad():  # starts with unit-norm class vectors
-                self.classifier.weight.copy_(
-                    F.normalize(self.classifier.weight, dim=1)
-                )
+        self.classifier = ClassVectors(
+            in_channels, num_classes, classifier, scale, tau_norm
+        )
         if hasattr(self.loss_module, 'set_logit_scale'):
-            self.loss_module.set_logit_scale(scale if self.is_cosine else None)
+            self.loss_module.set_logit_scale(self.classifier.scale)
 
         self.loss_con = self.projector = self.prototype_projector = None
         self.set_class_complement(True)
@@ -151,6 +142,7 @@ class BCLHead(ClsHead):
         self.register_buffer(
             'class_counts', torch.zeros(num_classes, dtype=torch.long)
         )
+        self._knows_counts = False  # without a look at the device
         # Counts that the config gives, here or to a loss, are fixed.
         self._given_counts = class_counts
         for loss in self._losses_with_counts():
@@ -177,6 +169,7 @@ class BCLHead(ClsHead):
         counts = check_class_counts(class_counts, self.num_classes)
         reconcile_class_counts(self._given_counts, counts, type(self).__name__)
         self.class_counts.copy_(torch.as_tensor(counts))
+        self._knows_counts = True
         for loss in self._losses_with_counts():
             loss.set_class_counts(counts)
 
@@ -200,23 +193,30 @@ class BCLHead(ClsHead):
         self._sample_seed = seed
 
     def forward(self, feats: Tuple[Tensor]) -> Tensor:
-        """Plain logits (rows, C) of all rows of the last feature stage."""
-        features = self.pre_logits(feats)
-        if self.tau_norm:
-            weight = self.classifier.weight
-            norms = weight.norm(dim=1, keepdim=True)  # (C, 1)
-            return F.linear(features, weight / norms**self.tau_norm)
-        return self.classify(features)
+        """Logits (rows, C) of all rows of the last feature stage, for testing.
 
-    def classify(self, features: Tensor) -> Tensor:
-        """Logits (rows, C) of features (rows, in_channels)."""
-        if self.is_cosine:
-            with torch.autocast(features.device.type, enabled=False):
-                cosine = F.linear(
-                    unit_rows(features), unit_rows(self.classifier.weight)
-                )  # (rows, C)
-            return self.scale * cosine
-        return self.classifier(features)
+        Raises:
+            ValueError: ``posthoc_tau`` is set, and the class counts are not
+                known.
+        """
+        logits = self.classifier(self.pre_logits(feats))
+        if self.posthoc_tau:
+            logits = logits - self.posthoc_tau * self.log_prior()
+        return logits
+
+    def log_prior(self) -> Tensor:
+        """(C,) log of the class prior, float32.
+
+        Raises:
+            ValueError: The class counts are not known.
+        """
+        if not self._knows_counts:
+            raise ValueError(
+                'posthoc_tau needs class_counts, the number of training '
+                'images per class, and the checkpoint has none: give '
+                'model.head.class_counts=[...]'
+            )
+        return self.class_counts.log() - self.class_counts.sum().log()
 
     def project(self, features: Tensor) -> Tensor:
         """Unit-norm projections (rows, D) of features (rows, in_channels)."""
@@ -255,7 +255,7 @@ class BCLHead(ClsHead):
                 contrastive views meet a contrastive loss, or ``tau_norm`` is
                 set.
         """
-        if self.tau_norm:
+        if self.classifier.tau_norm:
             raise ValueError(
                 'tau_norm changes a classifier that has been trained: train '
                 'with tau_norm=0, then test with it'
@@ -274,7 +274,7 @@ class BCLHead(ClsHead):
         else:
             targets = labels
         classified = num_views if self.classify_all_views else 1
-        logits = self.classify(features[: classified * batch_size])
+        logits = self.classifier(features[: classified * batch_size])
         targets = torch.cat([targets] * classified)
         loss_cls = self.loss_module(
             logits, targets, avg_factor=len(targets), **kwargs

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from bcl_mm.checkpoint import is_only_for_training, misfits, weights_of
 from bcl_mm.checks import check_number
 from bcl_mm.class_counts import check_class_counts, count_classes
 from bcl_mm.labels import (
@@ -49,17 +50,6 @@ def _model(runner: Runner) -> nn.Module:
 
 def _modules(runner: Runner) -> Iterable[nn.Module]:
     return _model(runner).modules()
-
-
-def _only_for_training(name: str, projects: bool) -> bool:
-    """Whether testing has no use for an entry of a model's state dict.
-
-    ``projects``: whether a metric looks at projections.
-    """
-    parts = ('loss_module', 'loss_con', 'class_counts', 'num_batches_tracked')
-    if not projects:
-        parts += ('projector', 'prototype_projector')
-    return not set(parts).isdisjoint(name.split('.'))
 
 
 def _takes_counts(component: Any) -> bool:
@@ -166,7 +156,7 @@ class ClassComplementHook(Hook):
         misfits = [
             f'{name} {misfit}'
             for name, misfit in self._misfits.items()
-            if not _only_for_training(name, projects)
+            if not is_only_for_training(name, projects)
         ]
         if misfits:
             raise ValueError(
@@ -190,21 +180,9 @@ class ClassComplementHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Read the counts, unless the training set has been counted."""
-        ours = _model(runner).state_dict()
-        theirs = {
-            name.removeprefix('module.'): value
-            for name, value in checkpoint.get('state_dict', checkpoint).items()
-        }
         # mmengine only logs them. That is well in training, where a new
         # classifier may start; a test of such a model means nothing.
-        self._misfits = {
-            name: f'has shape {tuple(theirs[name].shape)}, not '
-            f'{tuple(value.shape)}'
-            if name in theirs
-            else 'is missing'
-            for name, value in ours.items()
-            if getattr(theirs.get(name), 'shape', None) != value.shape
-        }
+        self._misfits = misfits(_model(runner), weights_of(checkpoint))
         counts = checkpoint.get('meta', {}).get('class_counts')
         if counts is not None and self.class_counts is None:
             self.class_counts = check_class_counts(counts)

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, PARAM_SCHEDULERS
+from mmengine.dataset import Compose
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, TRANSFORMS
 from mmengine.runner import Runner
+from mmpretrain.datasets import remove_transform
+from sklearn.datasets import load_sample_image
 
 import bcl_mm
 from bcl_mm.from_data import resolve_num_classes
@@ -374,6 +377,31 @@ train_dataloader = dict(
     checkpoint = torch.load(tmp_path / 'run' / 'epoch_1.pth')
     assert 'ema_state_dict' in checkpoint
     assert checkpoint['meta']['class_counts'] == [5, 4]
+
+
+@pytest.mark.parametrize(
+    ('leaf', 'array', 'shape'),
+    [
+        ('bcl_resnet8_digits_lt', (8, 8), (1, 8, 8)),
+        ('bcl_resnet8_fashion_mnist_lt', (28, 28, 1), (1, 28, 28)),
+        ('bcl_resnet32_cifar100_lt', (32, 32, 3), (3, 32, 32)),
+        ('bcl_resnext50_imagenet_lt', None, (3, 224, 224)),
+    ],
+)
+def test_models_take_arrays_as_they_are_and_any_file(leaf, array, shape):
+    steps = read(leaf).test_dataloader.dataset.pipeline
+    # As mmpretrain's inferencer does, which loads files itself.
+    steps = remove_transform(steps, 'LoadImageFromFile')
+    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+    photo = load_sample_image('china.jpg')
+    size = photo.shape[:2]
+    inputs = pipeline(dict(img=photo, img_shape=size, ori_shape=size))
+    assert inputs['inputs'].shape == shape
+    if array is not None:  # of the data set
+        img = photo[: array[0], : array[1], : (*array, 1)[2]].reshape(array)
+        img = np.ascontiguousarray(img)
+        expected = img.reshape(*shape[1:], -1).transpose(2, 0, 1)
+        assert (pipeline(dict(img=img))['inputs'].numpy() == expected).all()
 
 
 def test_config_path():

@@ -12,16 +12,16 @@ import argparse
 import csv
 import os
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Dict, Iterable, List, Tuple
 
 from cli import add_cfg_options, check_data_roots, load_config
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
+from progress import show_progress
 
 from bcl_mm.class_counts import shot_groups
 from bcl_mm.datasets.checks import (
@@ -37,8 +37,6 @@ from bcl_mm.datasets.checks import (
     unpublished_list,
 )
 from bcl_mm.from_data import FROM_DATA, LOADERS, for_checking
-
-PROGRESS_SECONDS = 5
 
 
 def parse_args() -> Tuple[argparse.Namespace, Config]:
@@ -66,14 +64,6 @@ def parse_args() -> Tuple[argparse.Namespace, Config]:
         type=Path,
         metavar='FILE',
         help='write the images per class to a CSV file',
-    )
-    # What else load_config wants to know.
-    parser.set_defaults(
-        amp=False,
-        launcher='none',
-        local_rank=0,
-        no_pin_memory=False,
-        work_dir=None,
     )
     args = parser.parse_args()
     if args.workers < 1:
@@ -124,27 +114,21 @@ def load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
     return splits, problems, notes
 
 
-def show_progress(items: Iterable, total: int) -> Iterator:
-    """Pass items on and say now and then how many there were."""
-    shown = time.monotonic()
-    for done, item in enumerate(items, 1):
-        if time.monotonic() - shown > PROGRESS_SECONDS:
-            shown = time.monotonic()
-            print(f'{done:,} of {total:,} files checked', flush=True)
-        yield item
-
-
 def file_problems(splits: List[Split], fast: bool, workers: int) -> List[str]:
     """Check each file once, and give the splits what is in it."""
     paths = list(dict.fromkeys(p for s in splits for p in s.paths if p))
     check = partial(check_image, fast=fast)
+
+    def progress(answers: Iterable) -> list:
+        return list(show_progress(answers, len(paths), 'files checked'))
+
     workers = 1 if fast or len(paths) < 100 else workers
     if workers == 1:
-        answers = list(show_progress(map(check, paths), len(paths)))
+        answers = progress(map(check, paths))
     else:
         with ProcessPoolExecutor(workers) as pool:
             answers = pool.map(check, paths, chunksize=32)
-            answers = list(show_progress(answers, len(paths)))
+            answers = progress(answers)
     answer_of = dict(zip(paths, answers))
     problems = []
     for split in splits:

@@ -1,4 +1,4 @@
-"""What train.py and test.py share: options, dataloaders, processes."""
+"""What the tools share: options, configs, checkpoints, processes."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ NOISE = (
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add the option that overrides settings of the config."""
+    # What load_config wants to know, of tools without the common options.
+    parser.set_defaults(
+        amp=False,
+        launcher='none',
+        local_rank=0,
+        no_pin_memory=False,
+        work_dir=None,
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -127,6 +135,8 @@ def load_config(args: argparse.Namespace) -> Config:
             for _, dataset in dataset_configs(cfg):
                 if name in dataset:
                     dataset[name] = cfg[name]
+    if getattr(args, 'checkpoint', None) is not None:
+        _forbid_downloads(cfg.get('model'))
     _check_own_data_root(cfg)
     _complete_dataloaders(cfg, pin_memory=not args.no_pin_memory)
     _share_processes(cfg, args.local_rank)
@@ -184,6 +194,21 @@ def check_checkpoint(path: str, resume: bool = False) -> None:
             'its weights, leave --resume out and set --cfg-options '
             f'load_from={path}'
         )
+
+
+def _forbid_downloads(part: Any) -> None:
+    """Let a model's parts load no weights that a checkpoint replaces.
+
+    timm's are loaded, from the internet, when the model is built.
+    """
+    if isinstance(part, (list, tuple)):
+        for entry in part:
+            _forbid_downloads(entry)
+    elif isinstance(part, dict):
+        if part.get('pretrained'):
+            part['pretrained'] = False if part['pretrained'] is True else None
+        for entry in part.values():
+            _forbid_downloads(entry)
 
 
 def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:

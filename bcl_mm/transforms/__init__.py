@@ -1,6 +1,6 @@
 """The views: crop, flip and colours of uint8 images."""
 
-from .colours import ColorJitter, RandomGrayscale
+from .colours import ColorJitter, FilesToRGB, RandomGrayscale, ToGrey
 from .crops import RandomFlip, RandomResizedCrop, resize
 from .packing import PackInputs
 from .policies import AutoContrast, CIFARAutoAugment, Equalize
@@ -10,9 +10,11 @@ __all__ = [
     'CIFARAutoAugment',
     'ColorJitter',
     'Equalize',
+    'FilesToRGB',
     'PackInputs',
     'RandomFlip',
     'RandomGrayscale',
     'RandomResizedCrop',
+    'ToGrey',
     'resize',
 ]

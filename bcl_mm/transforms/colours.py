@@ -1,4 +1,4 @@
-"""The views' colours: right under numpy 2, fast.
+"""The views' colours: right under numpy 2, fast. The colours models expect.
 
 Images are (H, W), (H, W, 1) or (H, W, 3) uint8 arrays, as mmcv loads them.
 """
@@ -174,4 +174,34 @@ class RandomGrayscale(BaseTransform):
         if _is_colour(img) and np.random.rand() < self.prob:
             grey = _luma(img, self.channel_order)
             results['img'] = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+        return results
+
+
+@TRANSFORMS.register_module()
+class ToGrey(BaseTransform):
+    """Any image as (H, W), for models of one channel.
+
+    For the start of a test pipeline: image files, which are loaded as BGR,
+    are weighted by luma. Images that are grey already stay as they are.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Grey ``results['img']``."""
+        results['img'] = _luma(results['img'], 'bgr')
+        return results
+
+
+@TRANSFORMS.register_module()
+class FilesToRGB(BaseTransform):
+    """Image files, which are loaded as BGR, as RGB.
+
+    For the start of a test pipeline of a data set that has RGB arrays in
+    memory (CIFAR's), so that its model also takes files. Which image comes
+    from a file is known by the ``ori_shape`` that loading notes.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Turn ``results['img']`` round if it comes from a file."""
+        if 'ori_shape' in results:
+            results['img'] = cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
         return results

@@ -1,7 +1,6 @@
 """The tool that checks data sets, run as a user runs it."""
 
 import os
-import runpy
 import sys
 
 import pytest
@@ -22,20 +21,13 @@ IMAGENET = 'configs/bcl_resnext50_imagenet_lt.py'
 
 
 @pytest.fixture
-def check(monkeypatch, capsys):
+def check(call):
     """Run the tool in this process; returns exit status and output."""
-    monkeypatch.syspath_prepend(str(TOOL.parent))
-    monkeypatch.setenv('LOCAL_RANK', '0')  # which reading a config may set
-    monkeypatch.chdir(ROOT)
 
     def check_config(*arguments):
-        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            runpy.run_path(str(TOOL), run_name='__main__')
-        output = capsys.readouterr()
+        status, output, errors = call('check_dataset', *arguments)
         # MMEngine's logger keeps the stderr of the first test.
-        return int(exit_.value.code), output.out or output.err
+        return status, output or errors
 
     return check_config
 

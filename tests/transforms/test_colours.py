@@ -198,3 +198,21 @@ def test_wrong_arguments(name, options, message):
 def test_only_bytes_are_taken():
     with pytest.raises(TypeError, match='img must be uint8, got float32'):
         build('ColorJitter')(dict(img=PHOTOS[0].astype(np.float32)))
+
+
+def test_one_channel_models_take_any_image():
+    to_grey = build('ToGrey')
+    for photo in PHOTOS:
+        grey = to_grey(dict(img=photo[..., ::-1]))['img']
+        expected = np.asarray(Image.fromarray(photo).convert('L'))
+        assert difference(grey, expected).max() <= 1
+    for shape in ((64, 96), (64, 96, 1)):  # grey ones stay as they are
+        img = SMALL[..., 0].reshape(shape)
+        assert (to_grey(dict(img=img))['img'] == SMALL[..., 0]).all()
+
+
+def test_only_files_become_rgb():
+    to_rgb = build('FilesToRGB')
+    assert to_rgb(dict(img=SMALL))['img'] is SMALL  # an array of the data set
+    results = dict(img=SMALL[..., ::-1], ori_shape=SMALL.shape[:2])
+    assert (to_rgb(results)['img'] == SMALL).all()

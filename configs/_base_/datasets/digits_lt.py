@@ -23,7 +23,17 @@ three_views = [
     ),
     dict(type='bcl_mm.PackInputs'),
 ]
-test_view = [dict(type='mmpretrain.PackInputs')]
+# The first two steps are for image files, of any size and colour.
+test_view = [
+    dict(type='bcl_mm.ToGrey'),
+    dict(
+        type='mmpretrain.Resize',
+        scale=(8, 8),
+        backend='pillow',  # antialiased
+        interpolation='bilinear',
+    ),
+    dict(type='mmpretrain.PackInputs'),
+]
 
 # So small that workers would cost more than they bring.
 train_dataloader = dict(

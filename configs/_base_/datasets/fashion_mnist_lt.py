@@ -25,7 +25,17 @@ three_views = [
     ),
     dict(type='bcl_mm.PackInputs'),
 ]
-test_view = [dict(type='mmpretrain.PackInputs')]
+# The first two steps are for image files, of any size and colour.
+test_view = [
+    dict(type='bcl_mm.ToGrey'),
+    dict(
+        type='mmpretrain.Resize',
+        scale=(28, 28),
+        backend='pillow',  # antialiased
+        interpolation='bilinear',
+    ),
+    dict(type='mmpretrain.PackInputs'),
+]
 
 train_dataloader = dict(
     batch_size=128,

@@ -1,0 +1,72 @@
+"""From features to logits."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from bcl_mm.checks import check_number
+from bcl_mm.projector import unit_rows
+
+
+class ClassVectors(nn.Linear):
+    """One vector for each class; a logit is its product with the feature.
+
+    Args:
+        in_channels: Width of the features.
+        num_classes: Number of classes C.
+        kind: ``'cosine'`` (scaled cosine of feature and class vector, no
+            bias; starts with unit-norm class vectors) or ``'linear'`` (with
+            bias). Defaults to ``'cosine'``.
+        scale: Scale s of the cosine. Defaults to 30.0.
+        tau_norm: Divide each vector of a linear classifier by the
+            ``tau_norm``-th power of its norm and leave the bias out
+            (tau-normalisation, Kang et al., ICLR 2020, Sec. 4.2). Defaults
+            to 0.0, off.
+
+    Raises:
+        TypeError: ``scale`` or ``tau_norm`` is no number.
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        kind: str = 'cosine',
+        scale: float = 30.0,
+        tau_norm: float = 0.0,
+    ) -> None:
+        check_number('scale', scale, above=0)
+        check_number('tau_norm', tau_norm, at_least=0)
+        if kind not in ('cosine', 'linear'):
+            raise ValueError(
+                f"classifier must be 'cosine' or 'linear', got {kind!r}"
+            )
+        if tau_norm and kind == 'cosine':
+            raise ValueError(
+                "tau_norm needs classifier='linear': the class vectors of a "
+                'cosine classifier have unit norm already'
+            )
+        super().__init__(in_channels, num_classes, bias=kind == 'linear')
+        self.scale = scale if kind == 'cosine' else None
+        self.tau_norm = tau_norm
+        if kind == 'cosine':
+            nn.init.normal_(self.weight)
+            with torch.no_grad():
+                self.weight.copy_(F.normalize(self.weight, dim=1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (rows, C) of features (rows, in_channels)."""
+        if self.scale is not None:
+            with torch.autocast(features.device.type, enabled=False):
+                cosine = F.linear(
+                    unit_rows(features), unit_rows(self.weight)
+                )  # (rows, C)
+            return self.scale * cosine
+        if self.tau_norm:
+            norms = self.weight.norm(dim=1, keepdim=True)  # (C, 1)
+            return F.linear(features, self.weight / norms**self.tau_norm)
+        return super().forward(features)

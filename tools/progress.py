@@ -1,0 +1,36 @@
+"""How far a tool is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+from typing import Iterable, Iterator, TextIO
+
+PROGRESS_SECONDS = 5
+
+
+def show_progress(
+    items: Iterable, total: int, what: str, file: TextIO = sys.stdout
+) -> Iterator:
+    """Pass items on and say now and then how many there were.
+
+    Args:
+        items: Any.
+        total: Their number.
+        what: What has become of them, such as ``'files checked'``.
+        file: Where it is said. Defaults to the standard output.
+    """
+    start = shown = time.monotonic()
+    for done, item in enumerate(items, 1):
+        now = time.monotonic()
+        if now - shown > PROGRESS_SECONDS:
+            shown = now
+            left = round((now - start) / done * (total - done))
+            print(
+                f'{done:,} of {total:,} {what}, '
+                f'{timedelta(seconds=left)} left',
+                file=file,
+                flush=True,
+            )
+        yield item
