@@ -13,17 +13,15 @@ import argparse
 from pathlib import Path
 
 import matplotlib
-import torch
-from cli import check_data_roots, plain_errors
-from mmengine.registry import MODELS, DefaultScope
-from mmengine.runner import load_state_dict
+from cli import check_data_roots, complete_model, plain_errors
+from inference import add_model_options, load_model
 from reports.evaluation import VERSION, Evaluation, evaluate
 from reports.found import TrainedRun, find_runs
 from reports.page import write_page
 from reports.summary import group_runs
 from reports.thumbnails import Thumbnails
 
-from bcl_mm.checkpoint import load_weights_only
+from bcl_mm.pretrained import load_dict
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,22 +46,27 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.out.suffix != '.html':
         parser.error(f'--out must end in .html, got {str(args.out)!r}')
-    if args.device is None:
-        args.device = 'cpu'
-        if torch.accelerator.is_available():
-            args.device = torch.accelerator.current_accelerator().type
     return args
 
 
-def load_model(run: TrainedRun, device: str) -> tuple:
-    """Model of a run in evaluation mode, and its (C,) training images."""
-    checkpoint = load_weights_only(str(run.checkpoint))
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        config = run.cfg.model
-        config.setdefault('data_preprocessor', run.cfg.data_preprocessor)
-        model = MODELS.build(config)
-    load_state_dict(model, checkpoint['state_dict'], strict=False)
-    return model.to(device).eval(), checkpoint['meta'].get('class_counts')
+def test_again(run: TrainedRun, device: str) -> Evaluation:
+    """What a run does on its test set.
+
+    Raises:
+        ValueError: The checkpoint does not fit, or has no class counts.
+    """
+    meta = load_dict(str(run.checkpoint)).get('meta', {})
+    if 'class_counts' not in meta:
+        raise ValueError(
+            f'{run.checkpoint} has no class_counts, the training images per '
+            'class: it must come from a training with ClassComplementHook'
+        )
+    parser = argparse.ArgumentParser()
+    add_model_options(parser)
+    args = parser.parse_args([str(run.config), str(run.checkpoint)])
+    args.device = device
+    cfg, model = load_model(args)
+    return evaluate(cfg, model, meta['class_counts'])
 
 
 def evaluate_run(run: TrainedRun, device: str) -> Evaluation:
@@ -74,7 +77,7 @@ def evaluate_run(run: TrainedRun, device: str) -> Evaluation:
     found = Evaluation.load(kept, key)
     if found is None:
         print(f'{run.folder}: testing {run.checkpoint.name} ...', flush=True)
-        found = evaluate(run, *load_model(run, device))
+        found = test_again(run, device)
         found.save(kept, key)
     return found
 
@@ -92,7 +95,9 @@ def main() -> None:
             runs, [evaluate_run(run, args.device) for run in runs]
         )
         print('Drawing ...', flush=True)
-        folder = write_page(methods, args.out, Thumbnails(runs[0].cfg))
+        cfg = runs[0].cfg
+        complete_model(cfg, str(runs[0].checkpoint))
+        folder = write_page(methods, args.out, Thumbnails(cfg))
     print(f'Report: {args.out.resolve()} (figures: {folder}/)')
 
 

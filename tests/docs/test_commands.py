@@ -52,7 +52,6 @@ def home(tmp_path):
     return tmp_path
 
 
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     'document',

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -12,7 +10,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
+from progress import show_progress
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import nn
@@ -20,8 +20,6 @@ from torch import nn
 from bcl_mm.class_counts import check_class_counts
 from bcl_mm.labels import class_names_of, labels_of
 from bcl_mm.metrics import SimplexGeometry
-
-from .found import TrainedRun
 
 VERSION = 1  # of what is kept
 MAX_CELLS = 100  # rows of a heat map
@@ -159,17 +157,15 @@ def embed(features: np.ndarray) -> np.ndarray:
     ).fit_transform(rows)
 
 
-def evaluate(
-    run: TrainedRun, model: nn.Module, class_counts: Any
-) -> Evaluation:
+def evaluate(cfg: Config, model: nn.Module, class_counts: Any) -> Evaluation:
     """Test a model, in one pass.
 
     Args:
-        run: The run that it comes from.
+        cfg: Its config, which names the test set.
         model: In evaluation mode, on its device.
         class_counts: (C,) training images.
     """
-    loader = Runner.build_dataloader(run.cfg.test_dataloader, seed=0)
+    loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
     dataset = loader.dataset
     counts = check_class_counts(class_counts)
     labels = labels_of(dataset)
@@ -188,9 +184,9 @@ def evaluate(
 
     handle = model.head.register_forward_hook(keep)
     predictions, confidences = [], []
-    done, started = 0, time.monotonic()
+    done = 0
     try:
-        for batch in loader:
+        for batch in show_progress(loader, len(loader), 'batches tested'):
             with torch.no_grad():
                 samples = model.test_step(batch)
             scores = torch.stack([s.pred_score for s in samples]).float()
@@ -199,7 +195,6 @@ def evaluate(
             confidences.append(best.values.cpu().numpy())
             geometry.process(batch, [s.to_dict() for s in samples])
             done += len(samples)
-            started = _show_progress(started, done, len(labels))
     finally:
         handle.remove()
     figures = geometry.evaluate(len(labels))
@@ -230,10 +225,3 @@ def _heat_maps(
             means = means - means[order].mean(axis=0)
         maps[name] = block_cosines(means, order)
     return maps
-
-
-def _show_progress(shown: float, done: int, total: int) -> float:
-    if time.monotonic() - shown < 5:
-        return shown
-    print(f'  {done:,} of {total:,} test images', file=sys.stderr, flush=True)
-    return time.monotonic()
