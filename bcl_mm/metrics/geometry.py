@@ -36,7 +36,7 @@ def _partners(
     weight = getattr(classifier, 'weight', None)
     if isinstance(weight, Tensor) and weight.shape == (num_classes, dim):
         # The length of a cosine classifier's class vectors says nothing.
-        is_cosine = getattr(head, 'is_cosine', False)
+        is_cosine = getattr(classifier, 'scale', None) is not None
         rows = F.normalize(weight, dim=1) if is_cosine else weight
         partners['features'] = _array(rows)
     if getattr(head, 'prototype_projector', None) is not None:

@@ -83,7 +83,7 @@ def by_loops(head, features, labels, num_classes=7):
     projected = head.project(features).double().numpy()
     prototypes = head.prototypes().double().numpy()
     weight = head.classifier.weight
-    if head.is_cosine:
+    if head.classifier.scale is not None:
         weight = weight / (weight**2).sum(dim=1, keepdim=True) ** 0.5
     weight, features = weight.double().numpy(), features.double().numpy()
     labels = np.asarray(labels)
