@@ -67,7 +67,7 @@ class CalibrationError(ShotMetric):
     r"""Expected calibration error, of all and of groups of classes.
 
     Of the predicted class's score, in M bins of equal width (Guo et al.,
-    ICML 2017, Eq. 5), with bin :math:`B_b` of the N samples:
+    ICML 2017, Sec. 2), with bin :math:`B_b` of the N samples:
 
     .. math::
         ECE = \sum_b \frac{|B_b|}{N} |acc(B_b) - conf(B_b)|

@@ -141,7 +141,7 @@ def simplex_figures(
         :math:`\mathrm{std}_{c \ne c'} \cos(\tilde v_c, \tilde v_{c'})`
 
     Not centred, as on the unit sphere of contrastive losses, whose optimum
-    is a simplex about the origin (Graf et al., ICML 2021, Thm. 2):
+    is a simplex about the origin (Graf et al., ICML 2021):
 
     ``cosine_mean_gap``
         :math:`\mathrm{mean}_{c \ne c'} \cos(v_c, v_{c'}) + 1 / (C - 1)`

@@ -28,7 +28,7 @@ EXPECTED = dict(
 
 
 def loop(predictions, labels, confidences, num_bins):
-    """Guo et al.'s Eq. 5, bin by bin and sample by sample."""
+    """Guo et al.'s ECE, bin by bin and sample by sample."""
     total = 0.0
     for b in range(num_bins):
         inside = [
