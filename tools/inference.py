@@ -136,6 +136,15 @@ class Images(Dataset):
         return self.pipeline(results)
 
 
+def collate(
+    items: List[Union[dict, str]],
+) -> Tuple[Optional[dict], List[Optional[str]]]:
+    """Batch of the images among the items, and the error of each item."""
+    images = [item for item in items if not isinstance(item, str)]
+    errors = [item if isinstance(item, str) else None for item in items]
+    return default_collate(images) if images else None, errors
+
+
 class Prediction(NamedTuple):
     """What is known of an image: its error, or scores (C,), features (D,)."""
 
@@ -182,24 +191,20 @@ class Predictor:
             Images(paths, self.load, self.inferencer.pipeline),
             batch_size,
             num_workers=workers if len(paths) > batch_size else 0,
-            collate_fn=list,
+            collate_fn=collate,
         )
         path = iter(paths)
-        for batch in loader:
-            good = [data for data in batch if not isinstance(data, str)]
-            answers = self._forward(good) if good else iter(())
-            for data in batch:
-                if isinstance(data, str):
-                    yield Prediction(next(path), error=data)
-                else:
-                    yield Prediction(next(path), None, *next(answers))
+        for batch, errors in loader:
+            answers = iter(()) if batch is None else self._forward(batch)
+            for error in errors:
+                found = next(answers) if error is None else ()
+                yield Prediction(next(path), error, *found)
 
     @torch.no_grad()
     def _forward(
-        self, batch: List[dict]
+        self, batch: dict
     ) -> Iterator[Tuple[np.ndarray, Optional[np.ndarray]]]:
         """Scores and features of each image of a batch."""
-        batch = default_collate(batch)
         features = [None] * len(batch['inputs'])
         if self.feature_kind is None:
             samples = self.inferencer.forward(batch)
