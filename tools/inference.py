@@ -73,9 +73,10 @@ def load_model(
             'images go through'
         )
     model = get_model(cfg)
-    if projects and getattr(model.head, 'projector', None) is None:
+    head = getattr(model, 'head', None)  # some classifiers have none
+    if projects and getattr(head, 'projector', None) is None:
         raise ValueError(
-            f'{type(model.head).__name__} of {args.config} has no projector: '
+            f'{type(head).__name__} of {args.config} has no projector: '
             'only a BCLHead with loss_con has one'
         )
     weights = weights_of(content)
@@ -94,14 +95,14 @@ def load_model(
     )
     if args.posthoc_tau is not None:
         check_number('--posthoc-tau', args.posthoc_tau)
-        if not hasattr(model.head, 'posthoc_tau'):
+        if not hasattr(head, 'posthoc_tau'):
             raise ValueError(
                 '--posthoc-tau needs a head that knows the class counts, '
-                f'bcl_mm.BCLHead: the config has {type(model.head).__name__}'
+                f'bcl_mm.BCLHead: the config has {type(head).__name__}'
             )
-        model.head.posthoc_tau = args.posthoc_tau
-        if args.posthoc_tau:
-            model.head.log_prior()  # an error now, if there is none
+        head.posthoc_tau = args.posthoc_tau
+    if getattr(head, 'posthoc_tau', 0):
+        head.log_prior()  # an error now, if there is none
     return cfg, model.eval().to(args.device or get_device())
 
 
