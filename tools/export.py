@@ -104,9 +104,10 @@ class Exported(nn.Module):
     def __init__(self, model: BaseModel, takes_bgr: bool) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).requires_grad_(False)
+        head = getattr(self.model, 'head', None)
         for name in ONLY_FOR_TRAINING:
-            if hasattr(self.model.head, name):
-                setattr(self.model.head, name, None)
+            if hasattr(head, name):
+                setattr(head, name, None)
         if takes_bgr:  # RGB comes: it turns what it took as it is
             preprocessor = self.model.data_preprocessor
             preprocessor.to_rgb = not preprocessor.to_rgb
@@ -261,7 +262,9 @@ def describe(
         images=f'(N, {", ".join(map(str, shape))}), float32, {colours}, '
         'levels from 0 to 255',
         pipeline=json.dumps(cfg.test_dataloader.dataset.pipeline, default=str),
-        posthoc_tau=str(getattr(model.head, 'posthoc_tau', 0.0)),
+        posthoc_tau=str(
+            getattr(getattr(model, 'head', None), 'posthoc_tau', 0.0)
+        ),
     )
 
 

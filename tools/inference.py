@@ -75,9 +75,10 @@ def load_model(
             'images go through'
         )
     model = get_model(cfg)
-    if projects and getattr(model.head, 'projector', None) is None:
+    head = getattr(model, 'head', None)  # some classifiers have none
+    if projects and getattr(head, 'projector', None) is None:
         raise ValueError(
-            f'{type(model.head).__name__} of {args.config} has no projector: '
+            f'{type(head).__name__} of {args.config} has no projector: '
             'only a BCLHead with loss_con has one'
         )
     weights = weights_of(content)
@@ -96,14 +97,14 @@ def load_model(
     )
     if args.posthoc_tau is not None:
         check_number('--posthoc-tau', args.posthoc_tau)
-        if not hasattr(model.head, 'posthoc_tau'):
+        if not hasattr(head, 'posthoc_tau'):
             raise ValueError(
                 '--posthoc-tau needs a head that knows the class counts, '
-                f'bcl_mm.BCLHead: the config has {type(model.head).__name__}'
+                f'bcl_mm.BCLHead: the config has {type(head).__name__}'
             )
-        model.head.posthoc_tau = args.posthoc_tau
-        if args.posthoc_tau:
-            model.head.log_prior()  # an error now, if there is none
+        head.posthoc_tau = args.posthoc_tau
+    if getattr(head, 'posthoc_tau', 0):
+        head.log_prior()  # an error now, if there is none
     return cfg, model.eval().to(args.device or get_device())
 
 
@@ -136,6 +137,15 @@ class Images(Dataset):
         except CorruptImageError as error:
             return str(error)
         return self.pipeline(results)
+
+
+def collate(
+    items: List[Union[dict, str]],
+) -> Tuple[Optional[dict], List[Optional[str]]]:
+    """Batch of the images among the items, and the error of each item."""
+    images = [item for item in items if not isinstance(item, str)]
+    errors = [item if isinstance(item, str) else None for item in items]
+    return default_collate(images) if images else None, errors
 
 
 class Prediction(NamedTuple):
@@ -184,24 +194,20 @@ class Predictor:
             Images(paths, self.load, self.inferencer.pipeline),
             batch_size,
             num_workers=workers if len(paths) > batch_size else 0,
-            collate_fn=list,
+            collate_fn=collate,
         )
         path = iter(paths)
-        for batch in loader:
-            good = [data for data in batch if not isinstance(data, str)]
-            answers = self._forward(good) if good else iter(())
-            for data in batch:
-                if isinstance(data, str):
-                    yield Prediction(next(path), error=data)
-                else:
-                    yield Prediction(next(path), None, *next(answers))
+        for batch, errors in loader:
+            answers = iter(()) if batch is None else self._forward(batch)
+            for error in errors:
+                found = next(answers) if error is None else ()
+                yield Prediction(next(path), error, *found)
 
     @torch.no_grad()
     def _forward(
-        self, batch: List[dict]
+        self, batch: dict
     ) -> Iterator[Tuple[np.ndarray, Optional[np.ndarray]]]:
         """Scores and features of each image of a batch."""
-        batch = default_collate(batch)
         features = [None] * len(batch['inputs'])
         if self.feature_kind is None:
             samples = self.inferencer.forward(batch)

@@ -234,6 +234,8 @@ def test_wrong_models(call, trained, digits, tmp_path):
     torch.save(content, other)
     message = 'posthoc_tau needs class_counts'
     assert message in error(BCL, other, digits[0], '--posthoc-tau', 1)
+    options = '--cfg-options', 'model.head.posthoc_tau=1'
+    assert message in error(BCL, other, digits[0], *options)
     config.write_text(LINEAR + 'test_dataloader = None\n')
     message = 'has no test_dataloader.dataset.pipeline'
     assert message in error(config, other, digits[0])
