@@ -7,6 +7,6 @@ _base_ = [
 ]
 model = dict(
     backbone=_base_.resnet32,
-    head=dict(num_classes='from_data', in_channels=64),
+    head=dict(num_classes='from_data', in_channels=64, scale=16.0),
 )
 train_dataloader = dict(batch_size=64)
