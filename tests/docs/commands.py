@@ -15,20 +15,27 @@ ELSEWHERE = {
     r'source \.venv/bin/activate$': 'the environment of the tests',
     r'bash tools/quickstart\.sh': 'tests/tools/test_report.py, in its steps',
     r'bash tools/run_tests\.sh': 'what runs the tests',
-    r'pip install ': 'tests/test_packaging.py, tools/setup_env.sh',
+    r'pip install ': 'tools/setup_env.sh',
     r'PYTHONPATH=\. ': 'tests/test_docs_add_a_loss.py',
-    r'tools/slurm_\w+\.sh ': 'tests/tools/test_slurm.py',
-    r'NNODES=': 'tests/tools/test_nodes.py',
+    r'python tools/benchmark\.py': 'tests/tools/test_benchmark.py',
+    r'python tools/prepare_': 'tests/tools/test_prepare_fashion_mnist.py',
+    r'.* bcl_resnext50\.pth': 'tests/tools/test_convert_checkpoint.py',
+}
+# What a document takes for granted.
+BEFORE = {
+    'using_a_model.md': [
+        f'python tools/train.py configs/{config}.py'
+        for config in ('bcl_resnet32_custom', 'ce_resnet8_digits_lt')
+    ],
 }
 _NO_WORKERS = [
     f'{loader}_dataloader.{setting}'
     for loader in ('val', 'test')
     for setting in ('num_workers=0', 'persistent_workers=False')
 ]
-_SMALL = [
+_SHORT = [
     'train_cfg.max_epochs=1',
     'train_cfg.val_interval=1',
-    'train_dataloader.batch_size=4',
     'train_dataloader.num_workers=0',
     'train_dataloader.persistent_workers=False',
     *_NO_WORKERS,
@@ -66,8 +73,10 @@ def code_blocks(document: Path, language: str) -> Iterator[Tuple[int, str]]:
 
 
 def commands_of(document: Path) -> List[Command]:
-    """The commands of a document, in their order."""
-    found = []
+    """The commands of a document, in their order, and those before it."""
+    found = [
+        Command(document, 0, text) for text in BEFORE.get(document.name, ())
+    ]
     for first, block in code_blocks(document, 'bash'):
         for match in re.finditer(r'(?:[^\n]*\\\n)*[^\n]+', block):
             typed = re.sub(r'(^|\s)#.*', '', match[0].replace('\\\n', ' '))
@@ -90,22 +99,27 @@ def made_small(text: str, num_classes: int) -> str:
         (r'epoch_\d+\.pth', 'epoch_1.pth'),
         (r'=(PATH|/data/\w+)', '=data/imagenet' if is_large else '=PATH'),
         (r'\bPATH\b', 'data/folder'),
-        ('torchvision://resnet50', 'resnet50.pth'),  # a download
+        ('torchvision://resnet50', 'resnet18.pth'),  # a download
         ('--seeds [0-9 ]+', '--seeds 0 '),
+        (r'configs/\*', 'configs/{ce,tau_norm,bcl}'),
         (' --amp', ''),  # wants a GPU
         (r'(dist_\w+\.sh .*?) [48]\b', r'\1 2'),
     ):
         text = re.sub(pattern, small, text)
     tool = re.search(r'tools/(\w+)\.', text)[1]
-    if tool == 'benchmark':
-        return f'{text} --quick --repeats 1'
     options = []
     if tool in ('train', 'dist_train', 'compare'):
-        options = list(_SMALL)
+        options += _SHORT
+        if is_large or 'custom' in text:
+            options.append('train_dataloader.batch_size=4')
     elif tool in ('test', 'dist_test', 'check_dataset'):
-        options = list(_NO_WORKERS)
-    if is_large and tool != 'convert_checkpoint':
+        options += _NO_WORKERS
+    if is_large:
         options.append(f'model.head.num_classes={num_classes}')
+    if 'resnet50_custom.py' in text:
+        options += ['model.backbone.depth=18', 'model.head.in_channels=512']
+    if 'custom.py' in text and 'data_root' not in text:
+        options.append('data_root=data/folder')
     if not options:
         return text
     if '--cfg-options' not in text:
