@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.tools.common import BCL, CE, SHORT
 
 sys.path.insert(0, str(ROOT / 'tools'))
-from reports import found, page, summary  # noqa: E402
+from reports import errors, found, page, summary  # noqa: E402
 from reports.evaluation import (  # noqa: E402
     Evaluation,
     block_cosines,
@@ -76,7 +76,7 @@ def one_method(*predictions):
 def test_confusions_by_hand():
     # 3 of the 4 images of class 2 are taken for 0; of class 3 one each for
     # 2 and 1. The surest come first.
-    confusions = summary.confusions(one_method(PREDICTIONS))
+    confusions = errors.confusions(one_method(PREDICTIONS))
     assert confusions[0] == dict(
         true=2, predicted=0, share=75.0, images=[11, 10, 9]
     )
@@ -88,12 +88,12 @@ def test_confusions_by_hand():
 
 def test_confusions_over_seeds():
     # The second seed makes no mistake.
-    confusions = summary.confusions(one_method(PREDICTIONS, LABELS))
+    confusions = errors.confusions(one_method(PREDICTIONS, LABELS))
     assert confusions[0]['share'] == 37.5
 
 
 def test_where_images_end_by_hand():
-    shares = summary.taken_for(one_method(PREDICTIONS))
+    shares = errors.taken_for(one_method(PREDICTIONS))
     assert shares == dict(
         many=dict(right=100, many=0, medium=0, few=0),
         medium=dict(right=75, many=25, medium=0, few=0),
@@ -109,7 +109,7 @@ def test_class_accuracies_are_means_over_seeds():
 
 def test_tail_without_few_shot_classes_is_the_rarest_third():
     tested = np.ones(6, dtype=bool)
-    tail = summary.tail_classes(np.array([50, 90, 70, 60, 40, 80]), tested)
+    tail = errors.tail_classes(np.array([50, 90, 70, 60, 40, 80]), tested)
     assert np.flatnonzero(tail).tolist() == [0, 4]
 
 
@@ -291,12 +291,14 @@ def test_in_a_browser(browser, request, which, width, scheme):
         viewport=dict(width=width, height=900), color_scheme=scheme
     )
     tab = context.new_page()
-    errors, requests = [], []
-    tab.on('pageerror', lambda error: errors.append(str(error)))
-    tab.on('console', lambda m: m.type == 'error' and errors.append(m.text))
+    complaints, requests = [], []
+    tab.on('pageerror', lambda error: complaints.append(str(error)))
+    tab.on(
+        'console', lambda m: m.type == 'error' and complaints.append(m.text)
+    )
     tab.on('request', lambda request: requests.append(request.url))
     tab.goto(path.as_uri())
-    assert errors == []
+    assert complaints == []
     assert not [
         url for url in requests if not url.startswith(('file', 'data'))
     ]

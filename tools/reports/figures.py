@@ -1,95 +1,33 @@
-"""The figures of a report, each in a light and a dark theme."""
+"""The figures of a report: accuracy, errors, confidence, training."""
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List
+from typing import List
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from bcl_mm.class_counts import shot_groups
 from bcl_mm.metrics import reliability
 
-from .summary import GROUPS, Method, mean_and_spread, taken_for
-
-# Shown at about this many CSS pixels, on a phone a little smaller: the text
-# must stay readable there.
-WIDTH = 5.0  # inches
-THEMES = dict(
-    light=dict(paper='#ffffff', ink='#1f2328', faint='#d8dce1'),
-    dark=dict(paper='#15181c', ink='#e6e8ea', faint='#3a4048'),
+from .errors import taken_for
+from .style import (
+    GROUP_COLOURS,
+    GROUP_NAMES,
+    PLAIN,
+    add_legend,
+    colour_of,
+    lines_of,
+    new_figure,
 )
-# Okabe and Ito's colours, which colour-blind people tell apart, without black.
-COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9']
-GROUP_COLOURS = dict(many='#56b4e9', medium='#e69f00', few='#d55e00')
-_PLAIN = FuncFormatter(lambda value, _: f'{value:,.10g}')
-GROUP_NAMES = dict(
-    top1='all images', many='many-shot', medium='medium-shot', few='few-shot'
-)
-
-
-@contextlib.contextmanager
-def theme(name: str) -> Iterator[None]:
-    """Draw in a theme."""
-    paper, ink, faint = (THEMES[name][k] for k in ('paper', 'ink', 'faint'))
-    style = {
-        'figure.facecolor': paper,
-        'axes.facecolor': paper,
-        'savefig.facecolor': paper,
-        'axes.edgecolor': faint,
-        'axes.spines.top': False,
-        'axes.spines.right': False,
-        'axes.grid': True,
-        'axes.axisbelow': True,
-        'axes.titlesize': 10,
-        'axes.titlelocation': 'left',
-        'grid.color': faint,
-        'grid.linewidth': 0.6,
-        'legend.frameon': False,
-        'legend.fontsize': 9,
-        'font.size': 10,
-        'figure.constrained_layout.use': True,
-    }
-    for key in ('text.color', 'axes.labelcolor', 'xtick.color', 'ytick.color'):
-        style[key] = ink
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **style}):
-        yield
-
-
-def colour_of(index: int, number: int) -> object:
-    """Colour of a method among so many."""
-    if number <= len(COLOURS):
-        return COLOURS[index]
-    return matplotlib.colormaps['tab20'](index % 20)
-
-
-def _lines(methods: List[Method]) -> Iterator[tuple]:
-    """Each method with what plots of it share."""
-    for i, method in enumerate(methods):
-        colour = colour_of(i, len(methods))
-        yield method, dict(color=colour, label=method.name)
-
-
-def _figure(height: float = 3.4, **kwargs) -> tuple:
-    figure = Figure(figsize=(WIDTH, height))
-    return figure, figure.subplots(**kwargs)
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    """A legend below: names of methods can be long."""
-    handles, labels = axes.get_legend_handles_labels()
-    columns = 1 if max(map(len, labels)) > 30 else 2
-    figure.legend(handles, labels, loc='outside lower center', ncols=columns)
+from .summary import GROUPS, Method, mean_and_spread
 
 
 def _log_counts(axes: Axes) -> None:
     axes.set_xscale('log')
-    axes.xaxis.set_major_formatter(_PLAIN)
+    axes.xaxis.set_major_formatter(PLAIN)
     axes.set_xlabel('training images of the class')
 
 
@@ -134,7 +72,7 @@ def _dots(method: Method, most: int = 150) -> tuple:
 
 def draw_profile(methods: List[Method]) -> Figure:
     """How many training images each class has, sorted."""
-    figure, axes = _figure(2.8)
+    figure, axes = new_figure(2.8)
     counts = np.sort(methods[0].first.class_counts)[::-1]
     ranks = np.arange(1, len(counts) + 1)
     for group, members in shot_groups(counts).items():
@@ -149,7 +87,7 @@ def draw_profile(methods: List[Method]) -> Figure:
                 linewidth=0,
             )
     axes.set_yscale('log')
-    axes.yaxis.set_major_formatter(_PLAIN)
+    axes.yaxis.set_major_formatter(PLAIN)
     axes.set_ylim(bottom=min(0.8, counts.min() * 0.8))
     axes.set_xlabel('classes, most frequent first')
     axes.set_ylabel('training images')
@@ -159,8 +97,8 @@ def draw_profile(methods: List[Method]) -> Figure:
 
 def draw_classes(methods: List[Method]) -> Figure:
     """Accuracy of each class over its training images."""
-    figure, axes = _figure(3.8)
-    for method, style in _lines(methods):
+    figure, axes = new_figure(3.8)
+    for method, style in lines_of(methods):
         axes.scatter(
             *_dots(method), s=14, alpha=0.6, color=style['color'], linewidth=0
         )
@@ -172,13 +110,13 @@ def draw_classes(methods: List[Method]) -> Figure:
     _log_counts(axes)
     axes.set_ylim(-3, 103)
     axes.set_ylabel('accuracy of the class (%)')
-    _legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
 def draw_gains(methods: List[Method]) -> Figure:
     """Each method's gain over the first, from head to tail."""
-    figure, axes = _figure(3.4)
+    figure, axes = new_figure(3.4)
     base, *others = methods
     for i, method in enumerate(others, 1):
         gains = method.class_accuracies - base.class_accuracies
@@ -191,16 +129,16 @@ def draw_gains(methods: List[Method]) -> Figure:
     axes.axhline(0, color=colour_of(0, len(methods)), label=base.name)
     _log_counts(axes)
     axes.set_ylabel(f'points above {base.name}')
-    _legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
 def draw_groups(methods: List[Method]) -> Figure:
     """Accuracy of the groups, with the spread and dots of the seeds."""
-    figure, axes = _figure(3.4)
+    figure, axes = new_figure(3.4)
     names = [n for n in GROUPS if any(m.values(n) for m in methods)]
     width = 0.8 / len(methods)
-    for i, (method, style) in enumerate(_lines(methods)):
+    for i, (method, style) in enumerate(lines_of(methods)):
         places = np.arange(len(names)) + (i - (len(methods) - 1) / 2) * width
         values = [method.values(name) for name in names]
         means, spreads = np.array([mean_and_spread(v) for v in values]).T
@@ -216,7 +154,7 @@ def draw_groups(methods: List[Method]) -> Figure:
     axes.grid(axis='x', visible=False)
     axes.set_ylim(0, 100)
     axes.set_ylabel('accuracy (%)')
-    _legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
@@ -224,7 +162,7 @@ def draw_errors(methods: List[Method]) -> Figure:
     """Where test images of each group end."""
     shares = [taken_for(method) for method in methods]
     groups = list(shares[0])
-    figure, all_axes = _figure(
+    figure, all_axes = new_figure(
         0.9 + (0.45 + 0.26 * len(methods)) * len(groups),
         nrows=len(groups),
         sharex=True,
@@ -252,7 +190,7 @@ def draw_errors(methods: List[Method]) -> Figure:
         axes.set_xlim(0, 100)
         axes.grid(axis='y', visible=False)
     all_axes[-1, 0].set_xlabel('share of the images (%)')
-    _legend(figure, all_axes[0, 0])
+    add_legend(figure, all_axes[0, 0])
     return figure
 
 
@@ -263,7 +201,7 @@ def draw_reliability(methods: List[Method]) -> Figure:
     titles = dict(all='all images', few='images of few-shot classes')
     if not few[methods[0].first.labels].any():
         del parts['few']
-    figure, all_axes = _figure(
+    figure, all_axes = new_figure(
         3.2 if len(parts) > 1 else 4.4,
         ncols=len(parts),
         sharey=True,
@@ -272,7 +210,7 @@ def draw_reliability(methods: List[Method]) -> Figure:
     for axes, (part, members) in zip(all_axes[0], parts.items()):
         ink = matplotlib.rcParams['text.color']
         axes.plot([0, 1], [0, 1], color=ink, linewidth=0.8, linestyle=':')
-        for method, style in _lines(methods):
+        for method, style in lines_of(methods):
             chosen = [members[e.labels] for e in method.evaluations]
             runs = list(zip(method.evaluations, chosen))
             sure = np.concatenate([e.confidences[c] for e, c in runs])
@@ -289,7 +227,7 @@ def draw_reliability(methods: List[Method]) -> Figure:
         axes.set_aspect('equal')
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel='confidence')
     all_axes[0, 0].set_ylabel('accuracy')
-    _legend(figure, all_axes[0, 0])
+    add_legend(figure, all_axes[0, 0])
     return figure
 
 
@@ -303,12 +241,12 @@ def draw_curves(methods: List[Method]) -> Figure:
         for name, title in names.items()
         if any(run.curve(name)[0] for m in methods for run in m.runs)
     }
-    figure, all_axes = _figure(
+    figure, all_axes = new_figure(
         1.9 * len(there) + 0.6, nrows=len(there), sharex=True, squeeze=False
     )
     for axes, (name, title) in zip(all_axes[:, 0], there.items()):
         axes.set_title(title)
-        for method, style in _lines(methods):
+        for method, style in lines_of(methods):
             for run in method.runs:
                 steps, values = run.curve(name)
                 marker = 'o' if len(steps) < 10 else None
@@ -322,33 +260,5 @@ def draw_curves(methods: List[Method]) -> Figure:
                 )
                 style = dict(style, label=None)
     all_axes[-1, 0].set_xlabel('epoch')
-    _legend(figure, all_axes[0, 0])
+    add_legend(figure, all_axes[0, 0])
     return figure
-
-
-@dataclass
-class Drawing:
-    """A figure of the page.
-
-    Attributes:
-        name: Of its file.
-        title: Heading.
-        text: What it shows, and how to read it.
-        draw: Draws it.
-    """
-
-    name: str
-    title: str
-    text: str
-    draw: Callable[[List[Method]], Figure]
-
-
-def render(drawing: Drawing, methods: List[Method]) -> Dict[str, Figure]:
-    """The figure in each theme."""
-    figures = {}
-    for name in THEMES:
-        with theme(name):
-            figures[name] = drawing.draw(methods)
-            # Laid out now: the theme's sizes are not known later.
-            figures[name].draw_without_rendering()
-    return figures

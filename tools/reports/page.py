@@ -14,14 +14,9 @@ from matplotlib.figure import Figure
 from bcl_mm.class_counts import shot_groups
 
 from . import figures, spaces
-from .figures import Drawing
-from .summary import (
-    Method,
-    confusions,
-    geometry_table,
-    results_table,
-    tail_classes,
-)
+from .errors import confusions, tail_classes
+from .style import Drawing, render
+from .summary import Method, geometry_table, results_table
 from .thumbnails import Thumbnails
 
 DPI = 180
@@ -124,7 +119,7 @@ def draw_all(methods: List[Method], folder: Path) -> List[Dict[str, Any]]:
             continue
         pngs = {
             theme: _png(figure)
-            for theme, figure in figures.render(drawing, methods).items()
+            for theme, figure in render(drawing, methods).items()
         }
         (folder / f'{drawing.name}.png').write_bytes(pngs['light'])
         shown.append(

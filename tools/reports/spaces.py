@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from .figures import WIDTH
+from .style import WIDTH
 from .summary import KINDS, Method
 
 
