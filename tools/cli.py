@@ -93,7 +93,7 @@ def plain_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, OSError, RuntimeError) as error:
+    except (TypeError, ValueError, OSError, RuntimeError) as error:
         sys.exit(f'{type(error).__name__}: {error}')
 
 
