@@ -97,7 +97,7 @@ def made_small(text: str, num_classes: int) -> str:
     is_large = re.search('imagenet|inaturalist', text)
     for pattern, small in (
         (r'epoch_\d+\.pth', 'epoch_1.pth'),
-        (r'=(PATH|/data/\w+)', '=data/imagenet' if is_large else '=PATH'),
+        (r' data_root=/data/imagenet', ''),  # where it is anyway
         (r'\bPATH\b', 'data/folder'),
         ('torchvision://resnet50', 'resnet18.pth'),  # a download
         ('--seeds [0-9 ]+', '--seeds 0 '),
@@ -116,7 +116,7 @@ def made_small(text: str, num_classes: int) -> str:
         options += _NO_WORKERS
     if is_large:
         options.append(f'model.head.num_classes={num_classes}')
-    if 'resnet50_custom.py' in text:
+    if re.search(r'resnet50_(custom|inaturalist2018)\.py', text):
         options += ['model.backbone.depth=18', 'model.head.in_channels=512']
     if 'custom.py' in text and 'data_root' not in text:
         options.append('data_root=data/folder')
