@@ -102,8 +102,8 @@ class BCLHead(ClsHead):
             raise ValueError(
                 "num_classes='from_data' is for the tools of bcl_mm "
                 '(tools/train.py, test.py, ...), which count the classes: '
-                'elsewhere give their number, or call '
-                'bcl_mm.from_data.resolve_num_classes(cfg)'
+                'elsewhere take the config that training has written into its '
+                'work dir, or give their number'
             )
         check_number('num_classes', num_classes, at_least=2, whole=True)
         check_number('in_channels', in_channels, at_least=1, whole=True)

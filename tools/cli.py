@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import os
 import re
 import sys
+import traceback
 import warnings
 from pathlib import Path
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+import bcl_mm
 from bcl_mm.checkpoint import obstacle_to_resume
 from bcl_mm.distributed import await_ranks, init_cpu_process_group
 from bcl_mm.from_data import LOADERS, dataset_configs, resolve_num_classes
+from bcl_mm.loading import CorruptImageError
 from bcl_mm.pretrained import apply_pretrained, load_dict
 
 # Settings that an override gives to all data sets that have them: parts of
@@ -97,6 +101,21 @@ def plain_errors() -> Iterator[None]:
         sys.exit(f'{type(error).__name__}: {error}')
 
 
+def is_explained(error: Optional[BaseException]) -> bool:
+    """Whether bcl_mm has raised an error, for a user: its message says all.
+
+    An error of a user's own loss, or of a library, needs its traceback.
+    """
+    if isinstance(error, CorruptImageError):  # raised anew by a data worker
+        return True
+    while isinstance(error, (ValueError, TypeError, OSError)):
+        place = traceback.extract_tb(error.__traceback__)[-1].filename
+        if Path(place).is_relative_to(Path(bcl_mm.__file__).parent):
+            return True
+        error = error.__context__  # which a registry wraps
+    return False
+
+
 def check_work_dir(work_dir: str) -> None:
     """Raise an OSError for a folder that cannot be made or written to."""
     os.makedirs(work_dir, exist_ok=True)
@@ -127,6 +146,7 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = f'work_dirs/{Path(args.config).stem}'
     if args.cfg_options:
+        _note_misspelt(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
         for name in set(OF_ALL_DATASETS).intersection(args.cfg_options):
             if name == 'data_root':
@@ -225,6 +245,24 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
             what = 'is empty' if Path(root).is_dir() else 'does not exist'
             raise FileNotFoundError(
                 f'data_root {root!r} of the {loader} {what}. {hint}'
+            )
+
+
+def _note_misspelt(cfg: Config, options: Dict[str, Any]) -> None:
+    """Say so if an override is new in the config, but like a key of it."""
+    for option in options:
+        *path, name = option.split('.')
+        part: Any = cfg
+        for key in path:
+            part = part.get(key) if isinstance(part, dict) else None
+        if not isinstance(part, (dict, Config)) or name in part:
+            continue
+        like = difflib.get_close_matches(name, list(part), 1, 0.8)
+        if like:
+            print(
+                f'Note: {option} is not in the config: is '
+                f'{".".join([*path, like[0]])} meant?',
+                flush=True,
             )
 
 

@@ -10,16 +10,23 @@ else, with its figures as PNG files beside it.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import matplotlib
-from cli import check_data_roots, complete_model, plain_errors
+from cli import (
+    add_cfg_options,
+    check_data_roots,
+    complete_model,
+    load_config,
+    plain_errors,
+)
 from inference import add_model_options, load_model
 from reports.evaluation import VERSION, Evaluation, evaluate
 from reports.found import TrainedRun, find_runs
 from reports.page import write_page
 from reports.summary import group_runs
-from reports.thumbnails import Thumbnails
+from reports.thumbnails import Pictures, Thumbnails
 
 from bcl_mm.pretrained import load_dict
 
@@ -43,16 +50,29 @@ def parse_args() -> argparse.Namespace:
         '--device',
         help='such as cuda:1 or cpu (default: a GPU if there is one)',
     )
+    add_cfg_options(parser)
     args = parser.parse_args()
     if args.out.suffix != '.html':
         parser.error(f'--out must end in .html, got {str(args.out)!r}')
     return args
 
 
-def test_again(run: TrainedRun, device: str) -> Evaluation:
+def model_args(
+    run: TrainedRun, args: argparse.Namespace
+) -> argparse.Namespace:
+    """What load_config and load_model want to know."""
+    parser = argparse.ArgumentParser()
+    add_model_options(parser)
+    known = parser.parse_args([str(run.config), str(run.checkpoint)])
+    known.device, known.cfg_options = args.device, args.cfg_options
+    return known
+
+
+def test_run(run: TrainedRun, args: argparse.Namespace) -> Evaluation:
     """What a run does on its test set.
 
     Raises:
+        FileNotFoundError: The test set is not there.
         ValueError: The checkpoint does not fit, or has no class counts.
     """
     meta = load_dict(str(run.checkpoint)).get('meta', {})
@@ -61,25 +81,37 @@ def test_again(run: TrainedRun, device: str) -> Evaluation:
             f'{run.checkpoint} has no class_counts, the training images per '
             'class: it must come from a training with ClassComplementHook'
         )
-    parser = argparse.ArgumentParser()
-    add_model_options(parser)
-    args = parser.parse_args([str(run.config), str(run.checkpoint)])
-    args.device = device
-    cfg, model = load_model(args)
+    known = model_args(run, args)
+    check_data_roots(load_config(known), ('test_dataloader',))
+    cfg, model = load_model(known)
     return evaluate(cfg, model, meta['class_counts'])
 
 
-def evaluate_run(run: TrainedRun, device: str) -> Evaluation:
+def evaluate_run(run: TrainedRun, args: argparse.Namespace) -> Evaluation:
     """What a run does on its test set, from before if nothing changed."""
     kept = run.folder / 'evaluation.npz'
     written = run.checkpoint.stat()
-    key = f'{VERSION} {run.checkpoint.name} {written.st_mtime_ns}'
+    options = f' {args.cfg_options}' if args.cfg_options else ''
+    key = f'{VERSION} {run.checkpoint.name} {written.st_mtime_ns}{options}'
     found = Evaluation.load(kept, key)
+    if run.stand:
+        print(f'Unfinished, {run.stand}: {run.folder}', file=sys.stderr)
     if found is None:
         print(f'{run.folder}: testing {run.checkpoint.name} ...', flush=True)
-        found = test_again(run, device)
+        found = test_run(run, args)
         found.save(kept, key)
     return found
+
+
+def pictures_of(run: TrainedRun, args: argparse.Namespace) -> Pictures:
+    """Pictures of the test images; none if they are not there any more."""
+    try:
+        cfg = load_config(model_args(run, args))
+        complete_model(cfg, str(run.checkpoint))
+        return Thumbnails(cfg)
+    except OSError as error:
+        print(f'No test images are shown: {error}', file=sys.stderr)
+        return lambda index: None
 
 
 def main() -> None:
@@ -87,17 +119,11 @@ def main() -> None:
     args = parse_args()
     matplotlib.use('Agg')
     with plain_errors():
-        runs = find_runs(args.runs)
-        for run in runs:
-            check_data_roots(run.cfg, ('test_dataloader',))
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        methods = group_runs(
-            runs, [evaluate_run(run, args.device) for run in runs]
-        )
+        runs = find_runs(args.runs)
+        methods = group_runs(runs, [evaluate_run(run, args) for run in runs])
         print('Drawing ...', flush=True)
-        cfg = runs[0].cfg
-        complete_model(cfg, str(runs[0].checkpoint))
-        folder = write_page(methods, args.out, Thumbnails(cfg))
+        folder = write_page(methods, args.out, pictures_of(runs[0], args))
     print(f'Report: {args.out.resolve()} (figures: {folder}/)')
 
 

@@ -23,6 +23,7 @@ from cli import (
     check_data_roots,
     check_work_dir,
     complete_model,
+    is_explained,
     load_config,
     plain_errors,
 )
@@ -152,7 +153,11 @@ def main() -> None:
     except Exception as error:
         if 'DataLoader worker' in str(error):
             time.sleep(1)  # SIGTERM to all may reach the workers first
-        traceback.print_exc()
+        if is_explained(error):
+            message = str(error).strip().splitlines()[-1]  # of a worker
+            print(f'{type(error).__name__}: {message}', file=sys.stderr)
+        else:
+            traceback.print_exc()
         latest = None
         if is_main_process():
             with contextlib.suppress(ValueError):

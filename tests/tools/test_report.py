@@ -78,18 +78,18 @@ def test_confusions_by_hand():
     # 2 and 1. The surest come first.
     confusions = errors.confusions(one_method(PREDICTIONS))
     assert confusions[0] == dict(
-        true=2, predicted=0, share=75.0, images=[11, 10, 9]
+        true=2, predicted=0, times=3, of=4, images=[11, 10, 9]
     )
-    assert [(c['true'], c['share']) for c in confusions[1:]] == [
-        (3, 25.0),
-        (3, 25.0),
+    assert [(c['true'], c['times']) for c in confusions[1:]] == [
+        (3, 1),
+        (3, 1),
     ]
 
 
 def test_confusions_over_seeds():
     # The second seed makes no mistake.
     confusions = errors.confusions(one_method(PREDICTIONS, LABELS))
-    assert confusions[0]['share'] == 37.5
+    assert (confusions[0]['times'], confusions[0]['of']) == (3, 8)
 
 
 def test_where_images_end_by_hand():
@@ -158,7 +158,25 @@ def test_runs_become_methods():
     # Another setting is another method, and is told apart.
     runs = [trained_run(), trained_run(seed=1, batch_size=3)]
     methods = summary.group_runs(runs, [evaluation()] * 2)
-    assert [m.name for m in methods] == ['cross-entropy_0', 'cross-entropy_1']
+    assert [m.name for m in methods] == [
+        'cross-entropy (batch_size=)',
+        'cross-entropy (batch_size=3)',
+    ]
+
+
+def test_unfinished_runs_are_no_second_seed():
+    runs = [trained_run(), trained_run(seed=1)]
+    runs[1].stand = 'epoch 2 of 3'
+    methods = summary.group_runs(runs, [evaluation()] * 2)
+    assert [m.name for m in methods] == [
+        'cross-entropy',
+        'cross-entropy, epoch 2 of 3',
+    ]
+
+
+def test_long_names_keep_both_ends():
+    assert summary.short('Temminck stint 10', 17) == 'Temminck stint 10'
+    assert summary.short('Temminck stint 10', 10) == 'Temmi…t 10'
 
 
 def test_runs_on_other_data_are_refused():
@@ -226,6 +244,7 @@ def test_page_of_real_runs(digits, run, tmp_path):
     done = run(sys.executable, TOOL, single, '-o', out)
     assert 'testing' not in done.stdout
     assert 'id="groups"' in out.read_text()
+    assert 'Unfinished' not in done.stdout
     assert 'id="gains"' not in out.read_text()
 
 
@@ -238,11 +257,9 @@ def test_wrong_places(run, tmp_path):
     assert '--out must end in .html' in fails(tmp_path, '-o', 'a.pdf')
 
 
-class Pictures:
+def picture(index):
     """One picture for all images."""
-
-    def __getitem__(self, index):
-        return address_of(Image.new('L', (8, 6)))
+    return address_of(Image.new('L', (8, 6)))
 
 
 @pytest.fixture(scope='module')
@@ -261,7 +278,7 @@ def large_page(tmp_path_factory):
         )
         methods.append(Method(name, [trained_run(name)], [one]))
     path = tmp_path_factory.mktemp('large') / 'report.html'
-    page.write_page(methods, path, Pictures())
+    page.write_page(methods, path, picture)
     return path
 
 

@@ -25,9 +25,9 @@ def confusions(method: Method, most: int = 6) -> List[dict]:
     """What the tail is taken for: the largest shares of a class's images.
 
     Returns:
-        Of each: ``true`` and ``predicted`` class, ``share`` in percent (over
-        all runs), ``images``: indices of test images, the surest first (of
-        the first run).
+        Of each: ``true`` and ``predicted`` class, ``times`` it happens among
+        ``of`` images (over all runs), ``images``: indices of test images, the
+        surest first (of the first run).
     """
     e, num_runs = method.first, len(method.runs)
     num_classes = len(e.class_counts)
@@ -43,9 +43,9 @@ def confusions(method: Method, most: int = 6) -> List[dict]:
     )
     codes, times = np.unique(pairs, return_counts=True)
     true, predicted = np.divmod(codes, num_classes)
-    shares = 100 * times / (totals[true] * num_runs)
-    # Many images before few: one of one says little.
-    order = np.lexsort((-times, -shares))
+    of = totals[true] * num_runs
+    # As if there were one image more: one of one says little.
+    order = np.argsort(-times / (of + 1), kind='stable')
     found = []
     for i in order[:most]:
         images = np.flatnonzero(
@@ -56,7 +56,8 @@ def confusions(method: Method, most: int = 6) -> List[dict]:
             dict(
                 true=int(true[i]),
                 predicted=int(predicted[i]),
-                share=float(shares[i]),
+                times=int(times[i]),
+                of=int(of[i]),
                 images=surest[:4].tolist(),
             )
         )

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bcl_mm.class_counts import shot_groups
 from bcl_mm.metrics import reliability
@@ -22,7 +23,7 @@ from .style import (
     lines_of,
     new_figure,
 )
-from .summary import GROUPS, Method, mean_and_spread
+from .summary import GROUPS, Method, mean_and_spread, short
 
 
 def _log_counts(axes: Axes) -> None:
@@ -80,7 +81,7 @@ def draw_profile(methods: List[Method]) -> Figure:
             axes.fill_between(
                 np.append(ranks[members], ranks[members][-1] + 1) - 0.5,
                 np.append(counts[members], counts[members][-1]),
-                1,
+                counts.min() / 2,  # the rarest have a height, too
                 step='post',
                 color=GROUP_COLOURS[group],
                 label=f'{members.sum():,} {GROUP_NAMES[group]}',
@@ -88,7 +89,7 @@ def draw_profile(methods: List[Method]) -> Figure:
             )
     axes.set_yscale('log')
     axes.yaxis.set_major_formatter(PLAIN)
-    axes.set_ylim(bottom=min(0.8, counts.min() * 0.8))
+    axes.set_ylim(bottom=counts.min() / 2)
     axes.set_xlabel('classes, most frequent first')
     axes.set_ylabel('training images')
     axes.legend()
@@ -128,7 +129,7 @@ def draw_gains(methods: List[Method]) -> Figure:
         )
     axes.axhline(0, color=colour_of(0, len(methods)), label=base.name)
     _log_counts(axes)
-    axes.set_ylabel(f'points above {base.name}')
+    axes.set_ylabel('points above the first')
     add_legend(figure, axes)
     return figure
 
@@ -184,7 +185,7 @@ def draw_errors(methods: List[Method]) -> Figure:
             )
             left += lengths
         axes.set_yticks(
-            range(len(methods)), [method.name[:24] for method in methods]
+            range(len(methods)), [short(method.name, 22) for method in methods]
         )
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
@@ -260,5 +261,6 @@ def draw_curves(methods: List[Method]) -> Figure:
                 )
                 style = dict(style, label=None)
     all_axes[-1, 0].set_xlabel('epoch')
+    all_axes[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
     add_legend(figure, all_axes[0, 0])
     return figure

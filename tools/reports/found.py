@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.config import Config
 
-from bcl_mm.checkpoint import latest_checkpoint
+from bcl_mm.checkpoint import latest_checkpoint, load_weights_only
 
 # What may differ between the runs of one method: seed, place and speed.
 _NO_PART_OF_THE_METHOD = (
@@ -35,12 +34,15 @@ class TrainedRun:
         folder: The run's folder.
         config: The config that training wrote there.
         checkpoint: The last checkpoint.
+        cfg: The config, read.
+        stand: How far an unfinished training is, ``'epoch 2 of 3'``.
     """
 
     folder: Path
     config: Path
     checkpoint: Path
     cfg: Config = field(repr=False)
+    stand: str = ''
 
     @cached_property
     def method(self) -> str:
@@ -56,15 +58,31 @@ class TrainedRun:
         return self.cfg.get('randomness', {}).get('seed')
 
     @cached_property
-    def setting(self) -> str:
-        """The same text for the runs that differ in their seeds alone."""
-        cfg = self.cfg.to_dict()
-        for key in _NO_PART_OF_THE_METHOD:
-            cfg.pop(key, None)
-        # A second stage's start is another file with each seed.
-        cfg.get('model', {}).pop('pretrained', None)
-        text = json.dumps([self.config.stem, cfg], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def settings(self) -> Dict[str, str]:
+        """All settings but those that say nothing of the method."""
+        found: Dict[str, str] = {}
+
+        def walk(key: str, value: Any) -> None:
+            if isinstance(value, dict):
+                for name, part in value.items():
+                    walk(f'{key}.{name}' if key else name, part)
+            else:
+                found[key] = str(value)
+
+        walk('', self.cfg.to_dict())
+        return {
+            key: value
+            for key, value in found.items()
+            if key.split('.')[0] not in _NO_PART_OF_THE_METHOD
+            # A second stage's start is another file with each seed.
+            and key != 'model.pretrained'
+        }
+
+    @property
+    def setting(self) -> tuple:
+        """The same for the runs that differ in their seeds alone."""
+        # An unfinished run is no second seed of a finished one.
+        return self.config.stem, self.stand, *self.settings.items()
 
     @cached_property
     def scalars(self) -> List[dict]:
@@ -101,7 +119,18 @@ def _open_run(folder: Path) -> Optional[TrainedRun]:
             f'{note}: the checkpoint {str(checkpoint)!r} does not exist'
         )
     cfg = Config.fromfile(configs[-1])
-    return TrainedRun(folder, configs[-1], Path(checkpoint), cfg)
+    meta = load_weights_only(str(checkpoint)).get('meta', {})
+    stand = '' if 'checkpoint' in known else _stand(cfg, meta)
+    return TrainedRun(folder, configs[-1], Path(checkpoint), cfg, stand)
+
+
+def _stand(cfg: Config, meta: dict) -> str:
+    """How far a training is, empty if it is at its end."""
+    for step, most in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
+        planned = cfg.get('train_cfg', {}).get(most)
+        if planned and meta.get(step, planned) < planned:
+            return f'{step} {meta[step]:,} of {planned:,}'
+    return ''
 
 
 def find_runs(places: List[Path]) -> List[TrainedRun]:

@@ -17,7 +17,7 @@ from . import figures, spaces
 from .errors import confusions, tail_classes
 from .style import Drawing, render
 from .summary import Method, geometry_table, results_table
-from .thumbnails import Thumbnails
+from .thumbnails import Pictures
 
 DPI = 180
 DRAWINGS = [
@@ -134,19 +134,20 @@ def draw_all(methods: List[Method], folder: Path) -> List[Dict[str, Any]]:
     return shown
 
 
-def confusion_rows(method: Method, pictures: Thumbnails) -> List[dict]:
+def confusion_rows(method: Method, pictures: Pictures) -> List[dict]:
     """The confusions of a method's tail, for the page."""
     e = method.first
     rows = []
     for found in confusions(method):
-        images = [pictures[i] for i in found['images']]
+        images = [pictures(i) for i in found['images']]
         rows.append(
             dict(
                 true=e.classes[found['true']],
                 true_count=int(e.class_counts[found['true']]),
                 predicted=e.classes[found['predicted']],
                 predicted_count=int(e.class_counts[found['predicted']]),
-                share=found['share'],
+                times=found['times'],
+                of=found['of'],
                 images=[image for image in images if image],
             )
         )
@@ -187,9 +188,7 @@ def facts(methods: List[Method]) -> Dict[str, Any]:
     )
 
 
-def write_page(
-    methods: List[Method], path: Path, pictures: Thumbnails
-) -> Path:
+def write_page(methods: List[Method], path: Path, pictures: Pictures) -> Path:
     """Write the page, and its figures beside it.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .style import WIDTH
-from .summary import KINDS, Method
+from .summary import KINDS, Method, short
 
 
 def _panels(number: int, height: float) -> tuple:
@@ -31,7 +31,8 @@ def draw_cosines(methods: List[Method]) -> Figure:
     panels = []
     for method in methods:
         for kind, square in method.first.cosines.items():
-            panels.append((f'{method.name}\n{KINDS[kind]}', square))
+            name = short(method.name, 28)
+            panels.append((f'{name}\n{KINDS[kind]}', square))
     blocks = len(panels[0][1])
     perfect = np.full((blocks, blocks), ideal)
     if blocks == tested:  # else the diagonal holds pairs, too
@@ -82,9 +83,9 @@ def draw_embedding(methods: List[Method]) -> Figure:
                 s=7,
                 color=colour,
                 linewidth=0,
-                label=f'{name[:18]} ({e.class_counts[c]:,})',
+                label=f'{short(name, 20)} ({e.class_counts[c]:,})',
             )
-        axes.set_title(method.name, fontsize=9)
+        axes.set_title(short(method.name, 28), fontsize=9)
         axes.set(xticks=[], yticks=[])
     handles, names = all_axes[0].get_legend_handles_labels()
     figure.legend(

@@ -101,6 +101,14 @@ class Method:
         ]
 
 
+def short(name: str, most: int) -> str:
+    """A name of at most so many letters, of both its ends if it is longer."""
+    if len(name) <= most:
+        return name
+    end = (most - 1) // 2
+    return f'{name[: most - 1 - end]}…{name[-end:]}'
+
+
 def mean_and_spread(values: Sequence[float]) -> Tuple[float, float]:
     """Mean and standard deviation (0 of one value)."""
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
@@ -116,7 +124,7 @@ def group_runs(
         ValueError: The runs were not trained and tested on the same images.
     """
     _check_same_data(runs, evaluations)
-    settings: Dict[str, List[int]] = {}
+    settings: Dict[tuple, List[int]] = {}
     for i, run in enumerate(runs):
         settings.setdefault(run.setting, []).append(i)
     methods = []
@@ -124,7 +132,7 @@ def group_runs(
         first = runs[members[0]]
         methods.append(
             Method(
-                first.method,
+                first.method + (f', {first.stand}' if first.stand else ''),
                 [runs[i] for i in members],
                 [evaluations[i] for i in members],
             )
@@ -156,14 +164,37 @@ def _check_same_data(
 
 
 def _tell_apart(methods: List[Method]) -> None:
-    """Give methods of the same name the names of configs, or folders."""
-    for name in (
-        lambda method: method.runs[0].config.stem,
-        lambda method: str(method.runs[0].folder),
-    ):
-        names = [method.name for method in methods]
-        for method in [m for m in methods if names.count(m.name) > 1]:
-            method.name = name(method)
+    """Name methods of the same name by what differs: settings, or folders."""
+    alike: Dict[str, List[Method]] = {}
+    for method in methods:
+        alike.setdefault(method.name, []).append(method)
+    for group in alike.values():
+        if len(group) > 1:
+            _name_by_settings(group)
+
+
+def _name_by_settings(methods: List[Method]) -> None:
+    settings = [method.runs[0].settings for method in methods]
+    keys = dict.fromkeys(key for one in settings for key in one)
+    differing = [
+        key for key in keys if len({one.get(key) for one in settings}) > 1
+    ]
+    # Many differ where another config was used: its name says more.
+    by_config = len({m.runs[0].config.stem for m in methods}) == len(methods)
+    for method, one in zip(methods, settings):
+        if by_config:
+            method.name += f' ({method.runs[0].config.stem})'
+        elif differing:
+            method.name += ' ({})'.format(
+                ', '.join(
+                    f'{key.split(".")[-1]}={one.get(key, "")}'
+                    for key in differing[:2]
+                )
+            )
+    names = [method.name for method in methods]
+    for number, method in enumerate(methods, 1):
+        if names.count(method.name) > 1:
+            method.name += f' #{number}'
 
 
 def results_table(methods: List[Method]) -> Tuple[List[str], List[list]]:

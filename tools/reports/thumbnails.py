@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from io import BytesIO
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 from mmengine.config import Config
@@ -15,6 +15,8 @@ from bcl_mm.loading import LoadImageFromFile
 
 SIZE = 64  # pixels
 _LOADER = LoadImageFromFile()
+# From the index of a test image to the address of its picture, if it has one.
+Pictures = Callable[[int], Optional[str]]
 
 
 class Thumbnails:
@@ -30,7 +32,7 @@ class Thumbnails:
         # As the images in memory are meant: files are loaded as BGR.
         self._is_bgr = bool(cfg.get('data_preprocessor', {}).get('to_rgb'))
 
-    def __getitem__(self, index: int) -> Optional[str]:
+    def __call__(self, index: int) -> Optional[str]:
         """Address of a picture; None if the image cannot be loaded."""
         info: dict = self._dataset.get_data_info(index)
         try:
