@@ -252,10 +252,10 @@ def _note_misspelt(cfg: Config, options: Dict[str, Any]) -> None:
     """Say so if an override is new in the config, but like a key of it."""
     for option in options:
         *path, name = option.split('.')
-        part: Any = cfg
+        part: Any = cfg.to_dict()
         for key in path:
             part = part.get(key) if isinstance(part, dict) else None
-        if not isinstance(part, (dict, Config)) or name in part:
+        if not isinstance(part, dict) or name in part:
             continue
         like = difflib.get_close_matches(name, list(part), 1, 0.8)
         if like:

@@ -26,7 +26,8 @@ def _read_rows(ann_file: str) -> List[Tuple[List[str], int]]:
     except UnicodeDecodeError as error:
         line = content.count(b'\n', 0, error.start) + 1
         raise ValueError(
-            f'{ann_file}:{line}: the list must be UTF-8 text'
+            f'{ann_file}:{line}: the list must be UTF-8 text (in a '
+            'spreadsheet, save it as CSV UTF-8)'
         ) from error
     reader = csv.reader(StringIO(text, newline=''), strict=True)
     rows = []
@@ -83,7 +84,9 @@ def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
         rows = rows[1:]
     elif len(header) != 2:
         raise _row_error(ann_file, line, first)
-    elif not is_image_name(first[0]) and is_image_name(rows[-1][0][0]):
+    elif not is_image_name(rows[-1][0][0]):
+        raise _row_error(ann_file, rows[-1][1], rows[-1][0])
+    elif not is_image_name(first[0]):
         rows = rows[1:]  # names of another kind
     if not rows:
         raise ValueError(f'{ann_file}: the list has no row path,label')
