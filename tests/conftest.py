@@ -9,10 +9,21 @@ import sys
 from pathlib import Path
 from typing import Callable
 
+import mmengine.config.config
 import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _plain_configs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write configs without yapf, which takes seconds for a long pipeline."""
+    monkeypatch.setattr(
+        mmengine.config.config,
+        'FormatCode',
+        lambda text, **_: (text, True),
+    )
 
 
 @pytest.fixture(autouse=True)
