@@ -22,12 +22,13 @@ from cli import (
     plain_errors,
 )
 from inference import add_model_options, load_model
-from reports.evaluation import VERSION, Evaluation, evaluate
+from reports.evaluation import Evaluation, evaluate
 from reports.found import TrainedRun, find_runs
 from reports.page import write_page
 from reports.summary import group_runs
 from reports.thumbnails import Pictures, Thumbnails
 
+from bcl_mm import __version__
 from bcl_mm.pretrained import load_dict
 
 
@@ -92,7 +93,8 @@ def evaluate_run(run: TrainedRun, args: argparse.Namespace) -> Evaluation:
     kept = run.folder / 'evaluation.npz'
     written = run.checkpoint.stat()
     options = f' {args.cfg_options}' if args.cfg_options else ''
-    key = f'{VERSION} {run.checkpoint.name} {written.st_mtime_ns}{options}'
+    name = run.checkpoint.name
+    key = f'{__version__} {name} {written.st_mtime_ns}{options}'
     found = Evaluation.load(kept, key)
     if run.stand:
         print(f'Unfinished, {run.stand}: {run.folder}', file=sys.stderr)

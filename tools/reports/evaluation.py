@@ -21,7 +21,6 @@ from bcl_mm.class_counts import check_class_counts
 from bcl_mm.labels import class_names_of, labels_of
 from bcl_mm.metrics import SimplexGeometry
 
-VERSION = 1  # of what is kept
 MAX_CELLS = 100  # rows of a heat map
 # Of the embedding: few enough to be seen apart.
 EMBEDDED_CLASSES = 12
