@@ -55,6 +55,7 @@ def home(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.documents
 def test_commands_run(home):
     environment = {
         **os.environ,

@@ -44,7 +44,12 @@ class Classifier(nn.Module):
 
 
 def linear_head(**options):
-    head = dict(type='mmpretrain.LinearClsHead', num_classes=7, in_channels=4)
+    head = dict(
+        type='mmpretrain.LinearClsHead',
+        num_classes=7,
+        in_channels=4,
+        loss=dict(type='mmpretrain.CrossEntropyLoss'),
+    )
     return MODELS.build({**head, **options}).double()
 
 

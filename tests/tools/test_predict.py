@@ -184,7 +184,7 @@ def test_names_of_the_classes(
         (['--batch-size', '0'], '--batch-size must be >= 1, got 0'),
         (['--workers', '-1'], '--workers must be >= 0, got -1'),
         (['none.png'], 'there is no image or folder none.png'),
-        (['docs'], 'there is no image (.bmp .jpeg'),
+        (['configs'], 'there is no image (.bmp .jpeg'),
         (['--posthoc-tau', 'nan'], '--posthoc-tau must be finite, got nan'),
     ],
 )
