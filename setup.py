@@ -57,6 +57,7 @@ setup(
             'ruff>=0.11',
             'tensorboard>=2.14',
             'timm>=1.0',
+            'wandb>=0.16',
         ],
     },
 )

@@ -24,6 +24,17 @@ def name_classes(
     return ', '.join(shown) + (f' and {rest} more' if rest else '')
 
 
+def shorten(name: str, most: int) -> str:
+    """A name of at most ``most`` letters, of both its ends if it is longer.
+
+    Names of classes often differ in their last letters alone.
+    """
+    if len(name) <= most:
+        return name
+    end = (most - 1) // 2
+    return f'{name[: most - 1 - end]}…{name[-end:]}'
+
+
 def class_names_of(dataset: Any) -> Optional[Sequence[str]]:
     """Class names in a dataset's ``metainfo``, or None if it has none."""
     metainfo = getattr(dataset, 'metainfo', None)

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from bcl_mm.checks import check_number
-from bcl_mm.labels import class_names_of, name_classes
+from bcl_mm.labels import class_names_of, name_classes, shorten
 from bcl_mm.registry import HOOKS
 from bcl_mm.saving import write_whole
 
@@ -210,7 +210,5 @@ def _name_rows(
         name = ''
         if torch.is_tensor(label) and label.numel() == 1:
             name = 'class ' + name_classes([int(label)], class_names)
-        if len(name) > MOST_LETTERS:
-            name = name[: MOST_LETTERS - 1] + '…'
-        names.append(name)
+        names.append(shorten(name, MOST_LETTERS))
     return names

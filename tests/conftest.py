@@ -14,6 +14,11 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+# For commands as they are documented, which say python: this one.
+THIS_PYTHON = {
+    'PYTHON': sys.executable,
+    'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+}
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +46,7 @@ def run() -> Callable:
         done = subprocess.run(
             [str(word) for word in command],
             cwd=cwd,
-            env={**os.environ, 'PYTHON': sys.executable, **env},
+            env={**os.environ, **THIS_PYTHON, **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

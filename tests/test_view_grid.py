@@ -232,7 +232,7 @@ def test_class_names(tmp_path, monkeypatch):
     drawn = drawn_of(runner, images, samples, monkeypatch, tmp_path)
     assert drawn[0][2] == [
         'class 0 (кошка)',
-        'class 1 (a name that is too…',
+        'class 1 (a nam…r the margin)',
         '',
         '',
     ]

@@ -250,9 +250,10 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
 
 def _note_misspelt(cfg: Config, options: Dict[str, Any]) -> None:
     """Say so if an override is new in the config, but like a key of it."""
+    settings = cfg.to_dict()
     for option in options:
         *path, name = option.split('.')
-        part: Any = cfg.to_dict()
+        part: Any = settings
         for key in path:
             part = part.get(key) if isinstance(part, dict) else None
         if not isinstance(part, dict) or name in part:

@@ -48,14 +48,15 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load_model(
-    args: argparse.Namespace, projects: bool = False
+    args: argparse.Namespace, projects: Optional[bool] = False
 ) -> Tuple[Config, BaseModel]:
     """The model of a config with the weights of a checkpoint, for testing.
 
     Args:
         args: With what :func:`add_model_options` adds, and ``device``, None
             for the best there is.
-        projects: Whether the projector is needed, too. Defaults to False.
+        projects: Whether the projector is needed, too; None if it is where
+            there is one. Defaults to False.
 
     Returns:
         The config, and the model on its device, which mmpretrain's
@@ -76,7 +77,9 @@ def load_model(
         )
     model = get_model(cfg)
     head = getattr(model, 'head', None)  # some classifiers have none
-    if projects and getattr(head, 'projector', None) is None:
+    has_projector = getattr(head, 'projector', None) is not None
+    projects = has_projector if projects is None else projects
+    if projects and not has_projector:
         raise ValueError(
             f'{type(head).__name__} of {args.config} has no projector: '
             'only a BCLHead with loss_con has one'

@@ -82,9 +82,9 @@ def test_run(run: TrainedRun, args: argparse.Namespace) -> Evaluation:
             f'{run.checkpoint} has no class_counts, the training images per '
             'class: it must come from a training with ClassComplementHook'
         )
-    known = model_args(run, args)
-    check_data_roots(load_config(known), ('test_dataloader',))
-    cfg, model = load_model(known)
+    # Projections of a projector that was not trained would mean nothing.
+    cfg, model = load_model(model_args(run, args), projects=None)
+    check_data_roots(cfg, ('test_dataloader',))
     return evaluate(cfg, model, meta['class_counts'])
 
 

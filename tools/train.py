@@ -154,7 +154,9 @@ def main() -> None:
         if 'DataLoader worker' in str(error):
             time.sleep(1)  # SIGTERM to all may reach the workers first
         if is_explained(error):
-            message = str(error).strip().splitlines()[-1]  # of a worker
+            message = str(error).strip()
+            if 'DataLoader worker' in message:  # its traceback, then its words
+                message = message.splitlines()[-1]
             print(f'{type(error).__name__}: {message}', file=sys.stderr)
         else:
             traceback.print_exc()

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torchvision.models import resnet18
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, THIS_PYTHON
 from tests.docs.commands import (
     DOCUMENTS,
     ELSEWHERE,
@@ -59,8 +58,7 @@ def home(tmp_path):
 def test_commands_run(home):
     environment = {
         **os.environ,
-        'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
-        'PYTHON': sys.executable,
+        **THIS_PYTHON,
         'PYTHONPATH': str(home),
         'OMP_NUM_THREADS': '1',
     }

@@ -43,14 +43,18 @@ class Classifier(nn.Module):
         return self.head.predict((features,), samples)
 
 
-def linear_head(**options):
+def mmpretrain_head(kind, **options):
     head = dict(
-        type='mmpretrain.LinearClsHead',
+        type=f'mmpretrain.{kind}',
         num_classes=7,
         in_channels=4,
         loss=dict(type='mmpretrain.CrossEntropyLoss'),
     )
     return MODELS.build({**head, **options}).double()
+
+
+def linear_head(**options):
+    return mmpretrain_head('LinearClsHead', **options)
 
 
 def bcl_head(**options):
@@ -161,8 +165,7 @@ def test_heads_without_prototypes_or_class_vectors():
     projected = expected('projected', 'nc1')
     assert names(bcl_head(loss_con=supcon)) == plain | projected
     # Its classifier is neither 'classifier' nor 'fc'.
-    vit = 'mmpretrain.VisionTransformerClsHead'
-    head = MODELS.build(dict(type=vit, num_classes=7, in_channels=4)).double()
+    head = mmpretrain_head('VisionTransformerClsHead')
     head.pre_logits = lambda feats: feats[-1]
     assert names(head) == expected('features', 'nc1')
 

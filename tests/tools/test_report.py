@@ -174,11 +174,6 @@ def test_unfinished_runs_are_no_second_seed():
     ]
 
 
-def test_long_names_keep_both_ends():
-    assert summary.short('Temminck stint 10', 17) == 'Temminck stint 10'
-    assert summary.short('Temminck stint 10', 10) == 'Temmi…t 10'
-
-
 def test_runs_on_other_data_are_refused():
     runs = [trained_run(), trained_run('BCL')]
     other = evaluation(counts=COUNTS + 1)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bcl_mm.class_counts import shot_groups
+from bcl_mm.labels import shorten
 from bcl_mm.metrics import reliability
 
 from .errors import taken_for
@@ -23,7 +24,7 @@ from .style import (
     lines_of,
     new_figure,
 )
-from .summary import GROUPS, Method, mean_and_spread, short
+from .summary import GROUPS, Method, mean_and_spread
 
 
 def _log_counts(axes: Axes) -> None:
@@ -185,7 +186,8 @@ def draw_errors(methods: List[Method]) -> Figure:
             )
             left += lengths
         axes.set_yticks(
-            range(len(methods)), [short(method.name, 22) for method in methods]
+            range(len(methods)),
+            [shorten(method.name, 22) for method in methods],
         )
         axes.invert_yaxis()
         axes.set_xlim(0, 100)

@@ -8,8 +8,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from bcl_mm.labels import shorten
+
 from .style import WIDTH
-from .summary import KINDS, Method, short
+from .summary import KINDS, Method
 
 
 def _panels(number: int, height: float) -> tuple:
@@ -31,7 +33,7 @@ def draw_cosines(methods: List[Method]) -> Figure:
     panels = []
     for method in methods:
         for kind, square in method.first.cosines.items():
-            name = short(method.name, 28)
+            name = shorten(method.name, 28)
             panels.append((f'{name}\n{KINDS[kind]}', square))
     blocks = len(panels[0][1])
     perfect = np.full((blocks, blocks), ideal)
@@ -83,9 +85,9 @@ def draw_embedding(methods: List[Method]) -> Figure:
                 s=7,
                 color=colour,
                 linewidth=0,
-                label=f'{short(name, 20)} ({e.class_counts[c]:,})',
+                label=f'{shorten(name, 20)} ({e.class_counts[c]:,})',
             )
-        axes.set_title(short(method.name, 28), fontsize=9)
+        axes.set_title(shorten(method.name, 28), fontsize=9)
         axes.set(xticks=[], yticks=[])
     handles, names = all_axes[0].get_legend_handles_labels()
     figure.legend(

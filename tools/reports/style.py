@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from .summary import Method, short
+from bcl_mm.labels import shorten
+
+from .summary import Method
 
 # Shown at about this many CSS pixels, on a phone a little smaller: the text
 # must stay readable there.
@@ -79,7 +81,7 @@ def new_figure(height: float = 3.4, **kwargs) -> tuple:
 def add_legend(figure: Figure, axes: Axes) -> None:
     """A legend below: names of methods can be long."""
     handles, labels = axes.get_legend_handles_labels()
-    labels = [short(label, 55) for label in labels]
+    labels = [shorten(label, 55) for label in labels]
     columns = 1 if max(map(len, labels)) > 28 else 2
     figure.legend(handles, labels, loc='outside lower center', ncols=columns)
 

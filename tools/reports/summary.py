@@ -101,14 +101,6 @@ class Method:
         ]
 
 
-def short(name: str, most: int) -> str:
-    """A name of at most so many letters, of both its ends if it is longer."""
-    if len(name) <= most:
-        return name
-    end = (most - 1) // 2
-    return f'{name[: most - 1 - end]}…{name[-end:]}'
-
-
 def mean_and_spread(values: Sequence[float]) -> Tuple[float, float]:
     """Mean and standard deviation (0 of one value)."""
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
