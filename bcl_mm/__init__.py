@@ -24,30 +24,18 @@ warnings.filterwarnings(
     'ignore', message='Fail to import ``MultiScaleDeformableAttention``'
 )
 
-from .checkpoint import allow_runner_checkpoints  # noqa: E402
+from .utils.checkpoint import allow_runner_checkpoints  # noqa: E402
 
 __version__ = '0.1.0'
 __all__ = [
-    'backbones',
-    'classifiers',
+    'apis',
+    'classes',
     'config_path',
     'datasets',
-    'finite',
-    'from_data',
-    'heads',
-    'hooks',
-    'loading',
-    'losses',
-    'metrics',
-    'preprocessor',
-    'pretrained',
-    'samplers',
-    'saving',
-    'schedules',
-    'seeding',
-    'transforms',
-    'view_grid',
-    'vis_backends',
+    'engine',
+    'evaluation',
+    'models',
+    'utils',
 ]
 
 allow_runner_checkpoints()

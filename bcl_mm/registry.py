@@ -27,20 +27,11 @@ def _child(parent: root.Registry, *modules: str) -> root.Registry:
     )
 
 
-MODELS = _child(
-    root.MODELS,
-    'backbones',
-    'classifiers',
-    'heads',
-    'losses',
-    'preprocessor',
-)
+MODELS = _child(root.MODELS, 'models')
 DATASETS = _child(root.DATASETS, 'datasets')
-DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'samplers')
-TRANSFORMS = _child(root.TRANSFORMS, 'loading', 'transforms')
-HOOKS = _child(
-    root.HOOKS, 'finite', 'hooks', 'loading', 'saving', 'seeding', 'view_grid'
-)
-METRICS = _child(root.METRICS, 'metrics')
-PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'schedules')
-VISBACKENDS = _child(root.VISBACKENDS, 'vis_backends')
+DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'datasets.samplers')
+TRANSFORMS = _child(root.TRANSFORMS, 'datasets.transforms')
+HOOKS = _child(root.HOOKS, 'engine.hooks')
+METRICS = _child(root.METRICS, 'evaluation')
+PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'engine.schedules')
+VISBACKENDS = _child(root.VISBACKENDS, 'engine.vis_backends')

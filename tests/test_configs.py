@@ -14,7 +14,7 @@ from mmpretrain.datasets import remove_transform
 from sklearn.datasets import load_sample_image
 
 import bcl_mm
-from bcl_mm.from_data import resolve_num_classes
+from bcl_mm.apis.from_data import resolve_num_classes
 from tests.conftest import ROOT
 from tests.trees import (
     write_cifar,

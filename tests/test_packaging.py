@@ -59,7 +59,7 @@ def test_modules_are_imported_when_they_are_named(run):
         'import sys, bcl_mm\n'
         "print('mmpretrain.models' in sys.modules)\n"
         'from mmengine.registry import MODELS\n'
-        "print(MODELS.get('bcl_mm.BCLHead') is bcl_mm.heads.BCLHead)\n"
+        "print(MODELS.get('bcl_mm.BCLHead') is bcl_mm.models.heads.BCLHead)\n"
         'print(all(hasattr(bcl_mm, name) for name in bcl_mm.__all__))\n'
         "print(hasattr(bcl_mm, 'lunch'))"
     )

@@ -11,15 +11,17 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bcl_mm.class_counts import (
+from bcl_mm.classes import (
+    bincount_labels,
     check_class_counts,
     long_tail_counts,
+    name_classes,
     shot_groups,
 )
 from bcl_mm.datasets.annotations import read_coco, read_list
 from bcl_mm.datasets.long_tail import LongTailDataset
-from bcl_mm.labels import bincount_labels, name_classes
-from bcl_mm.losses import (
+from bcl_mm.evaluation import ShotAccuracy
+from bcl_mm.models.losses import (
     balanced_contrastive_loss,
     class_balanced_weights,
     focal_cross_entropy,
@@ -27,7 +29,6 @@ from bcl_mm.losses import (
     ldam_margins,
     logit_adjusted_cross_entropy,
 )
-from bcl_mm.metrics import ShotAccuracy
 
 # The same examples in every run, and no clock that a slow machine trips.
 fixed = settings(

@@ -35,4 +35,4 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
 export MKL_NUM_THREADS=${MKL_NUM_THREADS:-$OMP_NUM_THREADS}
 # Without C++ stacks of a node that is not there yet.
 export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR}
-exec "$PYTHON" "$(dirname "$0")/launch.py" "$gpus" "$tool" "$@"
+exec "$PYTHON" -m bcl_mm.cli.launch "$gpus" "$tool" "$@"

@@ -9,7 +9,6 @@ from typing import Any, Dict, List, Sequence, Set, Tuple
 
 import numpy as np
 
-from bcl_mm.checks import check_number
 from bcl_mm.datasets.csv_lists import read_csv, sorted_names
 from bcl_mm.datasets.folders import (
     PARTS,
@@ -19,6 +18,7 @@ from bcl_mm.datasets.folders import (
 )
 from bcl_mm.datasets.table import ImageTable, TableDataset
 from bcl_mm.registry import DATASETS
+from bcl_mm.utils.errors import check_number
 
 Row = Tuple[str, int, int]  # path, label, line of the list or 0
 

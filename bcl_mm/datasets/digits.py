@@ -7,8 +7,8 @@ from typing import Any, List
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
-from bcl_mm.checks import check_number
 from bcl_mm.registry import DATASETS
+from bcl_mm.utils.errors import check_number
 
 
 @DATASETS.register_module()

@@ -6,10 +6,15 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from bcl_mm.checks import check_number
-from bcl_mm.class_counts import check_class_counts, long_tail_counts
-from bcl_mm.labels import bincount_labels, class_names_of, labels_of
+from bcl_mm.classes import (
+    bincount_labels,
+    check_class_counts,
+    class_names_of,
+    labels_of,
+    long_tail_counts,
+)
 from bcl_mm.registry import DATASETS
+from bcl_mm.utils.errors import check_number
 
 
 @DATASETS.register_module()
@@ -17,7 +22,7 @@ class LongTailDataset:
     """Keeps the literature's long-tailed subset of a balanced dataset.
 
     The protocol of LDAM-DRW (Cao et al., NeurIPS 2019), index for index: the
-    counts are those of :func:`~bcl_mm.class_counts.long_tail_counts`; class
+    counts are those of :func:`~bcl_mm.classes.long_tail_counts`; class
     by class in label order, one ``RandomState(seed)`` shuffles the class's
     indices, and the first n_c stay, in that order. A class that is smaller
     than its share keeps all of its images.

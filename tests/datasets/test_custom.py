@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
 import bcl_mm
-from bcl_mm.class_counts import count_classes
+from bcl_mm.classes import count_classes
 from bcl_mm.datasets import CustomImages, LongTailDataset
 from bcl_mm.datasets.custom import choose_val
 from bcl_mm.registry import DATASETS

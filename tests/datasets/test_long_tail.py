@@ -5,7 +5,7 @@ import pytest
 
 from bcl_mm.datasets import Digits, LongTailDataset
 from tests import oracles
-from tests.test_class_counts import Labelled
+from tests.test_classes import Labelled
 
 
 def balanced(num_classes, per_class):

@@ -14,7 +14,7 @@ from mmengine.dataset import (
 from mmpretrain.datasets import BaseDataset
 from torch.utils.data import DataLoader
 
-from bcl_mm.class_counts import count_classes
+from bcl_mm.classes import count_classes
 from bcl_mm.datasets import ImageList, LongTailDataset
 from bcl_mm.datasets.table import ImageTable
 

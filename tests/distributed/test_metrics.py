@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmengine.dataset import DefaultSampler
 
-from bcl_mm.metrics import CalibrationError, ShotAccuracy, SimplexGeometry
+from bcl_mm.evaluation import CalibrationError, ShotAccuracy, SimplexGeometry
 from tests.distributed.common import on_ranks
-from tests.metrics.test_geometry import Classifier, bcl_head, images
+from tests.evaluation.test_geometry import Classifier, bcl_head, images
 
 COUNTS = [200, 110, 90, 50, 20, 9, 3]
 WORLD_SIZES = (2, 3)

@@ -9,8 +9,8 @@ from mmpretrain.structures import DataSample
 from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 
-from bcl_mm.distributed import gather, rank
-from bcl_mm.heads import BCLHead
+from bcl_mm.models.heads import BCLHead
+from bcl_mm.utils.distributed import gather, rank
 from tests.distributed.common import on_ranks
 
 # Rank 0 has one class alone, class 4 is on one rank only, class 3 on none.

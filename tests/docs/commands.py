@@ -13,13 +13,13 @@ DOCUMENTS = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 # What is run elsewhere, and where.
 ELSEWHERE = {
     r'source \.venv/bin/activate$': 'the environment of the tests',
-    r'bash tools/quickstart\.sh': 'tests/tools/test_report.py, in its steps',
+    r'bash tools/quickstart\.sh': 'tests/cli/test_report.py, in its steps',
     r'bash tools/run_tests\.sh': 'what runs the tests',
     r'pip install ': 'tools/setup_env.sh',
-    r'PYTHONPATH=\. ': 'tests/test_docs_add_a_loss.py',
-    r'python tools/benchmark\.py': 'tests/tools/test_benchmark.py',
-    r'python tools/prepare_': 'tests/tools/test_prepare_fashion_mnist.py',
-    r'.* bcl_resnext50\.pth': 'tests/tools/test_convert_checkpoint.py',
+    r'PYTHONPATH=\. ': 'tests/docs/test_add_a_loss.py',
+    r'python tools/benchmark\.py': 'tests/cli/test_benchmark.py',
+    r'python tools/prepare_': 'tests/cli/test_prepare.py',
+    r'.* bcl_resnext50\.pth': 'tests/cli/test_convert.py',
 }
 # What a document takes for granted.
 BEFORE = {

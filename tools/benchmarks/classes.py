@@ -7,10 +7,10 @@ from typing import Callable, Dict, List, Optional, Tuple
 import torch
 import torch.nn.functional as F
 
-from bcl_mm.complement import sample_classes
-from bcl_mm.distributed import gather
-from bcl_mm.losses import balanced_contrastive_loss
-from bcl_mm.projector import Projector, unit_rows
+from bcl_mm.models.contrast import sample_classes
+from bcl_mm.models.layers import Projector, unit_rows
+from bcl_mm.models.losses import balanced_contrastive_loss
+from bcl_mm.utils.distributed import gather
 from benchmarks.common import (
     Curve,
     Row,

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bcl_mm.losses import balanced_contrastive_loss
+from bcl_mm.models.losses import balanced_contrastive_loss
 from benchmarks.common import (
     Curve,
     Row,

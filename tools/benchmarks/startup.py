@@ -13,7 +13,7 @@ import numpy as np
 from mmpretrain.datasets import CustomDataset
 
 import bcl_mm
-from bcl_mm.class_counts import count_classes
+from bcl_mm.classes import count_classes
 from bcl_mm.datasets import INaturalist2018
 from benchmarks.common import Curve, Row, Settings, interleave
 

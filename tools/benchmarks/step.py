@@ -10,7 +10,6 @@ from typing import Callable, Dict, List, Tuple
 
 import torch
 import torch.nn.functional as F
-from cli import build_runner, check_data_roots, load_config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DATASETS
@@ -22,11 +21,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bcl_mm import config_path
-from bcl_mm.class_counts import count_classes
-from bcl_mm.finite import FiniteLossHook
-from bcl_mm.heads import BCLHead
-from bcl_mm.hooks import ClassComplementHook
-from bcl_mm.seeding import SampleSeedHook
+from bcl_mm.apis.config import build_runner, check_data_roots, load_config
+from bcl_mm.classes import count_classes
+from bcl_mm.engine.hooks.class_complement import ClassComplementHook
+from bcl_mm.engine.hooks.finite_loss import FiniteLossHook
+from bcl_mm.engine.hooks.sample_seed import SampleSeedHook
+from bcl_mm.models.heads import BCLHead
 from benchmarks.common import Curve, Row, Settings, interleave, median
 
 # Configs, and the most of the bare loop's time.

@@ -1,0 +1,1 @@
+"""Functions for notebooks and for the commands."""

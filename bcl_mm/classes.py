@@ -1,0 +1,354 @@
+"""Class counts: how many training images each class has (numpy only)."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Sequence
+
+import numpy as np
+
+from bcl_mm.utils.errors import check_number
+
+
+def name_classes(
+    indices: Sequence[int], class_names: Optional[Sequence[str]] = None
+) -> str:
+    """Text that names classes in a message, e.g. ``3 (cat), 5 (dog)``.
+
+    At most eight are written out.
+    """
+    shown = [
+        f'{i} ({class_names[i]})'
+        if i < len(class_names or ()) and class_names[i] != str(i)
+        else str(i)
+        for i in map(int, indices[:8])
+    ]
+    rest = len(indices) - len(shown)
+    return ', '.join(shown) + (f' and {rest} more' if rest else '')
+
+
+def shorten(name: str, most: int) -> str:
+    """A name of at most ``most`` letters, of both its ends if it is longer.
+
+    Names of classes often differ in their last letters alone.
+    """
+    if len(name) <= most:
+        return name
+    end = (most - 1) // 2
+    return f'{name[: most - 1 - end]}…{name[-end:]}'
+
+
+def class_names_of(dataset: Any) -> Optional[Sequence[str]]:
+    """Class names in a dataset's ``metainfo``, or None if it has none."""
+    metainfo = getattr(dataset, 'metainfo', None)
+    return metainfo.get('classes') if isinstance(metainfo, dict) else None
+
+
+def shifted_classes(
+    train_names: Optional[Sequence[str]], test_names: Optional[Sequence[str]]
+) -> str:
+    """Say which class has one number in training and another in testing.
+
+    Where classes are numbered by their folders, a folder that only one of
+    the two has shifts the labels of all after it.
+
+    Args:
+        train_names: Class names of the training set, None if it has none.
+        test_names: Class names of the other set.
+
+    Returns:
+        A message; empty if there is no such class.
+    """
+    number_of = {name: i for i, name in enumerate(train_names or ())}
+    shifted = [
+        (name, number_of[name], i)
+        for i, name in enumerate(test_names or ())
+        if number_of.get(name, i) != i
+    ]
+    if not shifted:
+        return ''
+    name, ours, theirs = shifted[0]
+    return (
+        f'class {name!r} is {theirs}, but in training it is {ours} '
+        f'({len(shifted)} classes differ): the same classes must be there, '
+        'or be named (classes=[...]) alike'
+    )
+
+
+def source_of(dataset: Any) -> str:
+    """List or folder that a dataset was read from; empty if not known."""
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    prefix = getattr(dataset, 'data_prefix', None)
+    folder = prefix.get('img_path') if isinstance(prefix, dict) else prefix
+    return getattr(dataset, 'ann_file', None) or folder or ''
+
+
+def _raw_labels(dataset: Any) -> Any:
+    if hasattr(dataset, 'get_gt_labels'):
+        return dataset.get_gt_labels()
+    if hasattr(dataset, 'targets'):
+        return dataset.targets
+    if hasattr(dataset, 'datasets'):
+        return np.concatenate([labels_of(d) for d in dataset.datasets])
+    if hasattr(dataset, 'get_data_info'):
+        infos = map(dataset.get_data_info, range(len(dataset)))
+        return [info['gt_label'] for info in infos]
+    if hasattr(dataset, 'indices') and hasattr(dataset, 'dataset'):
+        return labels_of(dataset.dataset)[np.asarray(dataset.indices)]
+    raise TypeError(
+        f'{type(dataset).__name__} gives no labels: it needs '
+        'get_gt_labels(), targets or get_data_info()'
+    )
+
+
+def labels_of(dataset: Any) -> np.ndarray:
+    """Labels of all samples of a dataset, without loading an image.
+
+    Reads ``get_gt_labels()`` (MMPretrain), ``targets`` (torchvision), the
+    parts of a concatenation, or ``get_data_info(i)['gt_label']`` (MMEngine).
+
+    Returns:
+        (N,) int64.
+
+    Raises:
+        TypeError: The dataset offers none of them.
+        ValueError: A sample does not have exactly one integer label.
+    """
+    name = type(dataset).__name__
+    try:
+        labels = np.asarray(_raw_labels(dataset))
+    except ValueError as error:  # ragged: several labels for some images
+        raise ValueError(
+            f'{name} must have one integer label per image: {error}'
+        ) from error
+    if labels.size == 0:
+        raise ValueError(f'{name} has no images')
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f'{name} must have one integer label per image, got labels of '
+            f'shape {labels.shape} and type {labels.dtype}'
+        )
+    return labels.astype(np.int64)
+
+
+def bincount_labels(
+    labels: np.ndarray, num_classes: Optional[int] = None
+) -> np.ndarray:
+    """Images per class, with labels checked against ``[0, num_classes)``.
+
+    Args:
+        labels: (N,) integer labels.
+        num_classes: Number of classes C. Defaults to the largest label + 1.
+
+    Returns:
+        (C,) int64 counts.
+
+    Raises:
+        ValueError: A label is out of range; the message says which.
+    """
+    if num_classes is None:
+        num_classes = int(labels.max()) + 1
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(wrong):
+        raise ValueError(
+            f'labels must be in [0, {num_classes}), got {labels[wrong[0]]} '
+            f'at sample {wrong[0]} ({len(wrong)} of {len(labels)} labels are '
+            'out of range)'
+        )
+    return np.bincount(labels, minlength=num_classes).astype(np.int64)
+
+
+def long_tail_counts(
+    num_classes: int,
+    max_per_class: int,
+    imbalance_factor: float,
+    profile: str = 'exp',
+) -> np.ndarray:
+    r"""Number of images per class in the literature's long-tailed subsets.
+
+    The exponential profile of CIFAR-LT (LDAM-DRW, NeurIPS 2019), for class
+    :math:`c` of :math:`C`:
+
+    .. math::
+        n_c = \lfloor n_{max} \cdot (1 / IF)^{c / (C - 1)} \rfloor
+
+    Args:
+        num_classes: Number of classes C, at least 2.
+        max_per_class: Images of the largest class, :math:`n_{max}`.
+        imbalance_factor: Largest / smallest count, >= 1 (100, not 0.01).
+        profile: ``'exp'``, or ``'step'``: the first half of the classes has
+            ``max_per_class`` images, the others have
+            ``max_per_class / imbalance_factor``. Defaults to ``'exp'``.
+
+    Returns:
+        (C,) int64 counts. A count may be 0 where ``imbalance_factor`` is
+        larger than ``max_per_class``.
+
+    Raises:
+        TypeError: An argument is no number, or no whole one.
+        ValueError: An argument is out of its range.
+    """
+    check_number('num_classes', num_classes, at_least=2, whole=True)
+    check_number('max_per_class', max_per_class, at_least=1, whole=True)
+    check_number(
+        'imbalance_factor (largest / smallest class)',
+        imbalance_factor,
+        at_least=1,
+    )
+    if profile not in ('exp', 'step'):
+        raise ValueError(f"profile must be 'exp' or 'step', got {profile!r}")
+    ratio = 1 / imbalance_factor
+    if profile == 'exp':
+        exponents = np.arange(num_classes) / (num_classes - 1)
+    else:
+        exponents = (np.arange(num_classes) >= num_classes // 2).astype(float)
+    # Python's floats, as in the protocol's own code: numpy's vectorised power
+    # may differ in the last bit, and int() turns that into another count.
+    counts = [int(max_per_class * ratio ** float(e)) for e in exponents]
+    return np.array(counts, dtype=np.int64)
+
+
+def count_classes(dataset: Any) -> np.ndarray:
+    """Training images per class of a dataset, found through its wrappers.
+
+    Repetition (``RepeatDataset``, ``ClassBalancedDataset``, a sampler) does
+    not count: an image is one image however often it is shown.
+
+    Args:
+        dataset: A dataset or a wrapper of datasets. ``class_counts``, where
+            it has them, are believed; else its labels are counted.
+
+    Returns:
+        (C,) int64 counts; C is the number of ``metainfo['classes']``, or the
+        largest label + 1 where the dataset does not name its classes.
+
+    Raises:
+        ValueError: A label is out of range.
+    """
+    if hasattr(dataset, 'class_counts'):
+        return np.asarray(dataset.class_counts, dtype=np.int64)
+    if hasattr(dataset, 'datasets'):
+        parts = [count_classes(part) for part in dataset.datasets]
+        counts = np.zeros(max(map(len, parts)), dtype=np.int64)
+        for part in parts:
+            counts[: len(part)] += part
+        return counts
+    if hasattr(dataset, 'get_gt_labels') or not hasattr(dataset, 'dataset'):
+        labels, names = labels_of(dataset), class_names_of(dataset)
+    elif not hasattr(dataset, 'indices'):
+        return count_classes(dataset.dataset)
+    else:  # a subset
+        labels = labels_of(dataset.dataset)[np.unique(dataset.indices)]
+        names = class_names_of(dataset.dataset)
+    return bincount_labels(labels, len(names) if names else None)
+
+
+def check_class_counts(
+    class_counts: Any,
+    num_classes: Optional[int] = None,
+    class_names: Optional[Sequence[str]] = None,
+) -> np.ndarray:
+    """Class counts as a checked (C,) int64 array.
+
+    Args:
+        class_counts: C whole numbers, each >= 1.
+        num_classes: The number of classes that is expected, if known.
+        class_names: Names for the message.
+
+    Raises:
+        ValueError: There are not ``num_classes`` whole numbers, or a class
+            has no training image; the message names the class.
+    """
+    try:
+        counts = np.asarray(class_counts)
+    except ValueError:  # ragged
+        counts = np.empty((0, 0))
+    if counts.ndim != 1 or len(counts) == 0:
+        raise ValueError(
+            'class_counts must be one number per class, got '
+            f'{str(class_counts)[:200]}'
+        )
+    if num_classes is not None and len(counts) != num_classes:
+        raise ValueError(
+            f'num_classes is {num_classes}, but the training set (or '
+            f'class_counts) has {len(counts)} classes: mend '
+            'model.head.num_classes or the data'
+        )
+    if (
+        counts.dtype.kind not in 'iuf'
+        or not (np.abs(counts) < 2.0**53).all()
+        or (counts != np.floor(counts)).any()
+    ):
+        raise ValueError(
+            'class_counts must be whole numbers below 2^53, got '
+            f'{str(class_counts)[:200]}'
+        )
+    empty = np.flatnonzero(counts < 1)
+    if len(empty):
+        raise ValueError(
+            'every class needs at least one training image, but there is '
+            f'none of class {name_classes(empty, class_names)}'
+        )
+    return counts.astype(np.int64)
+
+
+def reconcile_class_counts(
+    given: Optional[np.ndarray],
+    found: np.ndarray,
+    owner: str,
+) -> None:
+    """Raise a ValueError if counts of a config contradict the data's.
+
+    Args:
+        given: (C,) counts from the config; None is no contradiction.
+        found: (C,) counts of the training set.
+        owner: Who was given them, for the message.
+    """
+    if given is None:
+        return
+    if len(given) != len(found):
+        raise ValueError(
+            f'class_counts of {owner} has {len(given)} classes, but the '
+            f'training set has {len(found)}'
+        )
+    differ = np.flatnonzero(given != found)
+    if len(differ):
+        first = differ[0]
+        raise ValueError(
+            f'class_counts of {owner} contradicts the training set in class '
+            f'{name_classes(differ)}: class {first} has '
+            f'{found[first]} images, not {given[first]}. Remove class_counts '
+            'from the config (they are counted from the data) or mend it'
+        )
+
+
+def shot_groups(
+    class_counts: Any, many: int = 100, few: int = 20
+) -> Dict[str, np.ndarray]:
+    """Many-, medium- and few-shot classes (Liu et al., CVPR 2019).
+
+    Args:
+        class_counts: (C,) training images per class.
+        many: Classes with more images than this are many-shot.
+        few: Classes with fewer images than this are few-shot.
+
+    Returns:
+        ``{'many', 'medium', 'few'}`` -> (C,) bool; each class is in one.
+
+    Raises:
+        TypeError: A threshold is no whole number.
+        ValueError: A threshold is negative, or ``few`` is larger than
+            ``many + 1``: groups would overlap.
+    """
+    check_number('many', many, at_least=0, whole=True)
+    check_number('few', few, at_least=0, whole=True)
+    if few > many + 1:
+        raise ValueError(
+            f'few must be <= many + 1, got few={few} and many={many}'
+        )
+    counts = np.asarray(class_counts)
+    return dict(
+        many=counts > many,
+        medium=(counts >= few) & (counts <= many),
+        few=counts < few,
+    )

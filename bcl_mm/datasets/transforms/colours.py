@@ -1,0 +1,207 @@
+"""The views' colours: right under numpy 2, fast. The colours models expect.
+
+Images are (H, W), (H, W, 1) or (H, W, 3) uint8 arrays, as mmcv loads them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from bcl_mm.registry import TRANSFORMS
+from bcl_mm.utils.errors import check_number
+
+# The weights of red, green and blue in grey (ITU-R 601).
+_LUMA = np.array([0.299, 0.587, 0.114])
+# Added to what OpenCV rounds, it truncates instead, as PIL blends.
+_TRUNCATING = -0.499
+
+
+def _is_colour(img: np.ndarray) -> bool:
+    return img.ndim == 3 and img.shape[2] == 3
+
+
+def _luma(img: np.ndarray, channel_order: str) -> np.ndarray:
+    """(H, W) grey image with the weights of ITU-R 601."""
+    if not _is_colour(img):
+        return img.reshape(img.shape[:2])
+    code = cv2.COLOR_BGR2GRAY if channel_order == 'bgr' else cv2.COLOR_RGB2GRAY
+    return cv2.cvtColor(img, code)
+
+
+def _scale(img: np.ndarray, factor: float, offset: float = 0) -> np.ndarray:
+    """``factor * img + offset``, truncated and clipped to uint8."""
+    scaled = cv2.addWeighted(img, factor, img, 0, offset + _TRUNCATING)
+    return scaled.reshape(img.shape)  # OpenCV drops a channel of one
+
+
+def _check_channel_order(channel_order: str) -> None:
+    if channel_order not in ('bgr', 'rgb'):
+        raise ValueError(
+            f"channel_order must be 'bgr' or 'rgb', got {channel_order!r}"
+        )
+
+
+@TRANSFORMS.register_module()
+class ColorJitter(BaseTransform):
+    """Random brightness, contrast, saturation and hue, in random order.
+
+    The distributions and operations are those of torchvision's
+    ``ColorJitter`` on PIL images. (mmcv's ``adjust_hue`` fails under numpy 2
+    for every negative hue.) Saturation and hue leave grey images as they
+    are.
+
+    Args:
+        brightness: b; the factor is uniform in [max(0, 1 - b), 1 + b].
+            Defaults to 0.
+        contrast: Like ``brightness``. Defaults to 0.
+        saturation: Like ``brightness``. Defaults to 0.
+        hue: h <= 0.5; the shift is uniform in [-h, h] turns. Defaults to 0.
+        prob: Probability that the image is changed at all. Defaults to 1.
+        channel_order: ``'bgr'`` (mmcv's) or ``'rgb'`` (CIFAR's arrays).
+            Defaults to ``'bgr'``.
+
+    Raises:
+        TypeError: A number is none.
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        prob: float = 1.0,
+        channel_order: str = 'bgr',
+    ) -> None:
+        strengths = dict(
+            brightness=brightness, contrast=contrast, saturation=saturation
+        )
+        for name, strength in strengths.items():
+            check_number(name, strength, at_least=0)
+        check_number('hue', hue, at_least=0, at_most=0.5)
+        check_number('prob', prob, at_least=0, at_most=1)
+        _check_channel_order(channel_order)
+        self.prob = prob
+        self.channel_order = channel_order
+        self.ranges = {
+            name: (max(0, 1 - strength), 1 + strength)
+            for name, strength in strengths.items()
+            if strength
+        }
+        if hue:
+            self.ranges['hue'] = (-hue, hue)
+
+    def transform(self, results: dict) -> dict:
+        """Change the colours of ``results['img']``.
+
+        Raises:
+            TypeError: The image is not uint8.
+        """
+        if results['img'].dtype != np.uint8:
+            raise TypeError(f'img must be uint8, got {results["img"].dtype}')
+        if self.prob < 1 and np.random.rand() >= self.prob:
+            return results
+        names = list(self.ranges)
+        for i in np.random.permutation(len(names)):
+            value = np.random.uniform(*self.ranges[names[i]])
+            adjust = getattr(self, f'adjust_{names[i]}')
+            results['img'] = adjust(results['img'], value)
+        return results
+
+    def adjust_brightness(self, img: np.ndarray, factor: float) -> np.ndarray:
+        """Scale towards black."""
+        return _scale(img, factor)
+
+    def adjust_contrast(self, img: np.ndarray, factor: float) -> np.ndarray:
+        """Blend with the image's mean grey."""
+        mean = math.floor(cv2.mean(_luma(img, self.channel_order))[0] + 0.5)
+        return _scale(img, factor, mean * (1 - factor))
+
+    def adjust_saturation(self, img: np.ndarray, factor: float) -> np.ndarray:
+        """Blend with the grey image."""
+        if not _is_colour(img):
+            return img
+        weights = _LUMA if self.channel_order == 'rgb' else _LUMA[::-1]
+        mixing = np.full((3, 4), _TRUNCATING)
+        mixing[:, :3] = factor * np.eye(3) + (1 - factor) * weights
+        return cv2.transform(img, mixing)
+
+    def adjust_hue(self, img: np.ndarray, shift: float) -> np.ndarray:
+        """Turn the hue by ``shift`` turns."""
+        if not _is_colour(img):
+            return img
+        is_bgr = self.channel_order == 'bgr'
+        hsv = cv2.cvtColor(
+            img, cv2.COLOR_BGR2HSV_FULL if is_bgr else cv2.COLOR_RGB2HSV_FULL
+        )
+        # Hue is a byte that wraps around at a full turn; the shift is
+        # truncated, as torchvision's.
+        hsv[..., 0] += np.uint8(int(shift * 255) % 256)
+        return cv2.cvtColor(
+            hsv, cv2.COLOR_HSV2BGR_FULL if is_bgr else cv2.COLOR_HSV2RGB_FULL
+        )
+
+
+@TRANSFORMS.register_module()
+class RandomGrayscale(BaseTransform):
+    """Grey with luma weights, in all channels, as torchvision's.
+
+    (mmpretrain's transform of this name weights the channels equally.)
+
+    Args:
+        prob: Probability. Defaults to 0.2.
+        channel_order: ``'bgr'`` or ``'rgb'``. Defaults to ``'bgr'``.
+
+    Raises:
+        TypeError: A number is none.
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(self, prob: float = 0.2, channel_order: str = 'bgr') -> None:
+        check_number('prob', prob, at_least=0, at_most=1)
+        _check_channel_order(channel_order)
+        self.prob = prob
+        self.channel_order = channel_order
+
+    def transform(self, results: dict) -> dict:
+        """Grey ``results['img']`` with probability ``prob``."""
+        img = results['img']
+        if _is_colour(img) and np.random.rand() < self.prob:
+            grey = _luma(img, self.channel_order)
+            results['img'] = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+        return results
+
+
+@TRANSFORMS.register_module()
+class ToGrey(BaseTransform):
+    """Any image as (H, W), for models of one channel.
+
+    For the start of a test pipeline: image files, which are loaded as BGR,
+    are weighted by luma. Images that are grey already stay as they are.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Grey ``results['img']``."""
+        results['img'] = _luma(results['img'], 'bgr')
+        return results
+
+
+@TRANSFORMS.register_module()
+class FilesToRGB(BaseTransform):
+    """Image files, which are loaded as BGR, as RGB.
+
+    For the start of a test pipeline of a data set that has RGB arrays in
+    memory (CIFAR's), so that its model also takes files. Which image comes
+    from a file is known by the ``ori_shape`` that loading notes.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Turn ``results['img']`` round if it comes from a file."""
+        if 'ori_shape' in results:
+            results['img'] = cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
+        return results

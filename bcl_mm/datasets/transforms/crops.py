@@ -1,0 +1,127 @@
+"""The views' crop and flip, in uint8 throughout."""
+
+from __future__ import annotations
+
+import math
+from typing import Sequence, Tuple, Union
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmcv.transforms import BaseTransform
+
+from bcl_mm.registry import TRANSFORMS
+from bcl_mm.utils.errors import check_number
+
+
+def resize(img: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Bilinear resize with antialiasing, as PIL does it.
+
+    Args:
+        img: (H, W) or (H, W, channels) uint8.
+        size: (height, width) of the result.
+
+    Returns:
+        Image of the same number of dimensions, uint8.
+    """
+    if img.shape[:2] == tuple(size):
+        return img
+    # A copy where torch could not take it: read-only, or flipped.
+    tensor = torch.from_numpy(np.require(img, requirements=['C', 'W']))
+    tensor = tensor.reshape(1, *img.shape[:2], -1).permute(0, 3, 1, 2)
+    tensor = F.interpolate(
+        tensor, size, mode='bilinear', antialias=True, align_corners=False
+    )
+    return tensor.permute(0, 2, 3, 1).reshape(*size, *img.shape[2:]).numpy()
+
+
+@TRANSFORMS.register_module()
+class RandomResizedCrop(BaseTransform):
+    """Crop of random area and aspect ratio, resized with antialiasing.
+
+    The distribution of crops is torchvision's; mmpretrain's transform of
+    this name does not antialias with its default backend.
+
+    Args:
+        size: Side, or (height, width), of the result.
+        scale: Range of the crop's area over the image's. Defaults to
+            (0.08, 1.0).
+        ratio: Range of width over height. Defaults to (3/4, 4/3).
+
+    Raises:
+        ValueError: A range is empty or not positive.
+    """
+
+    def __init__(
+        self,
+        size: Union[int, Sequence[int]],
+        scale: Tuple[float, float] = (0.08, 1.0),
+        ratio: Tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f'size must be one or two sides >= 1, got {size}')
+        for name, (low, high) in dict(scale=scale, ratio=ratio).items():
+            if not 0 < low <= high:
+                raise ValueError(
+                    f'{name} must be 0 < low <= high, got {(low, high)}'
+                )
+        self.scale = scale
+        self.ratio = ratio
+
+    def draw(self, height: int, width: int) -> Tuple[int, int, int, int]:
+        """Draw a crop (top, left, height, width) of an image."""
+        area = height * width
+        log_ratio = math.log(self.ratio[0]), math.log(self.ratio[1])
+        for _ in range(10):
+            target = area * np.random.uniform(*self.scale)
+            ratio = math.exp(np.random.uniform(*log_ratio))
+            w = round(math.sqrt(target * ratio))
+            h = round(math.sqrt(target / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                top = np.random.randint(height - h + 1)
+                left = np.random.randint(width - w + 1)
+                return top, left, h, w
+        # No crop fits: the largest central one within the ratios.
+        ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
+        w = min(width, max(1, round(height * ratio)))
+        h = min(height, max(1, round(width / ratio)))
+        return (height - h) // 2, (width - w) // 2, h, w
+
+    def transform(self, results: dict) -> dict:
+        """Crop and resize ``results['img']``."""
+        img = results['img']
+        top, left, height, width = self.draw(*img.shape[:2])
+        crop = img[top : top + height, left : left + width]
+        results['img'] = resize(crop, self.size)
+        results['img_shape'] = self.size
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomFlip(BaseTransform):
+    """Horizontal flip.
+
+    mmpretrain's transform of this name leaves a reversed view of the image,
+    which every later operation has to copy.
+
+    Args:
+        prob: Probability. Defaults to 0.5.
+
+    Raises:
+        ValueError: ``prob`` is not in [0, 1].
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        check_number('prob', prob, at_least=0, at_most=1)
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Flip ``results['img']`` with probability ``prob``."""
+        results['flip'] = np.random.rand() < self.prob
+        results['flip_direction'] = 'horizontal' if results['flip'] else None
+        if results['flip']:
+            img = results['img']
+            results['img'] = cv2.flip(img, 1).reshape(img.shape)
+        return results

@@ -1,0 +1,1 @@
+"""What drives training: hooks, schedules, processes."""

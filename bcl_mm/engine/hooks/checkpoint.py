@@ -1,0 +1,263 @@
+"""Checkpoints that are whole, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections import deque
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Union
+
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.fileio import LocalBackend, get_file_backend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import IterBasedTrainLoop, Runner
+
+from bcl_mm.registry import HOOKS
+from bcl_mm.utils.checkpoint import (
+    forget_earlier_checkpoints,
+    latest_checkpoint,
+)
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be written; the message says what to do."""
+
+
+def write_whole(content: bytes, path: Union[str, Path]) -> None:
+    """Write a file so that it is there whole, or as it was before.
+
+    Raises:
+        OSError: It cannot be written; nothing is left of the attempt.
+    """
+    part = Path(f'{path}.part')
+    try:
+        with open(part, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # which writing does not know
+        raise
+    # The new name, too, is to outlive a power failure; not all file systems
+    # can sync a folder.
+    with contextlib.suppress(OSError):
+        folder = os.open(part.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@register_backend('bcl_mm.whole_files')
+class WholeFilesBackend(LocalBackend):
+    """MMEngine's local files, each written whole or not at all."""
+
+    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
+        """Write a file."""
+        Path(filepath).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(obj, filepath)
+
+
+class _LateRemoval:
+    """A file backend that removes nothing before it is told to.
+
+    And nothing but checkpoints in its folder: what a checkpoint says of older
+    ones may be of a work dir that was copied or moved, or made up.
+    """
+
+    def __init__(self, backend: Any, folder: str, filename: str) -> None:
+        self.backend = backend
+        self.folder = folder
+        number = 1234567890
+        name = re.escape(filename.format(number)).replace(str(number), r'\d+')
+        self.checkpoint = re.compile(f'(best_.*_)?{name}')
+        self.pending: List[str] = []
+
+    def remove(self, path: str) -> None:
+        folder, name = os.path.split(path)
+        if (
+            folder == self.folder.rstrip('/')
+            and self.checkpoint.fullmatch(name)
+            and path not in self.pending
+        ):
+            self.pending.append(path)
+
+    rmtree = remove  # checkpoints of DeepSpeed are folders
+
+    def remove_pending(self) -> None:
+        while self.pending:
+            path = self.pending.pop(0)
+            if self.backend.isfile(path):
+                self.backend.remove(path)
+            elif self.backend.isdir(path):
+                self.backend.rmtree(path)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """MMEngine's CheckpointHook for runs that are killed, or fill the disk.
+
+    It takes the same arguments, and differs in this:
+
+    - A checkpoint is written under a temporary name (``*.part``), synced and
+      renamed; then ``last_checkpoint`` is, and only then are older checkpoints
+      removed. What a killed run left is removed when training starts.
+    - A write that fails, as on a full disk, ends the training on all ranks,
+      with the older checkpoints and ``last_checkpoint`` as they were.
+    - A validation that was due after the checkpoint that training goes on
+      from, and is not in it, is done again.
+
+    Files on remote backends are written as these do it.
+
+    Raises:
+        CheckpointError: A checkpoint could not be written.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Prepare the folder; do the validation that a kill cut off."""
+        out_dir = self.out_dir or runner.work_dir
+        backend = get_file_backend(out_dir, backend_args=self.backend_args)
+        if self.file_client_args is None and type(backend) is LocalBackend:
+            self.backend_args = dict(backend='bcl_mm.whole_files')
+        super().before_train(runner)
+        self.file_backend = _LateRemoval(
+            self.file_backend, str(self.out_dir), self.filename_tmpl
+        )
+        info = runner.message_hub.runtime_info
+        for path in info.get('outdated_ckpts', ()):
+            self.file_backend.remove(path)
+        if is_main_process():
+            if not runner._resume:
+                forget_earlier_checkpoints(runner.work_dir)
+            suffix = Path(self.filename_tmpl).suffix
+            for folder in {str(self.out_dir), runner.work_dir}:
+                for pattern in (f'*{suffix}.part', 'last_checkpoint.part'):
+                    for path in Path(folder).glob(pattern):
+                        path.unlink(missing_ok=True)
+        if (
+            _validation_is_due(runner)
+            and info.get('validated_iter') != runner.iter
+        ):
+            # To be updated with the best score.
+            self.last_ckpt = info.get('last_ckpt')
+            runner.val_loop.run()
+
+    def after_train(self, runner: Runner) -> None:
+        """Remove what a kill after the last checkpoint has left."""
+        super().after_train(runner)
+        if is_main_process():
+            self.file_backend.remove_pending()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take code out of it, which the Runner would run."""
+        checkpoint.get('meta', {}).pop('config', None)
+
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
+        """Save the best checkpoint, and that the validation was done."""
+        runner.message_hub.update_info('validated_iter', runner.iter)
+        super().after_val_epoch(runner, metrics or {})
+
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int, meta: dict
+    ) -> None:
+        if self.max_keep_ckpts > 0:
+            steps = [kept for kept in self.keep_ckpt_ids if kept != step]
+            steps.append(step)
+            while len(steps) > self.max_keep_ckpts:
+                self.file_backend.remove(self._path(steps.pop(0)))
+            self.keep_ckpt_ids = deque(steps, self.max_keep_ckpts)
+            runner.message_hub.update_info('keep_ckpt_ids', steps)
+        self.last_ckpt = self._path(step)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        # For a kill before they are removed.
+        runner.message_hub.update_info(
+            'outdated_ckpts', list(self.file_backend.pending)
+        )
+        with self._ending_all_ranks(runner):
+            runner.save_checkpoint(
+                self.out_dir,
+                self.filename_tmpl.format(step),
+                self.file_client_args,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
+            if is_main_process():
+                note = Path(runner.work_dir) / 'last_checkpoint'
+                write_whole(str(self.last_ckpt).encode(), note)
+                self.file_backend.remove_pending()
+        self.file_backend.pending.clear()
+
+    def _save_best_checkpoint(
+        self, runner: Runner, metrics: Dict[str, float]
+    ) -> None:
+        if self.save_best:
+            with self._ending_all_ranks(runner):
+                super()._save_best_checkpoint(runner, metrics)
+
+    def _path(self, step: int) -> str:
+        name = self.filename_tmpl.format(step)
+        return self.file_backend.join_path(self.out_dir, name)
+
+    @contextlib.contextmanager
+    def _ending_all_ranks(self, runner: Runner) -> Iterator[None]:
+        """Raise on every rank what fails on the one that writes."""
+        message = None
+        try:
+            yield
+        except CheckpointError:
+            raise  # known to all ranks
+        except (OSError, RuntimeError, FloatingPointError) as error:
+            if not is_main_process():
+                raise
+            cause, message = error, self._explain(runner, error)
+        shared = [message]
+        broadcast_object_list(shared)
+        if shared[0] is not None:
+            raise CheckpointError(shared[0]) from (
+                cause if message is not None else None
+            )
+
+    def _explain(self, runner: Runner, error: Exception) -> str:
+        path = getattr(error, 'filename', None) or f'in {self.out_dir}'
+        what = f'the checkpoint {path}'
+        reason = getattr(error, 'strerror', None) or error
+        try:
+            latest, _ = latest_checkpoint(runner.work_dir)
+        except ValueError:
+            latest = None
+        then = (
+            f'when that is mended, --resume goes on from {latest}'
+            if latest
+            else 'there is none yet to go on from'
+        )
+        return f'{what} could not be written ({reason}): {then}'
+
+
+def _validation_is_due(runner: Runner) -> bool:
+    """Whether training would have validated where it goes on."""
+    loop = runner.train_loop
+    if runner.val_loop is None or loop.iter == 0:
+        return False
+    if isinstance(loop, IterBasedTrainLoop):
+        done, end = loop.iter, loop.max_iters
+    elif loop.iter == loop.epoch * len(loop.dataloader):
+        done, end = loop.epoch, loop.max_epochs
+    else:
+        return False  # in the middle of an epoch
+    return done >= loop.val_begin and (
+        done % loop.val_interval == 0 or done == end
+    )

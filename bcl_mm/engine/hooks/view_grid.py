@@ -1,0 +1,214 @@
+"""A picture of the views that a model trains on."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, List, Optional, Sequence, Tuple
+
+import matplotlib
+import numpy as np
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor, nn
+
+from bcl_mm.classes import class_names_of, name_classes, shorten
+from bcl_mm.engine.hooks.checkpoint import write_whole
+from bcl_mm.registry import HOOKS
+from bcl_mm.utils.errors import check_number
+
+LEAST_SIDE, MOST_SIDE = 96, 256  # of an image in the grid, in pixels
+GAP, LINE = 6, 17  # between images, and from line to line of a text
+MOST_LETTERS = 28  # of a row's name
+
+
+def _views_of(inputs: Any) -> Optional[List[Sequence[Tensor]]]:
+    """The views of a collated batch, or None if it holds no images."""
+    # Not above: it loads all of mmpretrain's models.
+    from bcl_mm.models.preprocessor import is_multi_view
+
+    if not isinstance(inputs, (Tensor, Sequence)) or not len(inputs):
+        return None
+    views = list(inputs) if is_multi_view(inputs) else [inputs]
+    is_drawable = all(
+        torch.is_tensor(image) and image.ndim == 3 and len(image) in (1, 3)
+        for view in views
+        for image in view
+    )
+    return views if is_drawable else None
+
+
+def to_image(image: Tensor, is_bgr: bool) -> Image.Image:
+    """An image of a batch, large enough to be looked at.
+
+    Args:
+        image: (1, H, W) or (3, H, W). Of another type than uint8 (normalised
+            by the pipeline), it is stretched from its minimum to its maximum.
+        is_bgr: Whether three channels are in the order BGR.
+
+    Returns:
+        RGB. A side of less than 96 pixels is enlarged by a whole number, each
+        pixel as a square; one of more than 256 is shrunk.
+    """
+    if image.dtype != torch.uint8:
+        image = image.float().nan_to_num()
+        low, high = image.min(), image.max()
+        image = (image - low) / (high - low).clamp(min=1e-12) * 255
+    array = image.to('cpu', torch.uint8).numpy()
+    if len(array) == 1:
+        array = array.repeat(3, axis=0)
+    elif is_bgr:
+        array = array[::-1]
+    drawn = Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
+    factor = -(-LEAST_SIDE // min(drawn.size))
+    if factor > 1:
+        drawn = drawn.resize(
+            (drawn.width * factor, drawn.height * factor), Image.NEAREST
+        )
+    drawn.thumbnail((MOST_SIDE, MOST_SIDE))
+    return drawn
+
+
+def draw_grid(
+    columns: Sequence[Sequence[Image.Image]],
+    column_names: Sequence[str],
+    row_names: Sequence[str],
+) -> Image.Image:
+    """Images in rows and columns, with names on the left and above.
+
+    Args:
+        columns: For each column its images, one a row.
+        column_names: Names of the columns; may have several lines.
+        row_names: Names of the rows.
+    """
+    # Has more alphabets than PIL's own, and comes with mmengine.
+    fonts = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf'
+    font = ImageFont.truetype(str(fonts / 'DejaVuSans.ttf'), 13)
+    images = [image for column in columns for image in column]
+    lines = [line for name in column_names for line in name.splitlines()]
+    width = GAP + max(
+        *(image.width for image in images),
+        *(round(font.getlength(line)) for line in lines),
+    )
+    height = GAP + max(image.height for image in images)
+    left = 2 * GAP + max(round(font.getlength(name)) for name in row_names)
+    top = 2 * GAP + LINE * max(n.count('\n') + 1 for n in column_names)
+    size = left + width * len(columns), top + height * len(row_names)
+    canvas = Image.new('RGB', size, 'white')
+    draw = ImageDraw.Draw(canvas)
+    for x, (name, column) in enumerate(zip(column_names, columns)):
+        draw.text((left + x * width, GAP), name, 'black', font)
+        for y, image in enumerate(column):
+            canvas.paste(image, (left + x * width, top + y * height))
+    for y, name in enumerate(row_names):
+        middle = top + y * height + (height - GAP - LINE) // 2
+        draw.text((GAP, middle), name, 'black', font)
+    return canvas
+
+
+@HOOKS.register_module()
+class ViewGridHook(Hook):
+    """Draws what the model trains on, so that a wrong augmentation is seen.
+
+    Before the first iteration it writes ``views.png`` into the work dir: a
+    row for each of the first images of the batch, with its class, and a
+    column for each view, before the normalisation. The visualizer gets the
+    picture too, for TensorBoard and Weights & Biases. A training that is
+    resumed leaves a picture that is there as it is.
+
+    Colours are those that the model is told of: where its preprocessor has
+    ``to_rgb``, images are taken for BGR, else for RGB. Mixup and CutMix come
+    after, in the preprocessor, and are not seen.
+
+    It draws no random number, and changes nothing of the training. A batch
+    without images of one or three channels, and a file that cannot be
+    written, are a warning.
+
+    Args:
+        num_images: How many images; 0 for no picture. Defaults to 8.
+
+    Raises:
+        TypeError: ``num_images`` is no whole number.
+        ValueError: ``num_images < 0``.
+    """
+
+    def __init__(self, num_images: int = 8) -> None:
+        check_number('num_images', num_images, at_least=0, whole=True)
+        self.num_images = num_images
+        self._is_due = num_images > 0
+
+    def before_train(self, runner: Runner) -> None:
+        """See whether a picture is wanted."""
+        path = Path(runner.work_dir) / 'views.png'
+        is_wanted = runner.iter == 0 or not path.is_file()
+        self._is_due = self.num_images > 0 and is_wanted
+
+    @master_only
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Draw the first batch."""
+        if not self._is_due:
+            return
+        self._is_due = False
+        grid = self._draw(runner, data_batch)
+        if grid is None:
+            runner.logger.warning(
+                'views.png is left out: the batch has no "inputs" of one or '
+                'three channels'
+            )
+            return
+        png = io.BytesIO()
+        grid.save(png, 'PNG')
+        try:
+            write_whole(png.getvalue(), Path(runner.work_dir) / 'views.png')
+            runner.visualizer.add_image('views', np.asarray(grid), runner.iter)
+        except OSError as error:
+            runner.logger.warning(f'views.png could not be written: {error}')
+
+    def _draw(self, runner: Runner, data_batch: Any) -> Optional[Image.Image]:
+        is_dict = isinstance(data_batch, dict)
+        views = _views_of(data_batch.get('inputs') if is_dict else None)
+        if views is None:
+            return None
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        preprocessor = getattr(model, 'data_preprocessor', None)
+        is_bgr = bool(getattr(preprocessor, 'to_rgb', False))
+        columns = [
+            [to_image(image, is_bgr) for image in view[: self.num_images]]
+            for view in views
+        ]
+        roles = _roles(getattr(model, 'head', None), len(views))
+        names = [f'view {i}\n{role}' for i, role in enumerate(roles)]
+        dataset = runner.train_dataloader.dataset
+        samples = data_batch.get('data_samples') or [None] * len(views[0])
+        rows = _name_rows(samples[: self.num_images], class_names_of(dataset))
+        return draw_grid(columns, names, rows)
+
+
+def _roles(head: Optional[nn.Module], num_views: int) -> Tuple[str, ...]:
+    """What a BCLHead does with the views; empty for another head."""
+    if not hasattr(head, 'loss_con'):
+        return ('',) * num_views
+    if head.classify_all_views:
+        return ('classified',) * num_views
+    others = 'unused' if head.loss_con is None else 'contrastive'
+    return ('classified', *[others] * (num_views - 1))
+
+
+def _name_rows(
+    samples: Sequence[Any], class_names: Optional[Sequence[str]]
+) -> List[str]:
+    names = []
+    for sample in samples:
+        label = getattr(sample, 'gt_label', None)
+        name = ''
+        if torch.is_tensor(label) and label.numel() == 1:
+            name = 'class ' + name_classes([int(label)], class_names)
+        names.append(shorten(name, MOST_LETTERS))
+    return names

@@ -1,0 +1,96 @@
+"""Learning-rate schedules that MMEngine does not have."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, List, Optional
+
+from mmengine.optim import CosineAnnealingLR, LinearLR
+
+from bcl_mm.registry import PARAM_SCHEDULERS
+from bcl_mm.utils.errors import check_number
+
+
+@PARAM_SCHEDULERS.register_module()
+class ShiftedCosineLR(CosineAnnealingLR):
+    r"""The reference's cosine: it starts one step below the full rate.
+
+    .. math::
+        lr_e = \frac{lr}{2} \left(1 + \cos \frac{\pi (e + 1)}{E + 1} \right)
+
+    for step e = 0, 1, ..., E - 1, where MMEngine's ``CosineAnnealingLR`` is
+    at :math:`\pi e / E`.
+
+    The factor of a step is applied to the rate of the step before, so that
+    it combines with other schedules, such as a warm-up.
+
+    Args:
+        optimizer: Optimizer or its wrapper.
+        T_max: Number of steps E. Defaults to None: from ``begin`` to ``end``.
+        **kwargs: Arguments of MMEngine's ``CosineAnnealingLR``
+            (``by_epoch``, ...).
+
+    Raises:
+        TypeError: ``T_max`` is no whole number.
+        ValueError: ``T_max`` is not positive, or ``eta_min`` is given: the
+            rate ends near zero.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        T_max: Optional[int] = None,  # noqa: N803, MMEngine's name
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        if T_max is not None:
+            check_number('T_max', T_max, at_least=1, whole=True)
+        super().__init__(optimizer, T_max, *args, **kwargs)
+
+    def _get_value(self) -> List[float]:
+        if self.eta_min or self.eta_min_ratio:
+            raise ValueError('ShiftedCosineLR has no eta_min')
+
+        def level(step: int) -> float:
+            return 1 + math.cos(math.pi * (step + 1) / (self.T_max + 1))
+
+        before = 2.0 if self.last_step == 0 else level(self.last_step - 1)
+        factor = level(self.last_step) / before
+        return [
+            g[self.param_name] * factor for g in self.optimizer.param_groups
+        ]
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmUpLR(LinearLR):
+    """A linear warm-up that is a part of training, however long that is.
+
+    MMEngine's ``LinearLR`` wants its length in epochs or iterations, which
+    takes all of a short trial, or must be known before the data are.
+
+    Args:
+        optimizer: Optimizer or its wrapper.
+        fraction: The part of training, in (0, 1). Defaults to 0.05.
+        begin: First step. Defaults to 0.
+        end: End of training (the Runner gives it).
+        **kwargs: Arguments of MMEngine's ``LinearLR`` (``start_factor``,
+            ``by_epoch``, ``convert_to_iter_based``, ...).
+
+    Raises:
+        TypeError: ``fraction`` is no number.
+        ValueError: ``fraction`` is not in (0, 1).
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        *,
+        fraction: float = 0.05,
+        begin: int = 0,
+        end: int,
+        **kwargs: Any,
+    ) -> None:
+        check_number('fraction', fraction, above=0, below=1)
+        # The full rate is reached in the last of its steps: one is too few.
+        steps = max(2, round(fraction * (end - begin)))
+        super().__init__(optimizer, begin=begin, end=begin + steps, **kwargs)

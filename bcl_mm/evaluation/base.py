@@ -1,0 +1,71 @@
+"""What metrics of many-, medium- and few-shot classes share."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Sequence
+
+from mmengine.evaluator import BaseMetric
+
+from bcl_mm.classes import (
+    check_class_counts,
+    reconcile_class_counts,
+    shot_groups,
+)
+
+
+class ShotMetric(BaseMetric):
+    """A metric that groups classes by their number of training images.
+
+    Args:
+        many: Classes with more training images than this are many-shot.
+            Defaults to 100.
+        few: Classes with fewer training images than this are few-shot.
+            Defaults to 20.
+        class_counts: (C,) training images per class. Defaults to None: from
+            :class:`~bcl_mm.engine.hooks.class_complement.ClassComplementHook`.
+        collect_device: Where results of ranks meet. Defaults to ``'cpu'``.
+        prefix: Prefix of the names. Defaults to the metric's own.
+
+    Raises:
+        TypeError: A threshold is no whole number.
+        ValueError: A threshold is negative, or the groups would overlap.
+    """
+
+    def __init__(
+        self,
+        many: int = 100,
+        few: int = 20,
+        class_counts: Optional[Sequence[int]] = None,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        shot_groups([1], many, few)  # refuses wrong thresholds
+        self.many = many
+        self.few = few
+        self.class_counts = self._given_counts = None
+        if class_counts is not None:
+            self._given_counts = check_class_counts(class_counts)
+            self.class_counts = self._given_counts
+
+    def set_class_counts(self, class_counts: Any) -> None:
+        """Take the (C,) training images per class.
+
+        Raises:
+            ValueError: They contradict those that the config gives.
+        """
+        counts = check_class_counts(class_counts)
+        reconcile_class_counts(self._given_counts, counts, type(self).__name__)
+        self.class_counts = counts
+
+    def require_class_counts(self) -> None:
+        """Raise a ValueError if the class counts are not known."""
+        if self.class_counts is None:
+            name = type(self).__name__
+            raise ValueError(
+                f'{name} needs class_counts, the number of training '
+                'images per class: test a checkpoint that was trained with '
+                'ClassComplementHook (it keeps them), or give '
+                f'{name}(class_counts=[...]), e.g. --cfg-options '
+                'test_evaluator.class_counts="[...]"'
+            )

@@ -1,0 +1,183 @@
+"""Whether a confidence of 80 % is right 80 times in 100."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from bcl_mm.classes import bincount_labels, shot_groups
+from bcl_mm.evaluation.base import ShotMetric
+from bcl_mm.registry import METRICS
+from bcl_mm.utils.errors import check_number
+
+
+def reliability(
+    confidences: np.ndarray, correct: np.ndarray, num_bins: int = 15
+) -> Dict[str, np.ndarray]:
+    r"""Confidence and accuracy in bins of confidence.
+
+    What a reliability diagram shows. Bin b of M holds the samples with a
+    confidence in :math:`(b / M, (b + 1) / M]` (Guo et al., ICML 2017,
+    Sec. 2); a confidence of 0 is in the first.
+
+    Args:
+        confidences: (N,) scores of the predicted classes, in [0, 1].
+        correct: (N,) whether the prediction is right.
+        num_bins: Number M of bins. Defaults to 15.
+
+    Returns:
+        ``counts`` (M,) int64 samples, ``confidence`` (M,) and ``accuracy``
+        (M,), their means in [0, 1]; 0 where a bin is empty.
+
+    Raises:
+        TypeError: ``num_bins`` is no whole number.
+        ValueError: ``num_bins < 1``, a confidence is out of [0, 1], or the
+            lengths differ.
+    """
+    check_number('num_bins', num_bins, at_least=1, whole=True)
+    confidences = np.asarray(confidences, dtype=np.float64)
+    correct = np.asarray(correct, dtype=bool)
+    if confidences.shape != correct.shape or confidences.ndim != 1:
+        raise ValueError(
+            'confidences and correct must be one number per sample, got '
+            f'shapes {confidences.shape} and {correct.shape}'
+        )
+    wrong = np.flatnonzero(~((confidences >= 0) & (confidences <= 1)))
+    if len(wrong):
+        raise ValueError(
+            f'confidences must be in [0, 1], got {confidences[wrong[0]]} at '
+            f'sample {wrong[0]}'
+        )
+    edges = np.linspace(0, 1, num_bins + 1)
+    bins = np.searchsorted(edges[1:-1], confidences)  # (N,)
+    counts = np.bincount(bins, minlength=num_bins)
+    filled = np.maximum(counts, 1)
+    return dict(
+        counts=counts,
+        confidence=np.bincount(bins, confidences, num_bins) / filled,
+        accuracy=np.bincount(bins, correct, num_bins) / filled,
+    )
+
+
+@METRICS.register_module()
+class CalibrationError(ShotMetric):
+    r"""Expected calibration error, of all and of groups of classes.
+
+    Of the predicted class's score, in M bins of equal width (Guo et al.,
+    ICML 2017, Sec. 2), with bin :math:`B_b` of the N samples:
+
+    .. math::
+        ECE = \sum_b \frac{|B_b|}{N} |acc(B_b) - conf(B_b)|
+
+    A group's is that of the test images whose *true* class is many-, medium-
+    or few-shot, in bins of its own; a group without test images is left out.
+
+    Emits ``calibration/ece``, ``calibration/ece_many``,
+    ``calibration/ece_medium`` and ``calibration/ece_few``, in percent.
+
+    Args:
+        num_bins: Number M of bins. Defaults to 15.
+        many: Classes with more training images than this are many-shot.
+            Defaults to 100.
+        few: Classes with fewer training images than this are few-shot.
+            Defaults to 20.
+        class_counts: (C,) training images per class. Defaults to None: from
+            :class:`~bcl_mm.engine.hooks.class_complement.ClassComplementHook`.
+        collect_device: Where results of ranks meet. Defaults to ``'cpu'``.
+        prefix: Prefix of the names. Defaults to ``'calibration'``.
+
+    Raises:
+        TypeError: ``num_bins`` or a threshold is no whole number.
+        ValueError: ``num_bins < 1``, a threshold is negative, or the groups
+            would overlap.
+    """
+
+    default_prefix = 'calibration'
+
+    def __init__(
+        self,
+        num_bins: int = 15,
+        many: int = 100,
+        few: int = 20,
+        class_counts: Optional[Sequence[int]] = None,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
+        super().__init__(many, few, class_counts, collect_device, prefix)
+        check_number('num_bins', num_bins, at_least=1, whole=True)
+        self.num_bins = num_bins
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep (predicted class, label, confidence) of each sample.
+
+        Raises:
+            ValueError: The class counts are not known.
+        """
+        self.require_class_counts()
+        scores = torch.stack([s['pred_score'] for s in data_samples])  # (B, C)
+        self.results.extend(
+            zip(
+                torch.cat([s['pred_label'] for s in data_samples]).tolist(),
+                torch.cat([s['gt_label'] for s in data_samples]).tolist(),
+                scores.amax(dim=1).tolist(),
+            )
+        )
+
+    def compute_metrics(self, results: List[Tuple[int, int, float]]) -> Dict:
+        """Calibration errors in percent, from the samples of all ranks."""
+        predictions, labels, confidences = map(np.array, zip(*results))
+        return self.calculate(
+            predictions,
+            labels,
+            confidences,
+            self.class_counts,
+            self.num_bins,
+            self.many,
+            self.few,
+        )
+
+    @staticmethod
+    def calculate(
+        predictions: np.ndarray,
+        labels: np.ndarray,
+        confidences: np.ndarray,
+        class_counts: Sequence[int],
+        num_bins: int = 15,
+        many: int = 100,
+        few: int = 20,
+    ) -> Dict[str, float]:
+        """Expected calibration errors in percent.
+
+        Args:
+            predictions: (N,) predicted classes.
+            labels: (N,) true classes.
+            confidences: (N,) scores of the predicted classes, in [0, 1].
+            class_counts: (C,) training images per class.
+            num_bins: See the class.
+            many: See the class.
+            few: See the class.
+
+        Returns:
+            ``ece``, and ``ece_many``, ``ece_medium`` and ``ece_few`` where
+            there are test images.
+
+        Raises:
+            TypeError: ``num_bins`` or a threshold is no whole number.
+            ValueError: A label, a confidence, ``num_bins`` or a threshold is
+                out of range, or the lengths differ.
+        """
+        labels, confidences = np.asarray(labels), np.asarray(confidences)
+        bincount_labels(labels, len(class_counts))  # refuses wrong labels
+        correct = np.asarray(predictions) == labels
+        groups = shot_groups(class_counts, many, few)
+        chosen = {f'ece_{name}': groups[name][labels] for name in groups}
+        errors = {}
+        for name, rows in dict(ece=slice(None), **chosen).items():
+            bins = reliability(confidences[rows], correct[rows], num_bins)
+            counts = bins['counts']
+            if counts.any():
+                gaps = np.abs(bins['accuracy'] - bins['confidence'])
+                errors[name] = float(100 * counts @ gaps / counts.sum())
+        return errors

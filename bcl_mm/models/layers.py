@@ -1,0 +1,116 @@
+"""From features to logits."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from torch import Tensor
+
+from bcl_mm.utils.errors import check_number
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """Rows of unit norm, in at least float32; zero rows stay zero.
+
+    A zero row has no direction and gets no gradient. (That of
+    ``F.normalize``, 1e12, is infinite in half precision.)
+    """
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    norms = rows.norm(dim=1, keepdim=True)
+    # (A row of NaN stays one, to be seen.)
+    return rows / norms.masked_fill(norms <= 1e-12, torch.inf)
+
+
+class Projector(nn.Sequential):
+    """MLP of two layers: Linear, norm, ReLU, Linear.
+
+    Args:
+        in_channels: Input width.
+        hidden_channels: Width of the hidden layer.
+        out_channels: Output width.
+        norm_cfg: Norm of the hidden layer; None for none.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        norm_cfg: Optional[dict],
+    ) -> None:
+        norm = (
+            nn.Identity()
+            if norm_cfg is None
+            else build_norm_layer(norm_cfg, hidden_channels)[1]
+        )
+        super().__init__(
+            nn.Linear(in_channels, hidden_channels),
+            norm,
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_channels, out_channels),
+        )
+
+
+class ClassVectors(nn.Linear):
+    """One vector for each class; a logit is its product with the feature.
+
+    Args:
+        in_channels: Width of the features.
+        num_classes: Number of classes C.
+        kind: ``'cosine'`` (scaled cosine of feature and class vector, no
+            bias; starts with unit-norm class vectors) or ``'linear'`` (with
+            bias). Defaults to ``'cosine'``.
+        scale: Scale s of the cosine. Defaults to 30.0.
+        tau_norm: Divide each vector of a linear classifier by the
+            ``tau_norm``-th power of its norm and leave the bias out
+            (tau-normalisation, Kang et al., ICLR 2020, Sec. 4.2). Defaults
+            to 0.0, off.
+
+    Raises:
+        TypeError: ``scale`` or ``tau_norm`` is no number.
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        kind: str = 'cosine',
+        scale: float = 30.0,
+        tau_norm: float = 0.0,
+    ) -> None:
+        check_number('scale', scale, above=0)
+        check_number('tau_norm', tau_norm, at_least=0)
+        if kind not in ('cosine', 'linear'):
+            raise ValueError(
+                f"classifier must be 'cosine' or 'linear', got {kind!r}"
+            )
+        if tau_norm and kind == 'cosine':
+            raise ValueError(
+                "tau_norm needs classifier='linear': the class vectors of a "
+                'cosine classifier have unit norm already'
+            )
+        super().__init__(in_channels, num_classes, bias=kind == 'linear')
+        self.scale = scale if kind == 'cosine' else None
+        self.tau_norm = tau_norm
+        if kind == 'cosine':
+            nn.init.normal_(self.weight)
+            with torch.no_grad():
+                self.weight.copy_(F.normalize(self.weight, dim=1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (rows, C) of features (rows, in_channels)."""
+        if self.scale is not None:
+            with torch.autocast(features.device.type, enabled=False):
+                cosine = F.linear(
+                    unit_rows(features), unit_rows(self.weight)
+                )  # (rows, C)
+            return self.scale * cosine
+        if self.tau_norm:
+            norms = self.weight.norm(dim=1, keepdim=True)  # (C, 1)
+            return F.linear(features, self.weight / norms**self.tau_norm)
+        return super().forward(features)

@@ -1,0 +1,105 @@
+"""Logit-adjusted cross-entropy."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from bcl_mm.registry import MODELS
+from bcl_mm.utils.errors import check_number
+
+from .base import ClassCountsLoss, cross_entropy
+
+
+def logit_adjusted_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    log_prior: Tensor,
+    tau: float = 1.0,
+    reduction: str = 'mean',
+) -> Tensor:
+    r"""Logit-adjusted cross-entropy (Menon et al., ICLR 2021, Eq. 10).
+
+    .. math::
+        L = -\log \frac{\exp(f_y + \tau \log \pi_y)}
+        {\sum_j \exp(f_j + \tau \log \pi_j)}
+
+    With :math:`\tau = 1` it is the balanced softmax (Ren et al., NeurIPS
+    2020). Computed in at least float32.
+
+    Args:
+        logits: (M, C) plain logits f.
+        labels: (M,) integer labels in [0, C), or (M, C) soft labels.
+        log_prior: (C,) log of the class prior :math:`\pi`.
+        tau: Scales the log prior; 0 is plain cross-entropy. Defaults to 1.
+        reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
+            ``'mean'``.
+
+    Returns:
+        Scalar, or (M,) with ``reduction='none'``.
+
+    Raises:
+        TypeError: ``tau`` is no number.
+        ValueError: ``log_prior`` is not one number per class, or ``tau`` not
+            finite.
+    """
+    check_number('tau', tau)
+    if log_prior.shape != logits.shape[1:]:
+        raise ValueError(
+            f'log_prior must have shape ({logits.shape[1]},), one number per '
+            f'class, got {tuple(log_prior.shape)}'
+        )
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    logits = logits.to(dtype) + tau * log_prior.to(dtype)
+    if labels.ndim == 2:
+        labels = labels.to(dtype)
+    return cross_entropy(logits, labels, reduction)
+
+
+@MODELS.register_module()
+class LogitAdjustedLoss(ClassCountsLoss):
+    """Module over :func:`logit_adjusted_cross_entropy`.
+
+    Takes the place of mmpretrain's ``CrossEntropyLoss``. The class prior
+    comes from ``class_counts``, from
+    :class:`~bcl_mm.engine.hooks.ClassComplementHook`, which counts the
+    training set, or from :meth:`set_class_counts`.
+
+    Args:
+        tau: Scales the log prior. Defaults to 1.0.
+        loss_weight: Multiplies the loss. Defaults to 1.0.
+        class_counts: (C,) training images per class. Defaults to None: to be
+            set before the first use.
+    """
+
+    def __init__(
+        self,
+        tau: float = 1.0,
+        loss_weight: float = 1.0,
+        class_counts: Optional[Sequence[int]] = None,
+    ) -> None:
+        check_number('tau', tau)
+        super().__init__(loss_weight, class_counts)
+        self.tau = tau
+
+    @property
+    def log_prior(self) -> Optional[Tensor]:
+        """(C,) log of the class prior, None while the counts are unknown."""
+        if self._counts is None:
+            return None
+        return self.derive(self._counts).float()
+
+    def derive(self, class_counts: Tensor) -> Tensor:
+        """(C,) log of the class prior."""
+        return class_counts.log() - class_counts.sum().log()
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(M,) losses."""
+        return logit_adjusted_cross_entropy(
+            logits, labels, self.from_counts(logits), self.tau, 'none'
+        )
+
+    def extra_repr(self) -> str:
+        return f'tau={self.tau}, loss_weight={self.loss_weight}'

@@ -1,0 +1,223 @@
+"""Balanced contrastive loss."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from bcl_mm.registry import MODELS
+from bcl_mm.utils.errors import check_flag, check_number
+
+from .chunked import Contrast, pair
+
+
+def _check_settings(
+    temperature: float, class_averaging: bool, class_complement: bool
+) -> None:
+    check_number('temperature', temperature, above=0)
+    check_flag('class_averaging', class_averaging)
+    check_flag('class_complement', class_complement)
+
+
+def _check_rows(name: str, rows: Tensor, labels: Tensor, dim: int) -> None:
+    if rows.ndim != 2 or rows.shape[1] != dim:
+        raise ValueError(
+            f'{name} must have shape (rows, {dim}), got {tuple(rows.shape)}'
+        )
+    if labels.shape != rows.shape[:1]:
+        raise ValueError(
+            f'{name} has {rows.shape[0]} rows, but its labels have shape '
+            f'{tuple(labels.shape)}'
+        )
+
+
+def balanced_contrastive_loss(
+    features: Tensor,
+    labels: Tensor,
+    prototypes: Optional[Tensor] = None,
+    temperature: float = 0.1,
+    class_averaging: bool = True,
+    class_complement: bool = True,
+    *,
+    keys: Optional[Tensor] = None,
+    key_labels: Optional[Tensor] = None,
+    anchor_start: int = 0,
+    prototype_labels: Optional[Tensor] = None,
+    prototype_log_weights: Optional[Tensor] = None,
+) -> Tensor:
+    r"""Balanced contrastive loss (Zhu et al., CVPR 2022, Eq. 7).
+
+    .. math::
+        L = \frac{1}{M} \sum_i \frac{-1}{|P_i|} \sum_{p \in P_i} \log
+        \frac{\exp(z_i \cdot p / T)}
+        {\sum_j \frac{1}{w_{ij}}
+        \sum_{k \in K_j, k \neq i} \exp(z_i \cdot k / T)}
+
+    The anchors :math:`z_i` are the rows of ``features``; :math:`K_j` are the
+    keys of class j: views and, with class-complement, the prototype
+    :math:`c_j`. :math:`P_i` are the keys of the anchor's own class without
+    the anchor. Class-averaging divides a class's share of the denominator by
+    the number of its keys, :math:`w_{ij} = |K_j|` (one less for the anchor's
+    own class, where the anchor is no key of its own). Prototypes are keys,
+    never anchors.
+
+    Without both parts it is the supervised contrastive loss
+    :math:`L_{out}` (Khosla et al., NeurIPS 2020, Eq. 2). An anchor without
+    positives counts as zero. Computed in at least float32, under autocast
+    too.
+
+    Args:
+        features: (M, D) unit-norm anchors, the rows of all contrastive views.
+        labels: (M,) integer labels of the anchors.
+        prototypes: (C, D) unit-norm class prototypes; None complements no
+            class. Defaults to None.
+        temperature: Divides similarities. Defaults to 0.1.
+        class_averaging: Give every class the same say in the denominator.
+            Defaults to True.
+        class_complement: Use ``prototypes`` as keys. Defaults to True.
+        keys: (N, D) views of the global batch. The anchors' own rows are
+            ``keys[anchor_start:anchor_start + M]``. Defaults to ``features``.
+        key_labels: (N,) labels of ``keys``.
+        anchor_start: Where the anchors stand among the keys. Defaults to 0.
+        prototype_labels: (C,) classes of the given prototypes. Defaults to
+            0, 1, ..., C - 1.
+        prototype_log_weights: (C,) added to the prototypes' logits in the
+            denominator: the log of how many classes a sampled one stands
+            for, -inf for an empty slot. Defaults to zeros.
+
+    Returns:
+        Scalar, the mean over the M anchors.
+
+    Raises:
+        TypeError: ``temperature`` is no number, or a flag no bool.
+        ValueError: ``temperature`` is not positive and finite, or shapes do
+            not fit.
+    """
+    _check_settings(temperature, class_averaging, class_complement)
+    if features.ndim != 2 or len(features) == 0:
+        raise ValueError(
+            'features must have shape (M, D) with M >= 1, got '
+            f'{tuple(features.shape)}'
+        )
+    num_anchors, dim = features.shape
+    _check_rows('features', features, labels, dim)
+    if (keys is None) != (key_labels is None):
+        raise ValueError('keys and key_labels must be given together')
+    if keys is None:
+        keys, key_labels = features, labels
+    _check_rows('keys', keys, key_labels, dim)
+    if not 0 <= anchor_start <= len(keys) - num_anchors:
+        raise ValueError(
+            f'anchor_start must be in [0, {len(keys) - num_anchors}] for '
+            f'{num_anchors} anchors among {len(keys)} keys, '
+            f'got {anchor_start}'
+        )
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    if not class_complement or prototypes is None:
+        prototypes = features[:0]
+        prototype_labels = labels[:0]
+        prototype_log_weights = None
+    elif prototype_labels is None:
+        prototype_labels = torch.arange(
+            len(prototypes), device=labels.device, dtype=labels.dtype
+        )
+    _check_rows('prototypes', prototypes, prototype_labels, dim)
+    if prototype_log_weights is None:
+        prototype_log_weights = torch.zeros_like(prototype_labels, dtype=dtype)
+    elif prototype_log_weights.shape != prototype_labels.shape:
+        raise ValueError(
+            f'prototype_log_weights must have shape '
+            f'{tuple(prototype_labels.shape)}, got '
+            f'{tuple(prototype_log_weights.shape)}'
+        )
+    else:
+        # An empty slot is a key of no class.
+        prototype_labels = prototype_labels.masked_fill(
+            prototype_log_weights == -torch.inf, -1
+        )
+    anchors = torch.arange(num_anchors, device=labels.device) + anchor_start
+    with torch.no_grad():
+        pairs = pair(
+            anchors[:, None],
+            key_labels,
+            prototype_labels,
+            prototype_log_weights.to(dtype),
+            class_averaging,
+        )
+    with torch.autocast(features.device.type, enabled=False):
+        return Contrast.apply(
+            features.to(dtype),
+            # torch.compile takes no tensor twice, as keys are often features.
+            keys.to(dtype).view_as(keys),
+            prototypes.to(dtype),
+            temperature,
+            *pairs,
+        )
+
+
+@MODELS.register_module()
+class BalancedContrastiveLoss(nn.Module):
+    """Module over :func:`balanced_contrastive_loss`.
+
+    Args:
+        temperature: Divides similarities, > 0. Defaults to 0.1.
+        class_averaging: Give every class the same say. Defaults to True.
+        class_complement: Use prototypes as keys. Defaults to True.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        class_averaging: bool = True,
+        class_complement: bool = True,
+    ) -> None:
+        super().__init__()
+        _check_settings(temperature, class_averaging, class_complement)
+        self.temperature = temperature
+        self.class_averaging = class_averaging
+        self.class_complement = class_complement
+
+    def forward(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        prototypes: Optional[Tensor] = None,
+        avg_factor: Optional[float] = None,
+        **kwargs,
+    ) -> Tensor:
+        """Loss of the anchors ``features``.
+
+        Args:
+            features: (M, D) unit norm.
+            labels: (M,) integers.
+            prototypes: (C, D) unit norm, or None.
+            avg_factor: What the sum over anchors is divided by. Defaults to
+                their number M.
+            **kwargs: Keyword-only arguments of
+                :func:`balanced_contrastive_loss`.
+
+        Returns:
+            Scalar.
+        """
+        loss = balanced_contrastive_loss(
+            features,
+            labels,
+            prototypes,
+            self.temperature,
+            self.class_averaging,
+            self.class_complement,
+            **kwargs,
+        )
+        if avg_factor is not None:
+            loss = loss * (len(features) / avg_factor)
+        return loss
+
+    def extra_repr(self) -> str:
+        return (
+            f'temperature={self.temperature}, '
+            f'class_averaging={self.class_averaging}, '
+            f'class_complement={self.class_complement}'
+        )

@@ -1,0 +1,185 @@
+"""Label-distribution-aware margins."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from bcl_mm.registry import MODELS
+from bcl_mm.utils.distributed import gather
+from bcl_mm.utils.errors import check_number
+
+from .base import ClassCountsLoss, check_hard_labels, cross_entropy
+from .reweighting import check_beta, class_balanced_weights
+
+
+def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
+    r"""Margins of the classes (Cao et al., NeurIPS 2019, Sec. 3.2).
+
+    .. math::
+        \Delta_c = \frac{K}{n_c^{1/4}}, \quad \max_c \Delta_c =
+        \mathrm{max\_margin}
+
+    Args:
+        class_counts: (C,) training images per class :math:`n_c`.
+        max_margin: Margin of the smallest class, > 0. Defaults to 0.5.
+
+    Returns:
+        (C,) margins, float64.
+
+    Raises:
+        TypeError: ``max_margin`` is no number.
+        ValueError: It is not positive and finite.
+    """
+    check_number('max_margin', max_margin, above=0)
+    counts = torch.as_tensor(class_counts, dtype=torch.float64)
+    return max_margin * (counts.min() / counts) ** 0.25
+
+
+def ldam_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    margins: Tensor,
+    scale: float = 30.0,
+    reduction: str = 'mean',
+) -> Tensor:
+    r"""Label-distribution-aware margin loss, LDAM (Cao et al., NeurIPS
+    2019, Sec. 3.2).
+
+    .. math::
+        L = -\log \frac{\exp(f_y - s \Delta_y)}
+        {\exp(f_y - s \Delta_y) + \sum_{j \ne y} \exp(f_j)}
+
+    Computed in at least float32.
+
+    Args:
+        logits: (M, C) logits f of a normalised classifier: s times cosines.
+        labels: (M,) integer labels in [0, C).
+        margins: (C,) margins :math:`\Delta`, in cosines.
+        scale: Scale s of the logits. Defaults to 30.
+        reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
+            ``'mean'``.
+
+    Returns:
+        Scalar, or (M,) with ``reduction='none'``.
+
+    Raises:
+        TypeError: ``scale`` is no number.
+        ValueError: ``margins`` is not one number per class, the labels are
+            no integers (M,), or ``scale`` is not positive and finite.
+    """
+    check_number('scale', scale, above=0)
+    check_hard_labels(labels, 'ldam_cross_entropy')
+    if margins.shape != logits.shape[1:]:
+        raise ValueError(
+            f'margins must have shape ({logits.shape[1]},), one number per '
+            f'class, got {tuple(margins.shape)}'
+        )
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    own = scale * margins.to(dtype)[labels]  # (M,)
+    logits = logits.to(dtype).scatter_add(1, labels[:, None], -own[:, None])
+    return cross_entropy(logits, labels, reduction)
+
+
+@MODELS.register_module()
+class LDAMLoss(ClassCountsLoss):
+    """LDAM with deferred re-weighting, LDAM-DRW (Cao et al., NeurIPS 2019).
+
+    Over :func:`ldam_cross_entropy`. For the last part of training the
+    samples are weighted by :func:`class_balanced_weights`, and the sum is
+    divided by the sum of the global batch's weights (Algorithm 1).
+    :class:`~bcl_mm.engine.hooks.ClassComplementHook` says how far training is,
+    and ``BCLHead`` what the scale of its logits is.
+
+    Args:
+        max_margin: Margin of the smallest class, in cosines. Defaults to
+            0.5.
+        reweight_begin: Part of training after which samples are weighted;
+            1 is LDAM without re-weighting. Defaults to 0.8, as the paper's
+            160 of 200 epochs.
+        beta: See :func:`class_balanced_weights`. Defaults to 0.9999.
+        scale: Scale of the logits, where the head does not set it. Defaults
+            to 30.0.
+        loss_weight: Multiplies the loss. Defaults to 1.0.
+        class_counts: (C,) training images per class. Defaults to None: to be
+            set before the first use.
+
+    Raises:
+        TypeError: An argument is no number.
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        max_margin: float = 0.5,
+        reweight_begin: float = 0.8,
+        beta: float = 0.9999,
+        scale: float = 30.0,
+        loss_weight: float = 1.0,
+        class_counts: Optional[Sequence[int]] = None,
+    ) -> None:
+        check_number('max_margin', max_margin, above=0)
+        check_number(
+            'reweight_begin (a part of training)',
+            reweight_begin,
+            at_least=0,
+            at_most=1,
+        )
+        check_beta(beta)
+        check_number('scale', scale, above=0)
+        super().__init__(loss_weight, class_counts)
+        self.max_margin = max_margin
+        self.reweight_begin = reweight_begin
+        self.beta = beta
+        self.scale = scale
+        self.is_reweighted = reweight_begin == 0
+
+    def set_logit_scale(self, scale: Optional[float]) -> None:
+        """Take the scale of the head's logits; None is a linear classifier.
+
+        Raises:
+            TypeError: ``scale`` is no number.
+            ValueError: The classifier is linear, or ``scale`` not positive
+                and finite.
+        """
+        if scale is None:
+            raise ValueError(
+                "LDAMLoss needs a normalised classifier: classifier='cosine', "
+                "got 'linear'"
+            )
+        check_number('scale', scale, above=0)
+        self.scale = scale
+
+    def set_progress(self, progress: float) -> None:
+        """Take how far training is, from 0 to 1."""
+        check_number('progress', progress, at_least=0, at_most=1)
+        self.is_reweighted = progress >= self.reweight_begin
+
+    def derive(self, class_counts: Tensor) -> Tensor:
+        """(2, C) margins and weights."""
+        return torch.stack(
+            [
+                ldam_margins(class_counts, self.max_margin),
+                class_balanced_weights(class_counts, self.beta),
+            ]
+        )
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(M,) losses, weighted in the last part of training."""
+        margins, weights = self.from_counts(logits)
+        losses = ldam_cross_entropy(
+            logits, labels, margins, self.scale, 'none'
+        )
+        if self.is_reweighted:
+            weights = weights[labels]
+            losses = losses * (weights / gather(weights).mean())
+        return losses
+
+    def extra_repr(self) -> str:
+        return (
+            f'max_margin={self.max_margin}, '
+            f'reweight_begin={self.reweight_begin}, beta={self.beta}, '
+            f'scale={self.scale}, loss_weight={self.loss_weight}'
+        )

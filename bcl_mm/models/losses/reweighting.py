@@ -1,0 +1,165 @@
+"""Losses that weight samples: by difficulty, by the class's size."""
+
+from __future__ import annotations
+
+import math
+from typing import Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from bcl_mm.registry import MODELS
+from bcl_mm.utils.errors import check_number
+
+from .base import (
+    ClassCountsLoss,
+    ClassificationLoss,
+    check_hard_labels,
+    cross_entropy,
+)
+
+
+def check_beta(beta: float) -> None:
+    """Raise an error if ``beta`` is no number in [0, 1)."""
+    check_number('beta', beta, at_least=0, below=1)
+
+
+def focal_cross_entropy(
+    logits: Tensor, labels: Tensor, gamma: float = 2.0, reduction: str = 'mean'
+) -> Tensor:
+    r"""Focal loss (Lin et al., ICCV 2017, Eq. 4) of softmax probabilities.
+
+    .. math::
+        L = -(1 - p_y)^\gamma \log p_y, \quad p = \mathrm{softmax}(f)
+
+    (The paper's own detector, and mmpretrain's ``FocalLoss``, take the
+    sigmoid of each class.) Computed in at least float32.
+
+    Args:
+        logits: (M, C) logits f.
+        labels: (M,) integer labels in [0, C).
+        gamma: Focusing parameter >= 0; 0 is plain cross-entropy. Defaults
+            to 2.
+        reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
+            ``'mean'``.
+
+    Returns:
+        Scalar, or (M,) with ``reduction='none'``.
+
+    Raises:
+        TypeError: ``gamma`` is no number.
+        ValueError: ``gamma`` is negative or not finite, the labels are no
+            integers (M,), or ``reduction`` is unknown.
+    """
+    check_number('gamma', gamma, at_least=0)
+    if reduction not in ('mean', 'sum', 'none'):
+        raise ValueError(
+            f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}"
+        )
+    check_hard_labels(labels, 'focal_cross_entropy')
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    loss = cross_entropy(logits.to(dtype), labels)
+    if gamma:
+        # 1 - p, exact for small losses; the bound keeps the gradient of a
+        # power below 1 finite.
+        missed = -torch.expm1(-loss)
+        loss = missed.clamp(min=torch.finfo(dtype).tiny) ** gamma * loss
+    if reduction == 'none':
+        return loss
+    return loss.mean() if reduction == 'mean' else loss.sum()
+
+
+def class_balanced_weights(
+    class_counts: Tensor, beta: float = 0.9999
+) -> Tensor:
+    r"""Inverse effective numbers (Cui et al., CVPR 2019, Sec. 3 and 4).
+
+    .. math::
+        w_c \propto \frac{1 - \beta}{1 - \beta^{n_c}}, \quad \sum_c w_c = C
+
+    Args:
+        class_counts: (C,) training images per class :math:`n_c`.
+        beta: In [0, 1): 0 weights all classes alike, towards 1 the weights
+            become the inverse counts. Defaults to 0.9999.
+
+    Returns:
+        (C,) weights, float64.
+
+    Raises:
+        TypeError: ``beta`` is no number.
+        ValueError: ``beta`` is out of its range.
+    """
+    check_beta(beta)
+    counts = torch.as_tensor(class_counts, dtype=torch.float64)
+    if beta == 0:
+        return torch.ones_like(counts)
+    # 1 - beta^n, without cancellation where beta is close to 1.
+    weights = -1 / torch.expm1(counts * math.log(beta))
+    return weights * (len(weights) / weights.sum())
+
+
+@MODELS.register_module()
+class FocalLoss(ClassificationLoss):
+    """Module over :func:`focal_cross_entropy` (softmax form).
+
+    Args:
+        gamma: Focusing parameter >= 0. Defaults to 2.0.
+        loss_weight: Multiplies the loss. Defaults to 1.0.
+    """
+
+    def __init__(self, gamma: float = 2.0, loss_weight: float = 1.0) -> None:
+        super().__init__(loss_weight)
+        check_number('gamma', gamma, at_least=0)
+        self.gamma = gamma
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(M,) losses."""
+        return focal_cross_entropy(logits, labels, self.gamma, 'none')
+
+    def extra_repr(self) -> str:
+        return f'gamma={self.gamma}, loss_weight={self.loss_weight}'
+
+
+@MODELS.register_module()
+class ClassBalancedLoss(ClassCountsLoss):
+    """Class-balanced cross-entropy or focal loss (Cui et al., CVPR 2019).
+
+    Each sample is weighted by its class's :func:`class_balanced_weights`;
+    the sum is divided by the number of samples, as in the paper.
+
+    Args:
+        beta: See :func:`class_balanced_weights`. Defaults to 0.9999.
+        gamma: Focusing parameter; 0 is cross-entropy. Defaults to 0.0.
+        loss_weight: Multiplies the loss. Defaults to 1.0.
+        class_counts: (C,) training images per class. Defaults to None: to be
+            set before the first use.
+    """
+
+    def __init__(
+        self,
+        beta: float = 0.9999,
+        gamma: float = 0.0,
+        loss_weight: float = 1.0,
+        class_counts: Optional[Sequence[int]] = None,
+    ) -> None:
+        super().__init__(loss_weight, class_counts)
+        check_beta(beta)
+        check_number('gamma', gamma, at_least=0)
+        self.beta = beta
+        self.gamma = gamma
+
+    def derive(self, class_counts: Tensor) -> Tensor:
+        """(C,) weights."""
+        return class_balanced_weights(class_counts, self.beta)
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(M,) weighted losses."""
+        check_hard_labels(labels, 'ClassBalancedLoss')
+        losses = focal_cross_entropy(logits, labels, self.gamma, 'none')
+        return self.from_counts(logits)[labels] * losses
+
+    def extra_repr(self) -> str:
+        return (
+            f'beta={self.beta}, gamma={self.gamma}, '
+            f'loss_weight={self.loss_weight}'
+        )

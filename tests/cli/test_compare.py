@@ -1,0 +1,235 @@
+"""compare.py, run as a user runs it."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bcl_mm.apis.comparison import Launcher
+from tests.cli.common import BCL, CE, SHORT, assert_quiet
+from tests.conftest import ROOT
+
+TOOL = ROOT / 'tools' / 'compare.py'
+
+
+@pytest.fixture
+def compare(run, tmp_path):
+    """Run the tool in tmp_path/runs with short trainings."""
+
+    def call(*arguments, options=SHORT, work_dir=tmp_path / 'runs', ok=True):
+        words = command(work_dir, *arguments, options=options)
+        return run(*words, ok=ok, OMP_NUM_THREADS='1').stdout
+
+    return call
+
+
+def command(work_dir, *arguments, options=SHORT):
+    words = [sys.executable, TOOL, *arguments, '--work-dir', work_dir]
+    if options:
+        words += ['--cfg-options', *options]
+    return list(map(str, words))
+
+
+def table(output):
+    """Cells of the rows that a command printed."""
+    rows = [line for line in output.splitlines() if line[:1] == '|']
+    return [[c.strip() for c in row.split('|')[1:-1]] for row in rows]
+
+
+def read_notes(tmp_path):
+    paths = sorted((tmp_path / 'runs').glob('*/*/run.json'))
+    return {path.parent: json.loads(path.read_text()) for path in paths}
+
+
+def test_table_and_finished_runs(compare, tmp_path):
+    arguments = CE, BCL, '--seeds', 0, 1, '--jobs', 2
+    output = compare(*arguments, '--log', 'tensorboard')
+    assert_quiet(output)
+    assert '[4 of 4 runs]' in output
+    runs = tmp_path / 'runs'
+    assert len(list(runs.glob('*/*/*/vis_data/events.out.tfevents.*'))) == 4
+    header, _, ce, bcl = table(output)
+    assert header == [
+        *('method', 'config', 'top-1', 'many-shot', 'medium-shot'),
+        *('few-shot', 's / epoch', 'commit'),
+    ]
+    assert ce[:2] == ['cross-entropy', 'ce_resnet8_digits_lt']
+    assert bcl[:2] == ['BCL', 'bcl_resnet8_digits_lt']
+    assert all('±' in cell for cell in ce[2:6])
+    assert float(ce[6]) > 0 and ce[7]
+
+    notes = read_notes(tmp_path)
+    top1 = [
+        note['figures']['accuracy/top1']
+        for note in notes.values()
+        if note['config'] == CE
+    ]
+    mean, deviation = sum(top1) / 2, abs(top1[0] - top1[1]) / 2**0.5
+    assert ce[2] == f'{mean:.1f} ± {deviation:.1f}'
+    # The last epoch's, not the best one's: the last line of the log.
+    for folder, note in notes.items():
+        (log,) = folder.glob('*/vis_data/scalars.json')
+        last = json.loads(log.read_text().splitlines()[-1])
+        assert last['step'] == 2
+        assert note['figures']['accuracy/top1'] == last['accuracy/top1']
+
+    written = (tmp_path / 'runs' / 'results.md').read_text()
+    assert table(written) == table(output)
+    with (tmp_path / 'runs' / 'results.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row['method'] for row in rows] == ['cross-entropy', 'BCL']
+    assert float(rows[0]['top1_mean']) == pytest.approx(mean)
+    assert float(rows[0]['top1_std']) == pytest.approx(deviation)
+    assert rows[0]['seeds'] == '0 1'
+
+    again = compare(*arguments)
+    assert again.count('finished before') == 4
+    assert 'starting' not in again
+    assert table(again) == table(output)
+    # Another setting is another run.
+    other = compare(CE, options=(*SHORT, 'optim_wrapper.optimizer.lr=0.01'))
+    assert 'starting' in other
+    assert len(read_notes(tmp_path)) == 5
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle(compare, tmp_path):
+    """Killed with its training, then alone: the table is the same."""
+    options = 'train_cfg.max_epochs=30', 'train_cfg.val_interval=30'
+    whole = compare(BCL, options=options, work_dir=tmp_path / 'whole')
+
+    def start_and_kill(kill):
+        process = subprocess.Popen(
+            command(tmp_path / 'runs', BCL, options=options),
+            cwd=ROOT,
+            env={**os.environ, 'OMP_NUM_THREADS': '1'},
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        before = checkpoint()
+        while checkpoint() == before:
+            assert process.poll() is None
+            time.sleep(0.01)
+        kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def checkpoint():
+        for path in tmp_path.glob('runs/*/*/last_checkpoint'):
+            return path.read_text()
+        return None
+
+    start_and_kill(os.killpg)
+    first = checkpoint()
+    start_and_kill(os.kill)
+    assert checkpoint() != first
+    # What was trained went on without its spectator.
+    again = compare(BCL, options=options)
+    assert 'another process is at' in again
+    assert 'going on' in again
+    assert table(again)[2][:6] == table(whole)[2][:6]
+
+
+def stages(tmp_path, first_options=''):
+    """Configs of a first stage and of two second ones, on digits."""
+    model = (
+        'model = dict(backbone=_base_.resnet8, '
+        'head=dict(num_classes=10, in_channels=64))\n'
+    )
+    for name, method in dict(
+        first='ce', second='crt', third='tau_norm'
+    ).items():
+        bases = [
+            str(ROOT / 'configs' / '_base_' / f'{base}.py')
+            for base in (
+                f'methods/{method}',
+                'datasets/digits_lt',
+                'schedules/digits_lt',
+                'runtime/default',
+            )
+        ]
+        text = f'_base_ = {bases}\n{model}'
+        if name == 'first':
+            text += f"model['head']['classifier'] = 'linear'\n{first_options}"
+        else:
+            text += "first_stage = 'first.py'\n"
+        (tmp_path / f'{name}.py').write_text(text)
+    return [tmp_path / f'{name}.py' for name in ('second', 'third', 'first')]
+
+
+def test_second_stages_and_failed_runs(compare, tmp_path):
+    second, third, first = stages(tmp_path, "model['neck'] = 1\n")
+    output = compare(second, third, CE, '--jobs', 2, ok=False)
+    for name in ('second', 'third'):
+        message = f'{name}, seed 0 failed: its first stage did'
+        assert message in output.splitlines()
+    assert 'first, seed 0 failed: ' in output
+    assert 'Its output is in' in output
+    assert [row[1] for row in table(output)[2:]] == ['ce_resnet8_digits_lt']
+
+    stages(tmp_path)  # mended
+    output = compare(second, third, CE, '--jobs', 2)
+    assert output.count('finished before') == 1
+    rows = {row[1]: row for row in table(output)[2:]}
+    assert list(rows) == ['first', 'second', 'third', 'ce_resnet8_digits_lt']
+    # Nothing is trained in the last stage.
+    assert rows['second'][6] and not rows['third'][6]
+    assert output.index('first, seed 0: top-1') < output.index('second, seed')
+
+
+def test_other_test_data_than_those_of_the_validation(compare, tmp_path):
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f"_base_ = '{ROOT / CE}'\n"
+        "test_dataloader = dict(dataset=dict(split='train'))\n"
+        'train_cfg = dict(max_epochs=1)\n'
+    )
+    output = compare(config, options=())
+    assert 'mine, seed 0: testing' in output
+    ((folder, note),) = read_notes(tmp_path).items()
+    metrics = json.loads((folder / 'metrics.json').read_text())
+    assert note['figures'] == metrics
+
+
+def test_usage_errors(run, tmp_path):
+    broken, unknown = tmp_path / 'broken.py', tmp_path / 'unknown.py'
+    broken.write_text('model = dict(\n')
+    unknown.write_text("first_stage = 'gone.py'\n")
+    alone = tmp_path / 'alone.py'
+    alone.write_text('is_trained = False\n')
+    itself, frozen = tmp_path / 'itself.py', tmp_path / 'frozen.py'
+    itself.write_text("first_stage = 'itself.py'\n")
+    frozen.write_text("model = dict(type='bcl_mm.FrozenBackboneClassifier')\n")
+    (tmp_path / 'runs').write_text('')
+    for arguments, message in (
+        (['none.py'], "there is no config 'none.py'"),
+        ([broken], f'{broken}: '),
+        ([unknown], f'{tmp_path / "gone.py"}: '),
+        ([alone], 'alone.py is not trained (is_trained = False): it must'),
+        ([itself], 'itself.py: first_stage leads back to this config'),
+        ([frozen], 'frozen.py trains on a frozen backbone: it must name'),
+        ([CE, '--cfg-options', 'x'], "must be KEY=VALUE, got 'x'"),
+        ([CE, '--work-dir', tmp_path / 'runs'], 'runs: File exists'),
+        ([CE, '--jobs', '0'], "must be a whole number >= 1, got '0'"),
+    ):
+        words = [sys.executable, TOOL, '--work-dir', tmp_path / 'new']
+        done = run(*words, *arguments, ok=False)
+        assert message in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('given', 'shares'), [('', ['0,1', '2,3']), ('7,5,3,1', ['7,5', '3,1'])]
+)
+def test_runs_side_by_side_have_gpus_of_their_own(monkeypatch, given, shares):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 4)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', given)
+    launcher = Launcher(gpus=2, jobs=2)
+    found = [launcher._environment(slot) for slot in launcher.slots]
+    assert [env['CUDA_VISIBLE_DEVICES'] for env in found] == shares
+    with pytest.raises(ValueError, match='--jobs 3 of --gpus 2 need 6 GPUs'):
+        Launcher(gpus=2, jobs=3)

@@ -1,0 +1,332 @@
+"""Killed, stopped, or out of disk: what training leaves, and says."""
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from tests.cli.common import CE, TEST, TRAIN, children
+from tests.conftest import ROOT
+from tests.utils.test_checkpoint import Call
+
+EVERYTHING = f"""
+_base_ = ['{ROOT}/configs/bcl_resnet8_digits_lt.py']
+custom_imports = dict(imports=['tests.cli.slow_disk'])
+model = dict(neck=dict(_delete_=True, type='bcl_mm.PoolAndDrop'))
+default_hooks = dict(
+    checkpoint=dict(save_best='accuracy/top1'),
+    class_complement=dict(begin_epoch=2),
+)
+custom_hooks = [
+    dict(type='mmengine.EMAHook', momentum=0.01, update_buffers=True)
+]
+train_cfg = dict(max_epochs=6, val_interval=3)
+"""
+
+
+def final(folder, name='epoch_6.pth'):
+    """Weights, averages and states at the end of a training."""
+    content = torch.load(folder / name)
+    parts = 'state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers'
+    return {part: content[part] for part in parts if part in content}
+
+
+def assert_same(first, second):
+    assert type(first) is type(second)
+    if isinstance(first, dict):
+        assert list(first) == list(second)
+        for key in first:
+            assert_same(first[key], second[key])
+    elif isinstance(first, list):
+        assert len(first) == len(second)
+        for one, other in zip(first, second):
+            assert_same(one, other)
+    elif isinstance(first, torch.Tensor):
+        assert torch.equal(first, second)
+    else:
+        assert first == second
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(run, tmp_path):
+    """20 kills, half of them while a checkpoint is written."""
+    config = tmp_path / 'everything.py'
+    config.write_text(EVERYTHING)
+    command = sys.executable, '-m', 'tests.cli.kills', config
+    threads = dict(OMP_NUM_THREADS='1')
+    whole = tmp_path / 'whole'
+    run(
+        *(sys.executable, TRAIN, config, '--work-dir', whole),
+        PYTHONPATH=str(ROOT),
+        SLOW_DISK_SECONDS='0',
+        **threads,
+    )
+    done = run(*command, tmp_path / 'killed', 20, 0, **threads)
+    halves = re.search('20 kills, (.*) with a half-written', done.stdout)
+    assert int(halves[1]) >= 5
+    expected = final(whole)
+    assert len(expected) == 4
+    for folder in (tmp_path / 'killed').iterdir():
+        assert_same(final(folder), expected)
+        left, expected_left = (
+            {path.name for path in work_dir.glob('*.p[at][rh]*')}
+            for work_dir in (folder, whole)
+        )
+        assert left == expected_left
+
+
+def start(folder, *options, launcher=(sys.executable, TRAIN), log='log'):
+    """A long training, in a process group of its own."""
+    folder.mkdir(exist_ok=True)
+    command = [*launcher, '--work-dir', folder, '--cfg-options', *options]
+    with (folder / log).open('wb') as file:
+        return subprocess.Popen(
+            [*map(str, command), 'train_cfg.max_epochs=10000'],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                'OMP_NUM_THREADS': '1',
+                'PYTHON': sys.executable,
+            },
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def await_checkpoint(process, folder, name='epoch_1.pth'):
+    deadline = time.time() + 120
+    while not (folder / 'last_checkpoint').exists():
+        assert process.poll() is None, (folder / 'log').read_text()[-2000:]
+        assert time.time() < deadline
+        time.sleep(0.02)
+
+
+def stop(process, folder, kill, number):
+    """Status and what is said, of a training that gets a signal."""
+    began = time.time()
+    kill(process.pid, number)
+    status = process.wait(timeout=60)
+    assert time.time() - began < 15
+    output = (folder / 'log').read_text()
+    assert 'Traceback' not in output
+    latest = (folder / 'last_checkpoint').read_text()
+    name = signal.Signals(number).name
+    expected = f'Interrupted by {name}: --resume goes on from {latest}.'
+    assert output.count(expected) == 1
+    return status
+
+
+@pytest.mark.parametrize('kill', [os.kill, os.killpg])
+@pytest.mark.parametrize(
+    ('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+@pytest.mark.slow
+def test_signals_with_data_workers(tmp_path, kill, number, status):
+    loader = 'train_dataloader.num_workers=2'
+    launcher = sys.executable, TRAIN, CE
+    process = start(tmp_path, loader, launcher=launcher)
+    await_checkpoint(process, tmp_path)
+    assert stop(process, tmp_path, kill, number) == status
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):  # the workers have ended, too
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_signals_before_the_first_checkpoint(tmp_path):
+    never = 'default_hooks.checkpoint.interval=-1'
+    launcher = sys.executable, TRAIN, CE
+    process = start(tmp_path, never, launcher=launcher)
+    log = tmp_path / 'log'
+    while 'Epoch(train)' not in log.read_text():
+        assert process.poll() is None, log.read_text()[-2000:]
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=15) == 143
+    expected = f'SIGTERM: there is no checkpoint in {tmp_path} to go on from'
+    assert expected in log.read_text()
+
+    process = start(tmp_path, launcher=launcher, log='early')
+    time.sleep(1)  # its imports take longer
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=15) == 130
+    early = (tmp_path / 'early').read_text()
+    assert 'Traceback' not in early
+    assert early.startswith('Interrupted by SIGINT: ')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('kill', 'number', 'status'),
+    [(os.kill, signal.SIGTERM, 143), (os.killpg, signal.SIGINT, 130)],
+)
+def test_signals_with_several_processes(
+    tmp_path, free_port, monkeypatch, kill, number, status
+):
+    monkeypatch.setenv('PORT', free_port)
+    launcher = 'bash', 'tools/dist_train.sh', CE, 2
+    process = start(tmp_path, launcher=launcher)
+    await_checkpoint(process, tmp_path)
+    assert stop(process, tmp_path, kill, number) == status
+
+
+def test_a_full_disk_ends_training_in_a_sentence(run, tmp_path):
+    """The limit on a file's size stands for the full disk."""
+    options = '--work-dir', tmp_path, '--no-validate', '--cfg-options'
+    command = sys.executable, TRAIN, CE, '--resume', *options
+    run(*command, 'train_cfg.max_epochs=1')
+    before = (tmp_path / 'epoch_1.pth').read_bytes()
+    shell = 'ulimit -f 200; exec "$@"', 'bash', *command
+    done = run('bash', '-c', *shell, 'train_cfg.max_epochs=3', ok=False)
+    assert done.returncode == 1
+    *_, last = done.stdout.splitlines()
+    assert last == (
+        f'Training ends: the checkpoint {tmp_path}/epoch_2.pth could not be '
+        'written (File too large): when that is mended, --resume goes on '
+        f'from {tmp_path}/epoch_1.pth'
+    )
+    assert 'Traceback' not in done.stdout
+    assert [p.name for p in tmp_path.glob('epoch*')] == ['epoch_1.pth']
+    assert (tmp_path / 'epoch_1.pth').read_bytes() == before
+    assert 'epoch_1.pth' in (tmp_path / 'last_checkpoint').read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('processes', [1, 2])
+def test_without_a_seed(run, tmp_path, free_port, processes):
+    config = tmp_path / 'everything.py'
+    text = EVERYTHING.replace("'tests.cli.slow_disk'", "'slow_disk'")
+    config.write_text(f'{text}randomness = dict(seed=None)\n')
+
+    def train(folder, *options):
+        command = [sys.executable, TRAIN, config]
+        if processes > 1:
+            command = ['bash', 'tools/dist_train.sh', config, processes]
+        run(
+            *(*command, '--work-dir', folder, *options, '--cfg-options'),
+            *('train_cfg.max_epochs=4', 'train_dataloader.num_workers=1'),
+            'default_hooks.checkpoint.max_keep_ckpts=9',
+            PYTHONPATH=f'{ROOT}:{ROOT / "tests" / "tools"}',
+            SLOW_DISK_SECONDS='0',
+            OMP_NUM_THREADS='1',
+            PORT=free_port,
+        )
+
+    whole, resumed = tmp_path / 'whole', tmp_path / 'resumed'
+    train(whole)
+    train(resumed, '--resume', whole / 'epoch_1.pth')
+    expected = final(whole, 'epoch_4.pth')
+    assert_same(final(resumed, 'epoch_4.pth'), expected)
+    seeds = [
+        torch.load(folder / 'epoch_4.pth')['meta']['seed']
+        for folder in (whole, resumed)
+    ]
+    assert seeds[0] == seeds[1]
+
+
+@pytest.fixture
+def main(monkeypatch):
+    """Run a tool in this process, without its handlers of signals."""
+
+    def run_main(*words):
+        interruption = importlib.import_module('bcl_mm.cli.interruption')
+        monkeypatch.setattr(interruption, 'watch', lambda *_: None)
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, 'argv', [str(word) for word in words])
+        importlib.import_module(f'bcl_mm.cli.{words[0].stem}').main()
+
+    return run_main
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        (TRAIN, CE, '--resume', '{path}'),
+        (TRAIN, CE, '--cfg-options', 'load_from={path}'),
+        (TRAIN, CE, '--resume'),
+        (TEST, CE, '{path}'),
+        (ROOT / 'tools' / 'convert_checkpoint.py', '{path}', '{path}.out'),
+    ],
+    ids=['resume FILE', 'load_from', 'resume', 'test', 'convert'],
+)
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda mark: Call(os.system, f'touch {mark}'),
+        lambda mark: Call(
+            getattr, Call(getattr, HistoryBuffer, '__init__'), '__globals__'
+        ),
+        lambda mark: np.array([Call(os.system, f'touch {mark}')]),
+    ],
+    ids=['os.system', 'a getattr chain', 'an object array'],
+)
+def test_code_in_checkpoints_is_refused(main, tmp_path, words, make):
+    mark = tmp_path / 'was_run'
+    path = tmp_path / 'epoch_1.pth'
+    content = dict(state_dict={}, meta=dict(epoch=1, iter=6, found=make(mark)))
+    torch.save(dict(content, message_hub={}, optimizer={}), path)
+    (tmp_path / 'last_checkpoint').write_text(str(path))
+    words = [
+        word.format(path=path) if isinstance(word, str) else word
+        for word in words
+    ]
+    if words[0] == TRAIN:
+        words[2:2] = ['--work-dir', tmp_path]
+    with pytest.raises((ValueError, SystemExit)) as error:
+        main(*words)
+    expected = f'the checkpoint {str(path)!r} is refused, and nothing of it '
+    assert expected in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+    assert 'weights_only' not in str(error.value)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    'words',
+    [('--resume', '{path}'), ('--resume',)],
+    ids=['resume FILE', 'resume'],
+)
+def test_a_config_in_a_checkpoint_is_not_run(main, tmp_path, words):
+    """MMEngine's Runner runs meta.config, which is a config's text."""
+    mark = tmp_path / 'was_run'
+    path = tmp_path / 'epoch_1.pth'
+    meta = dict(epoch=1, iter=6, config=f"open({str(mark)!r}, 'w')")
+    hub = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+    content = dict(state_dict={}, meta=meta, message_hub=hub, optimizer={})
+    torch.save(content, path)
+    words = [word.format(path=path) for word in words]
+    options = ['--work-dir', tmp_path, '--cfg-options']
+    if len(words) == 1:  # nothing to go on from: starts anew, for no epoch
+        main(TRAIN, CE, *words, *options, 'train_cfg.max_epochs=1')
+    else:
+        with pytest.raises(SystemExit) as error:
+            main(TRAIN, CE, *words, *options, 'train_cfg.max_epochs=2')
+        assert 'meta.config is Python code' in str(error.value)
+    assert not mark.exists()
+
+
+@pytest.mark.slow
+def test_a_killed_launcher_leaves_no_processes(tmp_path, free_port):
+    """They would go on writing where another training goes on."""
+    launcher = 'bash', ROOT / 'tools' / 'dist_train.sh', CE, '2'
+    process = start(tmp_path, launcher=('env', f'PORT={free_port}', *launcher))
+    await_checkpoint(process, tmp_path)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.time() + 15
+    while any(Path(f'/proc/{pid}/cwd').exists() for pid in workers):
+        assert time.time() < deadline
+        time.sleep(0.1)

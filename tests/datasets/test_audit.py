@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from bcl_mm.datasets import ImageList, ImageNetLT, LongTailDataset
+from bcl_mm.datasets.audit import (
+    Split,
+    check_image,
+    figure_problems,
+    published_figures,
+    same_content,
+    unpublished_list,
+)
+from bcl_mm.datasets.transforms.loading import (
+    CorruptImageError,
+    LoadImageFromFile,
+)
+from tests.test_classes import Labelled
+from tests.trees import write_lists
+
+
+class CIFAR100:
+    """Labels of CIFAR-100, without images."""
+
+    metainfo = dict(classes=[f'class {i}' for i in range(100)])
+
+    def __init__(self, per_class):
+        self.labels = np.repeat(np.arange(100), per_class)
+
+    def get_gt_labels(self):
+        return self.labels
+
+    def get_data_info(self, index):
+        return dict(gt_label=int(self.labels[index]))
+
+    def __len__(self):
+        return len(self.labels)
+
+
+def test_published_subsets():
+    full = CIFAR100(500)
+    for factor, number in {100: 10_847, 50: 12_608, 10: 19_573}.items():
+        split = Split.of('train', LongTailDataset(full, factor))
+        assert split.published == dict(images=number)
+        assert not figure_problems(split)
+        smaller = LongTailDataset(full, factor, max_per_class=400)
+        (problem,) = figure_problems(Split.of('train', smaller))
+        assert problem.endswith(f'{number:,} are published')
+    for other in (dict(seed=1), dict(profile='step')):
+        subset = LongTailDataset(full, 100, **other)
+        assert not published_figures('train', subset)
+    assert not published_figures('train', full)
+    assert published_figures('test', CIFAR100(100)) == dict(images=10_000)
+
+
+def test_images_in_memory_are_compared():
+    class Images(Labelled):
+        def load_data_list(self):
+            return [
+                dict(gt_label=label, img=np.full((2, 2), number, np.uint8))
+                for number, label in self.labels
+            ]
+
+    train = Split.of('train', Images([(1, 0), (2, 1), (3, 2)]))
+    test = Split.of('test', Images([(4, 0), (3, 1)]))
+    assert same_content(train, test) == [(2, 1)]
+    assert test.place(1) == 'image 1'
+
+
+def test_check_image(tmp_path):
+    photo = load_sample_images().images[0][:64, :64]
+    image = Image.fromarray(photo)
+    for name in ('a.png', 'b.jpg', 'c.bmp'):
+        image.save(tmp_path / name)
+        problem, content = check_image(str(tmp_path / name))
+        assert not problem
+        assert len(content) == 16
+    assert check_image(str(tmp_path)) == ('is a folder', b'')
+    assert check_image(str(tmp_path / 'no.png')) == ('is missing', b'')
+    for name in ('a.png', 'b.jpg'):
+        content = (tmp_path / name).read_bytes()
+        cut = tmp_path / f'cut_{name}'
+        cut.write_bytes(content[: len(content) // 2])
+        assert check_image(str(cut)) == ('is cut short', b'')
+        assert check_image(str(cut), fast=True) == ('', b'')
+        if name == 'a.png':  # whole, but its checksums do not fit
+            middle = slice(len(content) // 2, len(content) // 2 + 50)
+            damaged = bytearray(content)
+            damaged[middle] = bytes(50)
+            cut.write_bytes(damaged)
+            problem, _ = check_image(str(cut))
+            assert problem.startswith('cannot be decoded: ')
+
+
+@pytest.mark.parametrize(
+    ('name', 'mode', 'kind'),
+    [
+        ('a.tif', 'I', 'TIFF of mode I'),
+        ('a.tif', 'F', 'TIFF of mode F'),
+        ('a.tga', 'RGB', 'TGA of mode RGB'),
+        ('a.ico', 'RGB', 'ICO of mode RGB'),
+    ],
+)
+def test_images_that_only_training_refuses(tmp_path, name, mode, kind):
+    path = str(tmp_path / name)
+    Image.new(mode, (16, 16)).save(path)
+    with pytest.raises(CorruptImageError):
+        LoadImageFromFile().transform(dict(img_path=path))
+    problem, content = check_image(path)
+    assert problem.startswith(f'is {kind}')
+    assert problem.endswith('which training cannot decode: convert it')
+    assert not content
+
+
+def test_lists_of_another_name_have_no_figures(tmp_path):
+    write_lists(tmp_path)
+    dataset = ImageNetLT('ImageNet_LT_val.txt', data_root=str(tmp_path))
+    assert published_figures('val', dataset)
+    assert not unpublished_list(dataset)
+    (tmp_path / 'ImageNet_LT_val.txt').rename(tmp_path / 'mine.txt')
+    dataset = ImageNetLT('mine.txt', data_root=str(tmp_path))
+    assert not published_figures('val', dataset)
+    assert unpublished_list(dataset) == 'mine.txt'
+    own = ImageList('mine.txt', data_root=str(tmp_path))
+    assert not unpublished_list(own)

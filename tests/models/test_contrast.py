@@ -1,0 +1,153 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bcl_mm.engine.hooks.class_complement import ClassComplementHook
+from bcl_mm.models.contrast import sample_classes
+from bcl_mm.models.losses import balanced_contrastive_loss
+from tests.engine.hooks.test_class_complement import make
+from tests.models.test_heads import batch
+from tests.models.test_heads import make as make_head
+
+
+def present_classes(num_classes, classes):
+    present = torch.zeros(num_classes)
+    present[list(classes)] = 1
+    return present
+
+
+@pytest.mark.parametrize('classes', [{3}, {0, 3, 5, 9}])
+def test_slots_hold_the_batch_and_a_sample(classes):
+    slots, log_weights = sample_classes(present_classes(10, classes), 7, 3)
+    num_present = len(classes)
+    assert slots.shape == log_weights.shape == (7,)
+    assert len(set(slots.tolist())) == 7
+    assert set(slots[:num_present].tolist()) == classes
+    assert not log_weights[:num_present].any()
+    sampled = log_weights[num_present : num_present + 3]
+    assert torch.allclose(sampled.exp(), torch.tensor((10 - num_present) / 3))
+    assert (log_weights[num_present + 3 :] == -torch.inf).all()
+
+
+@pytest.mark.parametrize('num_sampled', [6, 10, 1000])
+@pytest.mark.parametrize('classes', [{0, 3, 5, 9}, set(range(10))])
+def test_all_classes_where_they_are_no_more_than_asked_for(
+    classes, num_sampled
+):
+    present = present_classes(10, classes)
+    slots, log_weights = sample_classes(present, 10, num_sampled)
+    assert sorted(slots.tolist()) == list(range(10))
+    assert not log_weights.any()
+
+
+@pytest.mark.parametrize('averaging', [True, False])
+def test_the_expected_denominator_is_that_of_all_classes(averaging):
+    torch.manual_seed(0)
+    labels = torch.tensor([2, 2, 7, 2, 2, 7])
+    features = F.normalize(torch.randn(6, 4, dtype=torch.float64), dim=1)
+    # All anchors alike, so that the mean of their losses is each one's.
+    features = features[[0, 0, 1, 0, 0, 1]]
+    prototypes = F.normalize(torch.randn(40, 4, dtype=torch.float64), dim=1)
+
+    def denominator(anchor, **options):
+        """exp(loss + attraction) of one anchor, among all six as keys."""
+        rows = slice(anchor, anchor + 1)
+        loss = balanced_contrastive_loss(
+            features[rows],
+            labels[rows],
+            temperature=0.5,
+            class_averaging=averaging,
+            keys=features,
+            key_labels=labels,
+            anchor_start=anchor,
+            **options,
+        )
+        own = [j for j in range(6) if labels[j] == labels[anchor]]
+        own.remove(anchor)
+        positives = torch.cat([features[own], prototypes[labels[rows]]])
+        attraction = (positives @ features[anchor]).mean() / 0.5
+        return (loss + attraction).exp().item()
+
+    for anchor in (0, 2):
+        full = denominator(anchor, prototypes=prototypes)
+        drawn, unweighted = [], []
+        for _ in range(2000):
+            slots, log_weights = sample_classes(
+                present_classes(40, {2, 7}), 8, 4
+            )
+            for values, weights in (
+                (drawn, log_weights),
+                (unweighted, log_weights.clamp(max=0)),
+            ):
+                value = denominator(
+                    anchor,
+                    prototypes=prototypes[slots],
+                    prototype_labels=slots,
+                    prototype_log_weights=weights,
+                )
+                values.append(value)
+        drawn = torch.tensor(drawn)
+        error = drawn.std() / math.sqrt(len(drawn))
+        assert 0 < error < 0.02 * full
+        assert abs(drawn.mean() - full) < 4 * error
+        assert max(unweighted) < full - 20 * error
+
+
+def test_a_head_with_enough_samples_has_the_full_loss():
+    feats, samples = batch([0, 1, 1, 4])
+    head = make_head()
+    full = head.loss(feats, samples)['loss_con']
+    full_grads = torch.autograd.grad(full, list(head.parameters())[:1])
+    head.set_class_complement(True, num_sampled=5, seed=3)
+    sampled = head.loss(feats, samples)['loss_con']
+    grads = torch.autograd.grad(sampled, list(head.parameters())[:1])
+    assert torch.allclose(sampled, full, rtol=1e-12)
+    assert torch.allclose(grads[0], full_grads[0], rtol=1e-9, atol=1e-15)
+
+
+def test_each_step_of_a_head_draws_anew_and_a_seed_repeats_it():
+    feats, samples = batch([0, 0, 0, 0])
+    head = make_head()
+    losses = []
+    for _ in range(2):
+        head.set_class_complement(True, num_sampled=2, seed=7)
+        steps = [head.loss(feats, samples)['loss_con'] for _ in range(6)]
+        losses.append([loss.item() for loss in steps])
+    assert losses[0] == losses[1]
+    assert len(set(losses[0])) > 1
+
+
+def test_the_hook_asks_for_a_sample_of_each_iteration(tmp_path):
+    seen = []
+
+    class Head(torch.nn.Module):
+        def set_class_complement(self, enabled, num_sampled, seed):
+            seen.append((enabled, num_sampled, seed))
+
+    def train(folder, **options):
+        seen.clear()
+        runner = make(folder, hook=dict(num_sampled=3), **options)
+        runner.model.spy = Head()
+        runner.train()
+        return list(seen)
+
+    one_epoch = dict(by_epoch=True, max_epochs=1)
+    whole = train(tmp_path / 'whole')
+    assert {step[:2] for step in whole} == {(True, 3)}
+    assert len({seed for *_, seed in whole}) == len(whole) == 8
+    first = train(tmp_path / 'parts', train_cfg=one_epoch)
+    assert first + train(tmp_path / 'parts', resume=True) == whole
+    with pytest.raises(ValueError, match='num_sampled must be >= 1, got 0'):
+        ClassComplementHook(num_sampled=0)
+
+
+def test_a_compiled_head_draws_the_same():
+    feats, samples = batch([0, 0, 1, 1])
+    head = make_head()
+    losses = []
+    for loss in (head.loss, torch.compile(head.loss, backend='aot_eager')):
+        head.set_class_complement(True, num_sampled=2, seed=7)
+        losses.append(loss(feats, samples)['loss_con'])
+    assert torch.allclose(*losses, rtol=1e-12)

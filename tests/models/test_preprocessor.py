@@ -1,0 +1,72 @@
+import pytest
+import torch
+from mmengine.dataset import default_collate, pseudo_collate
+from mmpretrain.structures import DataSample
+
+from bcl_mm.models.preprocessor import MultiViewDataPreprocessor
+
+
+def samples(views, batch_size=3, channels=3):
+    """Packed samples; an image is filled with 10 * its index + its view."""
+    for i in range(batch_size):
+        images = [
+            torch.full((channels, 4, 4), 10 * i + v, dtype=torch.uint8)
+            for v in range(max(views, 1))
+        ]
+        yield dict(
+            inputs=images if views else images[0],
+            data_samples=DataSample().set_gt_label(i),
+        )
+
+
+@pytest.mark.parametrize('collate', [default_collate, pseudo_collate])
+@pytest.mark.parametrize('training', [True, False])
+def test_views_are_stacked_view_major(collate, training):
+    batch = collate(list(samples(views=2)))
+    out = MultiViewDataPreprocessor()(batch, training)
+    assert out['inputs'].shape == (6, 3, 4, 4)
+    assert out['inputs'][:, 0, 0, 0].tolist() == [0, 10, 20, 1, 11, 21]
+    assert [int(s.gt_label) for s in out['data_samples']] == [0, 1, 2]
+
+
+@pytest.mark.parametrize('collate', [default_collate, pseudo_collate])
+@pytest.mark.parametrize('batch_size', [1, 3])
+def test_plain_images_pass(collate, batch_size):
+    batch = collate(list(samples(views=0, batch_size=batch_size)))
+    out = MultiViewDataPreprocessor()(batch)
+    assert out['inputs'].shape == (batch_size, 3, 4, 4)
+    assert out['inputs'][:, 0, 0, 0].tolist() == [0, 10, 20][:batch_size]
+
+
+@pytest.mark.parametrize('collate', [default_collate, pseudo_collate])
+def test_colours_and_normalisation(collate):
+    image = torch.arange(3, dtype=torch.uint8).reshape(3, 1, 1).repeat(1, 4, 4)
+    sample = dict(inputs=[image] * 3, data_samples=DataSample())
+    out = MultiViewDataPreprocessor(
+        mean=[1.0, 2.0, 3.0], std=[2.0, 2.0, 4.0], to_rgb=True
+    )(collate([sample] * 3))
+    assert out['inputs'].dtype == torch.float32
+    assert out['inputs'].shape == (9, 3, 4, 4)
+    expected = [(2 - 1) / 2, (1 - 2) / 2, (0 - 3) / 4]
+    for image in out['inputs']:
+        assert image[:, 0, 0].tolist() == expected
+
+
+def test_mixing_of_several_views_is_refused():
+    preprocessor = MultiViewDataPreprocessor(
+        num_classes=3,
+        batch_augments=dict(augments=dict(type='Mixup', alpha=0.8)),
+    )
+    batch = default_collate(list(samples(views=2)))
+    with pytest.raises(ValueError, match='batch has 2 views of each image'):
+        preprocessor(batch, training=True)
+    plain = default_collate(list(samples(views=0)))
+    out = preprocessor(plain, training=True)
+    assert out['data_samples'][0].gt_score.shape == (3,)
+
+
+def test_views_of_different_sizes_are_refused():
+    views = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 5, 5)
+    for inputs in (list(views), [list(view) for view in views]):
+        with pytest.raises(ValueError, match='views of a batch must have one'):
+            MultiViewDataPreprocessor()(dict(inputs=inputs))

@@ -1,1 +1,0 @@
-"""What tools/report.py is made of: runs, evaluation, figures, page."""
