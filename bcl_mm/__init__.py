@@ -1,30 +1,17 @@
-"""Balanced Contrastive Learning for OpenMMLab.
+"""Balanced Contrastive Learning and its rivals, for OpenMMLab.
 
-Any OpenMMLab config can name its components: ``type='bcl_mm.BCLHead'``. Its
-modules are imported when they are needed, as the registries know where each
-kind of component is: a config's ``bcl_mm.config_path`` must not load all of
-mmpretrain's models.
+Any OpenMMLab config can name its components: ``type='bcl_mm.BCLHead'``.
+Importing the package loads neither torch nor mmcv: its modules are imported
+when they are first used, by name or through a registry.
 """
 
-import warnings
+from __future__ import annotations
+
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-try:
-    import mmcv  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        'bcl_mm needs mmcv: install mmcv-lite (pip install mmcv-lite), which '
-        'is enough for bcl_mm, or the full mmcv if other projects need it.'
-    ) from error
-
-# mmcv-lite warns of a module that image classification does not use.
-warnings.filterwarnings(
-    'ignore', message='Fail to import ``MultiScaleDeformableAttention``'
-)
-
-from .utils.checkpoint import allow_runner_checkpoints  # noqa: E402
+from .utils.errors import InputValueError
 
 __version__ = '0.1.0'
 __all__ = [
@@ -37,8 +24,6 @@ __all__ = [
     'models',
     'utils',
 ]
-
-allow_runner_checkpoints()
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -62,7 +47,7 @@ def config_path(name: str) -> str:
         Absolute path, in the wheel or beside the editable sources.
 
     Raises:
-        ValueError: There is no such config; the message lists them.
+        InputValueError: There is no such config; the message lists them.
     """
     package = Path(__file__).resolve().parent
     folder = package / 'configs'  # in a wheel
@@ -71,5 +56,7 @@ def config_path(name: str) -> str:
     path = folder / f'{name.removesuffix(".py")}.py'
     if not path.is_file():
         known = ', '.join(sorted(p.stem for p in folder.glob('*.py')))
-        raise ValueError(f'there is no config {name!r}; there are {known}')
+        raise InputValueError(
+            f'there is no config {name!r}; there are {known}'
+        )
     return str(path)

@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 
 
 def name_classes(
@@ -95,7 +95,7 @@ def _raw_labels(dataset: Any) -> Any:
         return [info['gt_label'] for info in infos]
     if hasattr(dataset, 'indices') and hasattr(dataset, 'dataset'):
         return labels_of(dataset.dataset)[np.asarray(dataset.indices)]
-    raise TypeError(
+    raise InputTypeError(
         f'{type(dataset).__name__} gives no labels: it needs '
         'get_gt_labels(), targets or get_data_info()'
     )
@@ -118,13 +118,13 @@ def labels_of(dataset: Any) -> np.ndarray:
     try:
         labels = np.asarray(_raw_labels(dataset))
     except ValueError as error:  # ragged: several labels for some images
-        raise ValueError(
+        raise InputValueError(
             f'{name} must have one integer label per image: {error}'
         ) from error
     if labels.size == 0:
-        raise ValueError(f'{name} has no images')
+        raise InputValueError(f'{name} has no images')
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
+        raise InputValueError(
             f'{name} must have one integer label per image, got labels of '
             f'shape {labels.shape} and type {labels.dtype}'
         )
@@ -150,7 +150,7 @@ def bincount_labels(
         num_classes = int(labels.max()) + 1
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):
-        raise ValueError(
+        raise InputValueError(
             f'labels must be in [0, {num_classes}), got {labels[wrong[0]]} '
             f'at sample {wrong[0]} ({len(wrong)} of {len(labels)} labels are '
             'out of range)'
@@ -196,7 +196,9 @@ def long_tail_counts(
         at_least=1,
     )
     if profile not in ('exp', 'step'):
-        raise ValueError(f"profile must be 'exp' or 'step', got {profile!r}")
+        raise InputValueError(
+            f"profile must be 'exp' or 'step', got {profile!r}"
+        )
     ratio = 1 / imbalance_factor
     if profile == 'exp':
         exponents = np.arange(num_classes) / (num_classes - 1)
@@ -264,12 +266,12 @@ def check_class_counts(
     except ValueError:  # ragged
         counts = np.empty((0, 0))
     if counts.ndim != 1 or len(counts) == 0:
-        raise ValueError(
+        raise InputValueError(
             'class_counts must be one number per class, got '
             f'{str(class_counts)[:200]}'
         )
     if num_classes is not None and len(counts) != num_classes:
-        raise ValueError(
+        raise InputValueError(
             f'num_classes is {num_classes}, but the training set (or '
             f'class_counts) has {len(counts)} classes: mend '
             'model.head.num_classes or the data'
@@ -279,13 +281,13 @@ def check_class_counts(
         or not (np.abs(counts) < 2.0**53).all()
         or (counts != np.floor(counts)).any()
     ):
-        raise ValueError(
+        raise InputValueError(
             'class_counts must be whole numbers below 2^53, got '
             f'{str(class_counts)[:200]}'
         )
     empty = np.flatnonzero(counts < 1)
     if len(empty):
-        raise ValueError(
+        raise InputValueError(
             'every class needs at least one training image, but there is '
             f'none of class {name_classes(empty, class_names)}'
         )
@@ -307,14 +309,14 @@ def reconcile_class_counts(
     if given is None:
         return
     if len(given) != len(found):
-        raise ValueError(
+        raise InputValueError(
             f'class_counts of {owner} has {len(given)} classes, but the '
             f'training set has {len(found)}'
         )
     differ = np.flatnonzero(given != found)
     if len(differ):
         first = differ[0]
-        raise ValueError(
+        raise InputValueError(
             f'class_counts of {owner} contradicts the training set in class '
             f'{name_classes(differ)}: class {first} has '
             f'{found[first]} images, not {given[first]}. Remove class_counts '
@@ -343,7 +345,7 @@ def shot_groups(
     check_number('many', many, at_least=0, whole=True)
     check_number('few', few, at_least=0, whole=True)
     if few > many + 1:
-        raise ValueError(
+        raise InputValueError(
             f'few must be <= many + 1, got few={few} and many={many}'
         )
     counts = np.asarray(class_counts)

@@ -4,7 +4,25 @@ A child of the *root* (and not of mmpretrain's registry) is found from every
 OpenMMLab project: ``type='bcl_mm.BCLHead'`` works under any default scope.
 """
 
+import warnings
+
 from mmengine import registry as root
+
+from bcl_mm.utils.checkpoint import allow_runner_checkpoints
+
+try:
+    import mmcv  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        'bcl_mm needs mmcv: install mmcv-lite (pip install mmcv-lite), which '
+        'is enough for bcl_mm, or the full mmcv if other projects need it.'
+    ) from error
+
+# mmcv-lite warns of a module that image classification does not use.
+warnings.filterwarnings(
+    'ignore', message='Fail to import ``MultiScaleDeformableAttention``'
+)
+allow_runner_checkpoints()
 
 __all__ = [
     'DATASETS',
@@ -12,6 +30,7 @@ __all__ = [
     'HOOKS',
     'METRICS',
     'MODELS',
+    'OPTIM_WRAPPERS',
     'PARAM_SCHEDULERS',
     'TRANSFORMS',
     'VISBACKENDS',
@@ -33,5 +52,6 @@ DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'datasets.samplers')
 TRANSFORMS = _child(root.TRANSFORMS, 'datasets.transforms')
 HOOKS = _child(root.HOOKS, 'engine.hooks')
 METRICS = _child(root.METRICS, 'evaluation')
+OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, 'engine')
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'engine.schedules')
 VISBACKENDS = _child(root.VISBACKENDS, 'engine.vis_backends')

@@ -41,7 +41,7 @@ def test_missing_mmcv_is_one_sentence(run):
     code = (
         'import sys\n'
         "sys.modules['mmcv'] = None\n"
-        'try:\n    import bcl_mm\n'
+        'try:\n    import bcl_mm.registry\n'
         'except ImportError as error:\n    print(error)'
     )
     done = run(sys.executable, '-c', code)

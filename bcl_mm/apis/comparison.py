@@ -19,6 +19,8 @@ from typing import Dict, Iterator, List, Optional, Sequence
 
 from mmengine.config import Config
 
+from bcl_mm.utils.errors import InputValueError
+
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
@@ -81,7 +83,7 @@ class Run:
     def __post_init__(self) -> None:
         self.is_trained = self.cfg.get('is_trained', True)
         if not (self.is_trained or self.first):
-            raise ValueError(
+            raise InputValueError(
                 f'{self.config} is not trained (is_trained = False): it must '
                 "name the config that is, first_stage = 'NAME.py'"
             )
@@ -93,7 +95,7 @@ class Run:
                 o.startswith('model.pretrained=') for o in self.options
             )
         ):
-            raise ValueError(
+            raise InputValueError(
                 f'{self.config} trains on a frozen backbone: it must name the '
                 "config that trains it, first_stage = 'NAME.py'"
             )
@@ -130,7 +132,7 @@ class Run:
     @property
     def checkpoint(self) -> Optional[str]:
         """The latest checkpoint, None if there is none."""
-        from bcl_mm.utils.checkpoint import latest_checkpoint
+        from bcl_mm.engine.resume import latest_checkpoint
 
         try:
             return latest_checkpoint(str(self.folder))[0]
@@ -240,7 +242,7 @@ class Launcher:
         self.processes: List[subprocess.Popen] = []
         self.has_gpus = torch.cuda.is_available()
         if self.has_gpus and gpus * jobs > torch.cuda.device_count():
-            raise ValueError(
+            raise InputValueError(
                 f'--jobs {jobs} of --gpus {gpus} need {gpus * jobs} GPUs, '
                 f'this machine shows {torch.cuda.device_count()}'
             )

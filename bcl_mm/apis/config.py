@@ -21,9 +21,15 @@ from mmengine.runner import Runner
 import bcl_mm
 from bcl_mm.apis.from_data import LOADERS, dataset_configs, resolve_num_classes
 from bcl_mm.datasets.transforms.loading import CorruptImageError
-from bcl_mm.models.pretrained import apply_pretrained, load_dict
-from bcl_mm.utils.checkpoint import obstacle_to_resume
-from bcl_mm.utils.distributed import await_ranks, init_cpu_process_group
+from bcl_mm.engine.processes import await_ranks, init_cpu_process_group
+from bcl_mm.engine.resume import obstacle_to_resume
+from bcl_mm.models.pretrained import apply_pretrained
+from bcl_mm.utils.checkpoint import load_checkpoint
+from bcl_mm.utils.errors import (
+    InputFileError,
+    InputValueError,
+    MissingFileError,
+)
 
 # Settings that an override gives to all data sets that have them: parts of
 # one split by different ones would share images.
@@ -120,7 +126,7 @@ def check_work_dir(work_dir: str) -> None:
     """Raise an OSError for a folder that cannot be made or written to."""
     os.makedirs(work_dir, exist_ok=True)
     if not os.access(work_dir, os.W_OK):
-        raise PermissionError(f'work_dir {work_dir!r} cannot be written to')
+        raise InputFileError(f'work_dir {work_dir!r} cannot be written to')
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -133,12 +139,12 @@ def load_config(args: argparse.Namespace) -> Config:
     for message in NOISE:
         warnings.filterwarnings('ignore', message=message)
     if args.amp and not torch.accelerator.is_available():
-        raise ValueError(
+        raise InputValueError(
             '--amp needs an accelerator (a GPU), and this machine has none: '
             'leave --amp out'
         )
     if not Path(args.config).is_file():
-        raise FileNotFoundError(f'there is no config {args.config!r}')
+        raise MissingFileError(f'there is no config {args.config!r}')
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
@@ -206,10 +212,10 @@ def check_checkpoint(path: str, resume: bool = False) -> None:
     """
     if '://' in path:
         return
-    content = load_dict(path)
+    content = load_checkpoint(path)
     obstacle = obstacle_to_resume(content) if resume else None
     if obstacle is not None:
-        raise ValueError(
+        raise InputValueError(
             f'training cannot go on from {path!r}: {obstacle}. To start from '
             'its weights, leave --resume out and set --cfg-options '
             f'load_from={path}'
@@ -243,7 +249,7 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
         if not (Path(root).is_dir() and any(Path(root).iterdir())):
             hint = cfg.get('data_hint', 'Give it with --cfg-options data_root')
             what = 'is empty' if Path(root).is_dir() else 'does not exist'
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f'data_root {root!r} of the {loader} {what}. {hint}'
             )
 
@@ -333,7 +339,7 @@ def _share_processes(cfg: Config, local_rank: int) -> None:
     if cfg.launcher == 'none':
         return
     if not torch.accelerator.is_available() and _has_sync_bn(cfg.to_dict()):
-        raise ValueError(
+        raise InputValueError(
             'SyncBatchNorm needs GPUs, and this machine has none: leave out '
             "sync_bn='torch' and norm_cfg=dict(type='SyncBN')"
         )
@@ -342,7 +348,7 @@ def _share_processes(cfg: Config, local_rank: int) -> None:
     if torch.cuda.is_available():
         num_gpus = torch.cuda.device_count()
         if num_local > num_gpus:
-            raise ValueError(
+            raise InputValueError(
                 f'{num_local} GPUs were asked for, but this machine shows '
                 f'{num_gpus}: start at most {num_gpus} processes on it'
             )
@@ -350,7 +356,7 @@ def _share_processes(cfg: Config, local_rank: int) -> None:
     if torch.accelerator.is_available():
         return  # mmengine knows NPU, MLU and their like
     if cfg.launcher != 'pytorch':
-        raise ValueError(
+        raise InputValueError(
             f'--launcher {cfg.launcher} needs GPUs, and this machine has '
             'none: use tools/dist_train.sh, which runs on CPU processes too'
         )

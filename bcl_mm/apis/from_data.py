@@ -9,7 +9,8 @@ from mmengine.registry import DATASETS, DefaultScope
 from bcl_mm.classes import count_classes
 from bcl_mm.datasets.custom import CustomImages
 from bcl_mm.datasets.table import TableDataset
-from bcl_mm.models.pretrained import load_dict
+from bcl_mm.utils.checkpoint import load_checkpoint
+from bcl_mm.utils.errors import InputValueError
 
 FROM_DATA = 'from_data'
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -84,7 +85,7 @@ def _classes_of_checkpoint(content: Dict[str, Any]) -> Optional[int]:
 def _classes_of_data(cfg: dict) -> int:
     loader = cfg.get('train_dataloader')
     if loader is None:
-        raise ValueError(
+        raise InputValueError(
             f'num_classes={FROM_DATA!r} is counted in the training set or '
             'read in a checkpoint: the config needs train_dataloader, or a '
             'number'
@@ -122,7 +123,7 @@ def resolve_num_classes(cfg: dict, checkpoint: Optional[str] = None) -> None:
         ]
         content = {}
         if checkpoint and (asking or named):
-            content = load_dict(checkpoint)
+            content = load_checkpoint(checkpoint)
         names = content.get('meta', {}).get('dataset_meta', {}).get('classes')
         for dataset in named if names else ():
             dataset.setdefault('classes', list(names))

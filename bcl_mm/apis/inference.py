@@ -29,9 +29,13 @@ from bcl_mm.datasets.transforms.loading import (
     CorruptImageError,
     LoadImageFromFile,
 )
-from bcl_mm.models.pretrained import load_dict
-from bcl_mm.utils.checkpoint import is_only_for_training, misfits, weights_of
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.checkpoint import (
+    is_only_for_training,
+    load_checkpoint,
+    misfits,
+    weights_of,
+)
+from bcl_mm.utils.errors import InputValueError, check_number
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -71,10 +75,10 @@ def load_model(
             config or the head lacks what is needed.
     """
     cfg = load_config(args)
-    content = load_dict(args.checkpoint)
+    content = load_checkpoint(args.checkpoint)
     complete_model(cfg, args.checkpoint)
     if 'pipeline' not in (cfg.get('test_dataloader') or {}).get('dataset', {}):
-        raise ValueError(
+        raise InputValueError(
             f'{args.config} has no test_dataloader.dataset.pipeline, which '
             'images go through'
         )
@@ -83,7 +87,7 @@ def load_model(
     has_projector = getattr(head, 'projector', None) is not None
     projects = has_projector if projects is None else projects
     if projects and not has_projector:
-        raise ValueError(
+        raise InputValueError(
             f'{type(head).__name__} of {args.config} has no projector: '
             'only a BCLHead with loss_con has one'
         )
@@ -91,7 +95,7 @@ def load_model(
     wrong = misfits(model, weights)
     needed = [n for n in wrong if not is_only_for_training(n, projects)]
     if needed:
-        raise ValueError(
+        raise InputValueError(
             f'the checkpoint {args.checkpoint!r} does not fit the model of '
             f'{args.config}: '
             + '; '.join(f'{name} {wrong[name]}' for name in needed[:3])
@@ -104,7 +108,7 @@ def load_model(
     if args.posthoc_tau is not None:
         check_number('--posthoc-tau', args.posthoc_tau)
         if not hasattr(head, 'posthoc_tau'):
-            raise ValueError(
+            raise InputValueError(
                 '--posthoc-tau needs a head that knows the class counts, '
                 f'bcl_mm.BCLHead: the config has {type(head).__name__}'
             )

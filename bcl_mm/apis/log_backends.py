@@ -7,6 +7,8 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Sequence
 
+from bcl_mm.utils.errors import InputValueError
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -33,7 +35,7 @@ def check_log_packages(names: Sequence[str]) -> None:
     for name in names:
         # (A folder of that name, such as wandb's own logs, has no origin.)
         if getattr(find_spec(name), 'origin', None) is None:
-            raise ValueError(
+            raise InputValueError(
                 f'--log {name} needs the package {name}: pip install {name}'
             )
 

@@ -11,7 +11,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.config import Config
 
-from bcl_mm.utils.checkpoint import latest_checkpoint, load_weights_only
+from bcl_mm.engine.resume import latest_checkpoint
+from bcl_mm.utils.checkpoint import load_weights_only
+from bcl_mm.utils.errors import MissingFileError
 
 # What may differ between the runs of one method: seed, place and speed.
 _NO_PART_OF_THE_METHOD = (
@@ -115,7 +117,7 @@ def _open_run(folder: Path) -> Optional[TrainedRun]:
     if checkpoint is None or not configs:
         return None
     if not Path(checkpoint).is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f'{note}: the checkpoint {str(checkpoint)!r} does not exist'
         )
     cfg = Config.fromfile(configs[-1])
@@ -146,7 +148,7 @@ def find_runs(places: List[Path]) -> List[TrainedRun]:
     runs: Dict[Path, TrainedRun] = {}
     for place in places:
         if not place.is_dir():
-            raise FileNotFoundError(f'there is no folder {str(place)!r}')
+            raise MissingFileError(f'there is no folder {str(place)!r}')
         found = []
         for folder, below, _ in os.walk(place):
             run = _open_run(Path(folder))
@@ -157,7 +159,7 @@ def find_runs(places: List[Path]) -> List[TrainedRun]:
         for run in sorted(found, key=lambda run: run.config.stat().st_mtime):
             runs.setdefault(run.folder.resolve(), run)
         if not found:
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f'{str(place)!r} holds no run: a run is a work dir of '
                 'train.py or compare.py, with the config that training '
                 'wrote there and a checkpoint'

@@ -25,6 +25,7 @@ from mmengine.config import Config
 
 from bcl_mm.apis.comparison import TOOLS, Launcher, Run, RunError
 from bcl_mm.apis.log_backends import add_log_option, check_log_packages
+from bcl_mm.utils.errors import InputValueError
 
 COLUMNS = dict(
     top1='top-1', many='many-shot', medium='medium-shot', few='few-shot'
@@ -98,13 +99,15 @@ def plan(args: argparse.Namespace) -> List[Run]:
     def add(path: Path, seed: int, later: Tuple[Path, ...] = ()) -> Run:
         key = path.resolve(), seed
         if key[0] in later:
-            raise ValueError(f'{path}: first_stage leads back to this config')
+            raise InputValueError(
+                f'{path}: first_stage leads back to this config'
+            )
         if key not in runs:
             if key[0] not in configs:
                 try:
                     configs[key[0]] = Config.fromfile(path)
                 except Exception as error:  # a config is Python
-                    raise ValueError(f'{path}: {error}') from error
+                    raise InputValueError(f'{path}: {error}') from error
             cfg = configs[key[0]]
             name = cfg.get('first_stage')
             first = None

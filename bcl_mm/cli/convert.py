@@ -18,6 +18,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
 from bcl_mm.utils.checkpoint import load_weights_only
+from bcl_mm.utils.errors import InputValueError, MissingFileError
 
 # Their keys, and the prefix of ours. An encoder.fc is never used there.
 PARTS = {
@@ -58,11 +59,11 @@ def parse_args() -> argparse.Namespace:
 def check_out(path: str, out: str) -> None:
     """Raise a ValueError if ``out`` cannot be written, or is ``path``."""
     if Path(out).is_dir():
-        raise ValueError(f'OUT must be a file, got the folder {out!r}')
+        raise InputValueError(f'OUT must be a file, got the folder {out!r}')
     if not Path(out).absolute().parent.is_dir():
-        raise ValueError(f'the folder of OUT, {out!r}, does not exist')
+        raise InputValueError(f'the folder of OUT, {out!r}, does not exist')
     if Path(out).exists() and os.path.samefile(path, out):
-        raise ValueError(f'OUT must be another file than IN, got {out!r}')
+        raise InputValueError(f'OUT must be another file than IN, got {out!r}')
 
 
 def load(path: str) -> Tuple[Dict[str, Any], List[str]]:
@@ -82,7 +83,7 @@ def load(path: str) -> Tuple[Dict[str, Any], List[str]]:
         state = checkpoint['state_dict']
         beside = [str(name) for name in checkpoint if name != 'state_dict']
     if not isinstance(state, dict):
-        raise ValueError(
+        raise InputValueError(
             f'the checkpoint {path!r} must be a dict with state_dict, or a '
             f'state dict, got {type(state).__name__}'
         )
@@ -102,12 +103,12 @@ def rename(state: Dict[str, Any]) -> Tuple[Dict[str, Tensor], List[str]]:
     # DataParallel's prefix.
     theirs = {key.removeprefix('module.'): key for key in state}
     if len(theirs) < len(state):
-        raise ValueError(
+        raise InputValueError(
             "its keys are there twice, with and without a leading 'module.'"
         )
     missing = [key for key in REQUIRED if key not in theirs]
     if missing:
-        raise ValueError(
+        raise InputValueError(
             'the reference has keys encoder.*, head.*, head_fc.* and fc.*, '
             "with or without a leading 'module.'; here there is no "
             f'{", ".join(missing)}, and the first keys are '
@@ -119,13 +120,13 @@ def rename(state: Dict[str, Any]) -> Tuple[Dict[str, Tensor], List[str]]:
             match = re.fullmatch(pattern, key)
             if match:
                 if not isinstance(state[full_key], Tensor):
-                    raise ValueError(
+                    raise InputValueError(
                         f'{full_key} must be a tensor, got '
                         f'{type(state[full_key]).__name__}'
                     )
                 wrong = (~state[full_key].isfinite()).sum().item()
                 if wrong:
-                    raise ValueError(
+                    raise InputValueError(
                         f'{full_key} must be finite, but {wrong} of its '
                         f'{state[full_key].numel()} numbers are not'
                     )
@@ -160,7 +161,7 @@ def orient_classifier(weights: Dict[str, Tensor]) -> Dict[str, Any]:
             else 'with fc.bias must be (num_classes, in_channels) = '
             f'(num_classes, {width})'
         )
-        raise ValueError(f'fc.weight {rule}, got shape {stored}')
+        raise InputValueError(f'fc.weight {rule}, got shape {stored}')
     weights['head.classifier.weight'] = weight
     return dict(
         num_classes=len(weight), in_channels=width, classifier=classifier
@@ -186,19 +187,19 @@ def measure_projectors(
         if len(missing) == len(PROJECTOR_KEYS):
             continue
         if missing:
-            raise ValueError(
+            raise InputValueError(
                 f'{theirs} must be whole or absent, but there is no '
                 + ', '.join(f'{theirs}.{key}' for key in missing)
             )
         first, last = (weights[f'head.{ours}.{i}.weight'] for i in (0, 3))
         found = dict(hidden_channels=len(first), out_channels=len(last))
         if first.shape[1:] != (in_channels,):
-            raise ValueError(
+            raise InputValueError(
                 f'{theirs}.0.weight must have {in_channels} columns, the '
                 f"backbone's channels, got shape {tuple(first.shape)}"
             )
         if settings and found != settings:
-            raise ValueError(
+            raise InputValueError(
                 f'head and head_fc must have the same widths, got {settings} '
                 f'and {found}'
             )
@@ -214,13 +215,13 @@ def check_fit(weights: Dict[str, Tensor], config: str) -> None:
         ValueError: A key is missing, unknown or of another shape.
     """
     if not Path(config).is_file():
-        raise FileNotFoundError(f'there is no config {config!r}')
+        raise MissingFileError(f'there is no config {config!r}')
     try:
         cfg = Config.fromfile(config)
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
         ours = MODELS.build(cfg.model).state_dict()
     except Exception as error:  # a config is Python: anything may go wrong
-        raise ValueError(
+        raise InputValueError(
             f'no model can be built from {config}: {error}'
         ) from error
     ours.pop('head.class_counts', None)  # tools/test.py counts them
@@ -234,7 +235,7 @@ def check_fit(weights: Dict[str, Tensor], config: str) -> None:
                 f'{tuple(ours[key].shape)}'
             )
     if misfits:
-        raise ValueError(
+        raise InputValueError(
             f'{len(misfits)} keys do not fit the model of {config}, and '
             'nothing was written:\n  ' + '\n  '.join(misfits)
         )
@@ -264,7 +265,7 @@ def convert(args: argparse.Namespace) -> None:
         settings = orient_classifier(weights)
         settings.update(measure_projectors(weights, settings['in_channels']))
     except ValueError as error:
-        raise ValueError(f'{args.checkpoint}: {error}') from error
+        raise InputValueError(f'{args.checkpoint}: {error}') from error
     if args.config is not None:
         check_fit(weights, args.config)
     meta = dict(converted_from=Path(args.checkpoint).name)

@@ -37,7 +37,8 @@ from bcl_mm.apis.inference import (
     load_model,
 )
 from bcl_mm.datasets.transforms import resize
-from bcl_mm.engine.hooks.checkpoint import write_whole
+from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.files import write_atomically
 
 OUTPUTS = ('logits', 'probabilities')
 # Of the largest output.
@@ -292,12 +293,12 @@ def export(args: argparse.Namespace) -> None:
         content = write(program, metadata, args.opset)
     difference = compare(run(content), model, images, takes_bgr)
     if not difference <= TOLERANCE:  # NaN is no agreement either
-        raise ValueError(
+        raise InputValueError(
             f'the exported model differs from the PyTorch model by '
             f'{difference:.1e} (relative), more than {TOLERANCE:.0e}, and '
             'nothing was written'
         )
-    write_whole(content, args.out)
+    write_atomically(content, args.out)
     print(f'{args.out}: {len(content) / 2**20:.1f} MiB')
     for name in ('images', 'posthoc_tau'):
         print(f'  {name}: {metadata[name]}')

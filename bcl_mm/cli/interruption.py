@@ -31,7 +31,7 @@ def _say(line: str) -> None:
 def _advice(work_dir: Optional[str]) -> str:
     if work_dir is None:
         return 'training had not begun'
-    from bcl_mm.utils.checkpoint import latest_checkpoint
+    from bcl_mm.engine.resume import latest_checkpoint
 
     try:
         latest, _ = latest_checkpoint(work_dir)

@@ -28,6 +28,7 @@ from bcl_mm.apis.inference import (
     class_names,
     load_model,
 )
+from bcl_mm.utils.errors import MissingFileError
 from bcl_mm.utils.progress import show_progress
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff')
@@ -106,7 +107,7 @@ def find_images(inputs: List[Path]) -> List[str]:
     paths = []
     for entry in inputs:
         if not entry.exists():
-            raise FileNotFoundError(f'there is no image or folder {entry}')
+            raise MissingFileError(f'there is no image or folder {entry}')
         found = [entry]
         if entry.is_dir():
             found = sorted(
@@ -116,7 +117,7 @@ def find_images(inputs: List[Path]) -> List[str]:
                 and not path.name.startswith('.')  # macOS's are no images
             )
         if not found:
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f'there is no image ({" ".join(SUFFIXES)}) in {entry}'
             )
         paths += found

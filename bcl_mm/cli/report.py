@@ -25,11 +25,12 @@ from bcl_mm.apis.config import (
 )
 from bcl_mm.apis.inference import add_model_options, load_model
 from bcl_mm.apis.runs import TrainedRun, find_runs
-from bcl_mm.models.pretrained import load_dict
 from bcl_mm.report.evaluation import Evaluation, evaluate
 from bcl_mm.report.page import write_page
 from bcl_mm.report.summary import group_runs
 from bcl_mm.report.thumbnails import Pictures, Thumbnails
+from bcl_mm.utils.checkpoint import load_checkpoint
+from bcl_mm.utils.errors import InputValueError
 
 
 def parse_args() -> argparse.Namespace:
@@ -76,9 +77,9 @@ def test_run(run: TrainedRun, args: argparse.Namespace) -> Evaluation:
         FileNotFoundError: The test set is not there.
         ValueError: The checkpoint does not fit, or has no class counts.
     """
-    meta = load_dict(str(run.checkpoint)).get('meta', {})
+    meta = load_checkpoint(str(run.checkpoint)).get('meta', {})
     if 'class_counts' not in meta:
-        raise ValueError(
+        raise InputValueError(
             f'{run.checkpoint} has no class_counts, the training images per '
             'class: it must come from a training with ClassComplementHook'
         )

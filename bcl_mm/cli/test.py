@@ -16,7 +16,7 @@ from bcl_mm.apis.config import (
     load_config,
     plain_errors,
 )
-from bcl_mm.utils.distributed import leave_process_group
+from bcl_mm.engine.processes import leave_process_group
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,6 +10,7 @@ import traceback
 from typing import Optional
 
 from bcl_mm.cli import interruption
+from bcl_mm.utils.errors import InputValueError
 
 if __name__ == '__main__':
     interruption.watch()  # before the imports, which take seconds
@@ -33,8 +34,8 @@ from bcl_mm.apis.config import (
 from bcl_mm.apis.log_backends import add_log_backends, add_log_option
 from bcl_mm.engine.hooks.checkpoint import CheckpointError
 from bcl_mm.engine.hooks.class_complement import require_one_batch
-from bcl_mm.utils.checkpoint import latest_checkpoint
-from bcl_mm.utils.distributed import leave_process_group
+from bcl_mm.engine.processes import leave_process_group
+from bcl_mm.engine.resume import latest_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,7 +80,9 @@ def find_checkpoint(work_dir: str) -> Optional[str]:
     try:
         latest, problem = latest_checkpoint(work_dir)
     except ValueError as error:
-        raise ValueError(f'{error}: give another one, --resume FILE') from None
+        raise InputValueError(
+            f'{error}: give another one, --resume FILE'
+        ) from None
     if latest is None:
         message = f'There is no checkpoint in {work_dir}: starting anew.'
     else:
@@ -113,7 +116,7 @@ def merge_options(cfg: Config, args: argparse.Namespace) -> None:
         check_checkpoint(cfg.load_from, cfg.resume)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise ValueError(
+            raise InputValueError(
                 '--auto-scale-lr needs auto_scale_lr.base_batch_size in the '
                 'config: the batch size that its learning rate is meant for'
             )

@@ -10,6 +10,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
+from bcl_mm.utils.errors import InputValueError
+
 
 def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
     """Read ``relative/path label`` lines; the path may contain spaces.
@@ -34,7 +36,7 @@ def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
         try:
             line = raw.decode()
         except UnicodeDecodeError as error:
-            raise ValueError(
+            raise InputValueError(
                 f'{ann_file}:{number}: the list must be UTF-8 text, got '
                 f'{raw.strip()[:200]!r}'
             ) from error
@@ -44,7 +46,7 @@ def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
         label = fields[-1]
         digits = label.isascii() and label.isdecimal()
         if len(fields) < 2 or not digits or len(label) > 6:
-            raise ValueError(
+            raise InputValueError(
                 f'{ann_file}:{number}: a line must be "path label", the '
                 'label a whole number from 0 to 999999, got '
                 f'{line.strip()[:200]!r}'
@@ -52,7 +54,7 @@ def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
         is_empty = False
         yield fields[0].strip(), int(label), number
     if is_empty:
-        raise ValueError(f'{ann_file}: the list has no line "path label"')
+        raise InputValueError(f'{ann_file}: the list has no line "path label"')
 
 
 def _read_table(
@@ -61,7 +63,7 @@ def _read_table(
     """Rows of one table of a JSON annotation, checked."""
     rows = content.get(name) if isinstance(content, dict) else None
     if not isinstance(rows, list):
-        raise ValueError(
+        raise InputValueError(
             f'{ann_file} must have a list {name!r}, as in COCO, got '
             f'{type(rows).__name__}'
         )
@@ -72,7 +74,7 @@ def _read_table(
             wanted = ', '.join(
                 f'{k} ({v.__name__})' for k, v in fields.items()
             )
-            raise ValueError(
+            raise InputValueError(
                 f'{ann_file}: each of {name!r} must have {wanted}, got {row}'
             )
     return [tuple(row[field] for field in fields) for row in rows]
@@ -83,7 +85,7 @@ def _index(ann_file: str, name: str, rows: List[tuple]) -> Dict[int, str]:
     index = dict(rows)
     if len(index) < len(rows):
         ((twice, _),) = Counter(row[0] for row in rows).most_common(1)
-        raise ValueError(
+        raise InputValueError(
             f'{ann_file}: each of {name!r} must have its own id, but {twice} '
             'is there more than once'
         )
@@ -114,7 +116,7 @@ def read_coco(
     try:
         content = json.loads(Path(ann_file).read_text(encoding='utf-8-sig'))
     except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
-        raise ValueError(f'{ann_file} must be JSON: {error}') from error
+        raise InputValueError(f'{ann_file} must be JSON: {error}') from error
     read = partial(_read_table, content, ann_file)
     images = _index(
         ann_file, 'images', read('images', dict(id=int, file_name=str))
@@ -133,23 +135,23 @@ def read_coco(
             ('category', categories, category),
         ):
             if value not in known:
-                raise ValueError(
+                raise InputValueError(
                     f'{ann_file}: an annotation must name an id of the '
                     f'file, but it has no {kind} {value}'
                 )
         if image in labels:
-            raise ValueError(
+            raise InputValueError(
                 f'{ann_file}: an image must have one annotation, but image '
                 f'{image} ({images[image]}) has more'
             )
         labels[image] = label_of[category]
     for image, path in images.items():
         if image not in labels:
-            raise ValueError(
+            raise InputValueError(
                 f'{ann_file}: an image must have one annotation, but image '
                 f'{image} ({path}) has none'
             )
     if not images:
-        raise ValueError(f'{ann_file}: there is no image')
+        raise InputValueError(f'{ann_file}: there is no image')
     entries = [(path, labels[image], 0) for image, path in images.items()]
     return entries, tuple(categories[category] for category in ids)

@@ -21,6 +21,7 @@ from bcl_mm.datasets.transforms.loading import (
     LoadImageFromFile,
     is_cut_short,
 )
+from bcl_mm.utils.errors import InputTypeError, InputValueError
 
 _IMAGENET = dict(classes=1000)
 _PLACES = dict(classes=365)
@@ -83,7 +84,7 @@ class Split:
         labels, paths, digests = [], [], []
         for info in own_images(dataset):
             if 'gt_label' not in info:
-                raise ValueError(
+                raise InputValueError(
                     f'every image needs a label (gt_label), got {info}'
                 )
             labels.append(info['gt_label'])
@@ -133,7 +134,7 @@ def own_images(dataset: Any) -> Iterator[dict]:
             dataset.full_init()
         yield from map(dataset.get_data_info, range(len(dataset)))
     else:
-        raise TypeError(
+        raise InputTypeError(
             f'{type(dataset).__name__} does not tell what its samples are: '
             'it needs get_data_info(), as datasets of MMEngine have'
         )

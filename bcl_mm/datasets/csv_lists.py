@@ -9,6 +9,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
+from bcl_mm.utils.errors import InputValueError
+
 _JPEG, _TIFF, _NETPBM = ('.jpg', '.jpeg'), ('.tif', '.tiff'), ('.ppm', '.pgm')
 IMAGE_ENDINGS = (*_JPEG, '.png', '.bmp', '.webp', *_TIFF, *_NETPBM)
 
@@ -25,7 +27,7 @@ def _read_rows(ann_file: str) -> List[Tuple[List[str], int]]:
         text = content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         line = content.count(b'\n', 0, error.start) + 1
-        raise ValueError(
+        raise InputValueError(
             f'{ann_file}:{line}: the list must be UTF-8 text (in a '
             'spreadsheet, save it as CSV UTF-8)'
         ) from error
@@ -37,11 +39,11 @@ def _read_rows(ann_file: str) -> List[Tuple[List[str], int]]:
             if any(fields):
                 rows.append((fields, reader.line_num))
     except csv.Error as error:
-        raise ValueError(
+        raise InputValueError(
             f'{ann_file}:{reader.line_num}: this is no CSV: {error}'
         ) from error
     if not rows:
-        raise ValueError(f'{ann_file}: the list has no row path,label')
+        raise InputValueError(f'{ann_file}: the list has no row path,label')
     return rows
 
 
@@ -53,7 +55,7 @@ def _row_error(ann_file: str, line: int, fields: Sequence[str]) -> ValueError:
     row = ','.join(fields)
     other = re.search(r'[;\t|]', row) if len(fields) == 1 else None
     hint = f' (separated by commas, not by {other[0]!r})' if other else ''
-    return ValueError(
+    return InputValueError(
         f'{ann_file}:{line}: a row must be path,label{hint}, or the first row '
         f'must name the columns path and label, got {row[:200]!r}'
     )
@@ -89,7 +91,7 @@ def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
     elif not is_image_name(first[0]):
         rows = rows[1:]  # names of another kind
     if not rows:
-        raise ValueError(f'{ann_file}: the list has no row path,label')
+        raise InputValueError(f'{ann_file}: the list has no row path,label')
     images, line_of = [], {}
     for fields, line in rows:
         if len(fields) != len(header):
@@ -98,7 +100,7 @@ def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
         if not path or not label:
             raise _row_error(ann_file, line, fields)
         if line_of.setdefault(path, line) != line:
-            raise ValueError(
+            raise InputValueError(
                 f'{ann_file}:{line}: an image must be there once, but '
                 f'{path!r} is in line {line_of[path]}, too'
             )

@@ -18,7 +18,7 @@ from bcl_mm.datasets.folders import (
 )
 from bcl_mm.datasets.table import ImageTable, TableDataset
 from bcl_mm.registry import DATASETS
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 
 Row = Tuple[str, int, int]  # path, label, line of the list or 0
 
@@ -107,7 +107,7 @@ class CustomImages(TableDataset):
         **kwargs: Any,
     ) -> None:
         if split not in PARTS:
-            raise ValueError(
+            raise InputValueError(
                 f"split must be 'train', 'val' or 'test', got {split!r}"
             )
         check_number('val_fraction', val_fraction, above=0, below=1)
@@ -116,7 +116,7 @@ class CustomImages(TableDataset):
             data_root=data_root, data_prefix=data_prefix
         ).items():
             if not isinstance(value, str):
-                raise TypeError(f'{name} must be text, got {value!r}')
+                raise InputTypeError(f'{name} must be text, got {value!r}')
         self.split = split
         self.val_fraction = val_fraction
         self.split_seed = split_seed
@@ -136,7 +136,7 @@ class CustomImages(TableDataset):
         if is_divided and self.split != 'test':
             own = trained
         if own is None:
-            raise ValueError(
+            raise InputValueError(
                 f'data_root {root!r} has no {self.split} part: it needs '
                 f'{self.split}/, with class folders, or {self.split}.csv'
             )
@@ -166,13 +166,13 @@ class CustomImages(TableDataset):
         unknown = sorted_names({name for _, name, _ in images} - set(label_of))
         if unknown:
             shown = ', '.join(map(repr, unknown[:8]))
-            raise ValueError(
+            raise InputValueError(
                 f'{path} must have no other classes than the training part '
                 f'(or classes=[...]), but it has {shown}'
                 f'{" ..." if len(unknown) > 8 else ""}'
             )
         if not images:
-            raise ValueError(f'{path} holds no image')
+            raise InputValueError(f'{path} holds no image')
         return [(path, label_of[name], line) for path, name, line in images]
 
     def _divide(self, rows: List[Row]) -> List[Row]:
@@ -205,7 +205,7 @@ def _class_names(path: str) -> Sequence[str]:
         return classes_in(path)
     names = sorted_names({name for _, name, _ in read_csv(path)})
     if len(names) < 2:
-        raise ValueError(
+        raise InputValueError(
             f'{path} must have at least two classes, got only {names[0]!r}'
         )
     return names
@@ -228,4 +228,4 @@ def _refuse_few(
         few = [name for name, n in zip(names, counts) if n == number]
         if few and number < at_least:
             # All of them, for someone is to mend them.
-            raise ValueError(f'{path}: {problem} {", ".join(few)}')
+            raise InputValueError(f'{path}: {problem} {", ".join(few)}')

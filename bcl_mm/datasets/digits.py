@@ -8,7 +8,7 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from bcl_mm.registry import DATASETS
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 
 @DATASETS.register_module()
@@ -39,7 +39,9 @@ class Digits(BaseDataset):
         self, split: str, test_per_class: int = 50, **kwargs: Any
     ) -> None:
         if split not in ('train', 'test'):
-            raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+            raise InputValueError(
+                f"split must be 'train' or 'test', got {split!r}"
+            )
         check_number(
             'test_per_class',
             test_per_class,

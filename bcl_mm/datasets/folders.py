@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Dict, Iterable, List, Set, Tuple
 
 from bcl_mm.datasets.csv_lists import is_csv_list, is_image_name
+from bcl_mm.utils.errors import InputValueError, MissingFileError
 
 # What the parts are called, whatever the case.
 PARTS = dict(
@@ -116,16 +117,16 @@ def classes_in(folder: str) -> List[str]:
         return names
     images = [n for n in _entries(folder) if is_image_name(n)]
     if images:
-        raise ValueError(
+        raise InputValueError(
             f'{rule}, but {len(images):,} images lie in it directly, such as '
             f'{images[0]}: put each into the folder of its class, or list '
             'them in a CSV file of path,label rows'
         )
     if names:
-        raise ValueError(
+        raise InputValueError(
             f'{rule}, got only {names[0]!r}: is that folder the data_root?'
         )
-    raise ValueError(f'{rule} or a CSV list, got neither')
+    raise InputValueError(f'{rule} or a CSV list, got neither')
 
 
 def _named(root: str, part: str) -> List[str]:
@@ -156,7 +157,7 @@ def _refuse_half_a_data_set(root: str, prefix: str) -> None:
     if osp.basename(whole).lower() in PARTS['train']:
         beside = _choose(above, 'val', prefix)
         if beside:
-            raise ValueError(
+            raise InputValueError(
                 f'data_root {root!r} is the training part, and {beside[0]} '
                 'lies beside it: give the folder that holds both, '
                 f'data_root={above}'
@@ -173,7 +174,7 @@ def _find_whole(root: str, prefix: str) -> str:
     tables = [n for n in _entries(root) if n.lower().endswith('.csv')]
     lists = _lists(root, tables, prefix)
     if len(lists) > 1:
-        raise ValueError(
+        raise InputValueError(
             f'data_root {root!r} holds the lists {", ".join(lists)}: call '
             'them train.csv, val.csv and test.csv, or give one of them as '
             'data_root'
@@ -208,17 +209,17 @@ def find_parts(
     """
     if osp.isfile(root):
         if not root.lower().endswith('.csv'):
-            raise ValueError(
+            raise InputValueError(
                 f'data_root must be a folder or a CSV file, got {root!r}'
             )
         return dict(all=root)
     if not osp.isdir(root):
-        raise FileNotFoundError(f'data_root {root!r} does not exist')
+        raise MissingFileError(f'data_root {root!r} does not exist')
     parts = {}
     for part in PARTS:
         names = _choose(root, part, prefix)
         if len(names) > 1:
-            raise ValueError(
+            raise InputValueError(
                 f'data_root {root!r} must have one {part} part, got '
                 f'{" and ".join(names)}'
             )
@@ -231,7 +232,7 @@ def find_parts(
             classes_in(osp.join(root, name))  # says what is wrong with it
     elif 'train' not in parts and needs_train:
         name = osp.basename(next(iter(parts.values())))
-        raise ValueError(
+        raise InputValueError(
             f'data_root {root!r} has {name}, but no training part: name its '
             'folder train, with a folder for each class in it, or its list '
             'train.csv'

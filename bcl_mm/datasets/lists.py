@@ -12,6 +12,7 @@ from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 from bcl_mm.datasets.annotations import read_coco, read_list
 from bcl_mm.datasets.table import ImageTable, TableDataset
 from bcl_mm.registry import DATASETS
+from bcl_mm.utils.errors import MissingFileError
 
 
 @DATASETS.register_module()
@@ -81,7 +82,7 @@ class ImageList(TableDataset):
             ('ann_file', self.ann_file, osp.isfile),
         ):
             if not is_there(path):
-                raise FileNotFoundError(
+                raise MissingFileError(
                     f'{kind} {path!r} does not exist. {self.HINT}'
                 )
         images, classes = self.read()

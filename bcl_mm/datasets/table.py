@@ -24,6 +24,8 @@ import numpy as np
 from mmengine.dataset import force_full_init
 from mmpretrain.datasets import BaseDataset
 
+from bcl_mm.utils.errors import MissingFileError
+
 
 class ImageTable(Sequence):
     """The list of dicts that MMEngine's datasets hold, without the dicts.
@@ -146,7 +148,7 @@ class TableDataset(BaseDataset):
         if not missing:
             return
         path, _, line = images.row(missing[0])
-        raise FileNotFoundError(
+        raise MissingFileError(
             f'{self.ann_file}{f":{line}" if line else ""}: there is no '
             f'image {osp.join(images.folder, path)!r} '
             f'({len(missing)} of {len(images)} images are missing; '

@@ -8,7 +8,7 @@ from typing import Any, List, Optional
 from mmengine.optim import CosineAnnealingLR, LinearLR
 
 from bcl_mm.registry import PARAM_SCHEDULERS
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 
 @PARAM_SCHEDULERS.register_module()
@@ -49,7 +49,7 @@ class ShiftedCosineLR(CosineAnnealingLR):
 
     def _get_value(self) -> List[float]:
         if self.eta_min or self.eta_min_ratio:
-            raise ValueError('ShiftedCosineLR has no eta_min')
+            raise InputValueError('ShiftedCosineLR has no eta_min')
 
         def level(step: int) -> float:
             return 1 + math.cos(math.pi * (step + 1) / (self.T_max + 1))

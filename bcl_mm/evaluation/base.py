@@ -11,6 +11,7 @@ from bcl_mm.classes import (
     reconcile_class_counts,
     shot_groups,
 )
+from bcl_mm.utils.errors import InputValueError
 
 
 class ShotMetric(BaseMetric):
@@ -62,7 +63,7 @@ class ShotMetric(BaseMetric):
         """Raise a ValueError if the class counts are not known."""
         if self.class_counts is None:
             name = type(self).__name__
-            raise ValueError(
+            raise InputValueError(
                 f'{name} needs class_counts, the number of training '
                 'images per class: test a checkpoint that was trained with '
                 'ClassComplementHook (it keeps them), or give '

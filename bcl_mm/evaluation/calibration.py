@@ -10,7 +10,7 @@ import torch
 from bcl_mm.classes import bincount_labels, shot_groups
 from bcl_mm.evaluation.base import ShotMetric
 from bcl_mm.registry import METRICS
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 
 def reliability(
@@ -40,13 +40,13 @@ def reliability(
     confidences = np.asarray(confidences, dtype=np.float64)
     correct = np.asarray(correct, dtype=bool)
     if confidences.shape != correct.shape or confidences.ndim != 1:
-        raise ValueError(
+        raise InputValueError(
             'confidences and correct must be one number per sample, got '
             f'shapes {confidences.shape} and {correct.shape}'
         )
     wrong = np.flatnonzero(~((confidences >= 0) & (confidences <= 1)))
     if len(wrong):
-        raise ValueError(
+        raise InputValueError(
             f'confidences must be in [0, 1], got {confidences[wrong[0]]} at '
             f'sample {wrong[0]}'
         )

@@ -21,6 +21,7 @@ from bcl_mm.evaluation.moments import (
     simplex_figures,
 )
 from bcl_mm.registry import METRICS
+from bcl_mm.utils.errors import InputValueError
 
 
 def _array(rows: Tensor) -> np.ndarray:
@@ -135,7 +136,7 @@ class SimplexGeometry(BaseMetric):
         """
         head = getattr(model, 'head', None)
         if not hasattr(head, 'pre_logits'):
-            raise ValueError(
+            raise InputValueError(
                 'SimplexGeometry needs a model whose head has pre_logits, as '
                 f'those of mmpretrain, got {type(model).__name__} with head '
                 f'{type(head).__name__}'
@@ -168,14 +169,14 @@ class SimplexGeometry(BaseMetric):
                 image once, or its features are not (B, D) and finite.
         """
         if self._head is None:
-            raise ValueError(
+            raise InputValueError(
                 'SimplexGeometry needs the model: put ClassComplementHook '
                 'into default_hooks, or call set_model(model) before each '
                 'evaluation'
             )
         num_rows = sum(len(c['features']) for c in self._captured)
         if num_rows != len(data_samples):
-            raise ValueError(
+            raise InputValueError(
                 'SimplexGeometry needs one row of features of each image, '
                 f'but the head saw {num_rows} rows for {len(data_samples)} '
                 'images: test without test-time augmentation'
@@ -232,7 +233,7 @@ class SimplexGeometry(BaseMetric):
         counts = [count for count, _ in seen]
         surplus = sum(counts) - size
         if not 0 <= surplus < world_size or (surplus and len(set(counts)) > 1):
-            raise ValueError(
+            raise InputValueError(
                 f'SimplexGeometry saw {counts} images on {world_size} '
                 f'processes, of a test set of {size}: it must see each once '
                 '(drop_last=False), but for those that DefaultSampler repeats '

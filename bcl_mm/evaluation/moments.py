@@ -9,6 +9,7 @@ import torch
 from mmengine.dist import all_reduce
 
 from bcl_mm.classes import bincount_labels
+from bcl_mm.utils.errors import InputValueError
 
 # Entries of the block of cosines that is in memory at a time.
 BLOCK = 2**20
@@ -61,14 +62,14 @@ class ClassMoments:
         features, labels = np.asarray(features, np.float64), np.asarray(labels)
         expected = len(labels), len(self.scatter)
         if features.shape != expected:
-            raise ValueError(
+            raise InputValueError(
                 f'features must be (images, width) = {expected}, got '
                 f'{features.shape}'
             )
         bincount_labels(labels, len(self.counts))  # refuses wrong labels
         infinite = ~np.isfinite(features).all(axis=1)
         if infinite.any():
-            raise ValueError(
+            raise InputValueError(
                 'features must be finite, but those of an image of class '
                 f'{labels[infinite][0]} are not'
             )
@@ -216,7 +217,7 @@ def neural_collapse(
     if prototypes is not None:
         prototypes = np.asarray(prototypes, np.float64)
         if prototypes.shape != moments.sums.shape:
-            raise ValueError(
+            raise InputValueError(
                 'prototypes must be (classes, width of the features) = '
                 f'{moments.sums.shape}, got {prototypes.shape}'
             )

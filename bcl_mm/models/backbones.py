@@ -13,7 +13,7 @@ from mmengine.model.weight_init import initialize
 from torch import Tensor
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 
 class _PadShortcut(nn.Module):
@@ -110,9 +110,9 @@ class CIFARResNet(BaseModule):
         ):
             check_number(name, number, at_least=1, whole=True)
         if depth < 8 or depth % 6 != 2:
-            raise ValueError(f'depth must be 6n + 2, n >= 1, got {depth}')
+            raise InputValueError(f'depth must be 6n + 2, n >= 1, got {depth}')
         if shortcut not in ('pad', 'projection'):
-            raise ValueError(
+            raise InputValueError(
                 f"shortcut must be 'pad' or 'projection', got {shortcut!r}"
             )
         self.stem = nn.Sequential(

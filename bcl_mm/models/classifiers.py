@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bcl_mm.models.pretrained import backbone_weights
 from bcl_mm.registry import MODELS
+from bcl_mm.utils.errors import InputValueError
 
 
 @MODELS.register_module()
@@ -49,7 +50,7 @@ class FrozenBackboneClassifier(ImageClassifier):
         """
         super().init_weights()
         if not self.pretrained:
-            raise ValueError(
+            raise InputValueError(
                 'a frozen backbone must come from the checkpoint of a first '
                 'stage: --cfg-options model.pretrained=FILE'
             )

@@ -15,7 +15,7 @@ from bcl_mm.models.contrast import sample_classes
 from bcl_mm.models.layers import ClassVectors, Projector, unit_rows
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather, rank
-from bcl_mm.utils.errors import check_flag, check_number
+from bcl_mm.utils.errors import InputValueError, check_flag, check_number
 
 
 def _hand_on_loaded_counts(head: BCLHead, incompatible_keys: Any) -> None:
@@ -98,7 +98,7 @@ class BCLHead(ClsHead):
         init_cfg: Optional[dict] = None,
     ) -> None:
         if num_classes == 'from_data':
-            raise ValueError(
+            raise InputValueError(
                 "num_classes='from_data' is for the tools of bcl_mm "
                 '(tools/train.py, test.py, ...), which count the classes: '
                 'elsewhere take the config that training has written into its '
@@ -210,7 +210,7 @@ class BCLHead(ClsHead):
             ValueError: The class counts are not known.
         """
         if not self._knows_counts:
-            raise ValueError(
+            raise InputValueError(
                 'posthoc_tau needs class_counts, the number of training '
                 'images per class, and the checkpoint has none: give '
                 'model.head.class_counts=[...]'
@@ -255,7 +255,7 @@ class BCLHead(ClsHead):
                 set.
         """
         if self.classifier.tau_norm:
-            raise ValueError(
+            raise InputValueError(
                 'tau_norm changes a classifier that has been trained: train '
                 'with tau_norm=0, then test with it'
             )
@@ -263,7 +263,7 @@ class BCLHead(ClsHead):
         batch_size = len(data_samples)
         num_views, rest = divmod(len(features), batch_size)
         if rest:
-            raise ValueError(
+            raise InputValueError(
                 f'{len(features)} rows of features are no whole number of '
                 f'views of {batch_size} images'
             )
@@ -281,7 +281,7 @@ class BCLHead(ClsHead):
         losses = dict(loss_cls=self.cls_weight * loss_cls)
         if self.loss_con is not None:
             if num_views < 3:
-                raise ValueError(
+                raise InputValueError(
                     'a contrastive loss needs at least 2 contrastive views '
                     'beside view 0, which is classified: 3 views of each '
                     f'image, got {num_views}. Use a pipeline with MultiView '

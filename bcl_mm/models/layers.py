@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from torch import Tensor
 
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 
 def unit_rows(rows: Tensor) -> Tensor:
@@ -86,11 +86,11 @@ class ClassVectors(nn.Linear):
         check_number('scale', scale, above=0)
         check_number('tau_norm', tau_norm, at_least=0)
         if kind not in ('cosine', 'linear'):
-            raise ValueError(
+            raise InputValueError(
                 f"classifier must be 'cosine' or 'linear', got {kind!r}"
             )
         if tau_norm and kind == 'cosine':
-            raise ValueError(
+            raise InputValueError(
                 "tau_norm needs classifier='linear': the class vectors of a "
                 'cosine classifier have unit norm already'
             )

@@ -8,6 +8,7 @@ import torch
 from mmpretrain.models.utils import ClsDataPreprocessor
 
 from bcl_mm.registry import MODELS
+from bcl_mm.utils.errors import InputValueError
 
 
 def is_multi_view(inputs: Any) -> bool:
@@ -52,7 +53,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         if not is_multi_view(inputs):
             return super().forward(data, training)
         if training and self.batch_augments is not None:
-            raise ValueError(
+            raise InputValueError(
                 'batch_augments (Mixup, CutMix) mixes images of one view, '
                 f'but the batch has {len(inputs)} views of each image: '
                 'remove batch_augments (or train_cfg) from the model, or '
@@ -61,7 +62,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         images = [image for view in inputs for image in view]
         shapes = {tuple(image.shape) for image in images}
         if len(shapes) > 1:
-            raise ValueError(
+            raise InputValueError(
                 f'all views of a batch must have one size, got {shapes}'
             )
         if torch.is_tensor(inputs[0]):

@@ -2,90 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import os
-import os.path as osp
-from typing import Any, Dict, Iterable, Optional, Tuple
-from urllib.parse import urlparse
+from typing import Any, Dict, Optional, Tuple
 
-import torch
 from mmengine.registry import DefaultScope
-from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.checkpoint import load_weights_only
+from bcl_mm.utils.checkpoint import fetch, load_checkpoint
+from bcl_mm.utils.errors import InputTypeError, InputValueError, similar_names
 
 # What a checkpoint puts before the names of the backbone's weights.
 _PREFIXES = ('backbone.', 'module.backbone.', 'module.')
-_TIMM, _TORCHVISION = 'timm://', 'torchvision://'
-
-
-def _similar(name: str, known: Iterable[str]) -> str:
-    """Part of a message: names that are like one that is unknown."""
-    matches = difflib.get_close_matches(name, known)
-    return f'; similar are {", ".join(matches)}' if matches else ''
-
-
-def fetch(source: str) -> str:
-    """Path of a checkpoint, which is downloaded if it is an address.
-
-    Downloads are kept where torch keeps its own (``$TORCH_HOME``).
-
-    Args:
-        source: A path, ``http(s)://...``, or ``torchvision://NAME``, such as
-            ``torchvision://resnet50`` or ``torchvision://resnet50.default``.
-
-    Raises:
-        ValueError: It is of none of these kinds, or the name is unknown.
-        OSError: It cannot be downloaded.
-    """
-    if source.startswith(_TORCHVISION):
-        name, urls = (
-            source.removeprefix(_TORCHVISION),
-            get_torchvision_models(),
-        )
-        if name not in urls:
-            raise ValueError(
-                f'torchvision has no weights {name!r}{_similar(name, urls)}'
-            )
-        source = urls[name]
-    if '://' not in source:
-        return source
-    if urlparse(source).scheme not in ('http', 'https', 'file'):
-        raise ValueError(
-            'weights must be a file, http(s)://..., torchvision://NAME or, '
-            f'for a backbone, timm://NAME, got {source!r}'
-        )
-    folder = osp.join(torch.hub.get_dir(), 'checkpoints')
-    path = osp.join(folder, osp.basename(urlparse(source).path))
-    if not osp.isfile(path):
-        os.makedirs(folder, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(source, path)
-        except OSError as error:
-            raise OSError(
-                f'{source} cannot be downloaded ({error}): give a file'
-            ) from error
-    return path
-
-
-def load_dict(source: str) -> Dict[str, Any]:
-    """Load a checkpoint, which must be a dict, from a path or an address.
-
-    Nothing that it may hold beside weights is run.
-
-    Raises:
-        ValueError: It is no dict, damaged, or holds more than weights.
-        OSError: It does not exist, or cannot be downloaded.
-    """
-    content = load_weights_only(fetch(source))
-    if not isinstance(content, dict):
-        raise ValueError(
-            f'the checkpoint {source!r} must be a dict of weights, got '
-            f'{type(content).__name__}'
-        )
-    return content
+_TIMM = 'timm://'
 
 
 def backbone_weights(
@@ -109,7 +37,7 @@ def backbone_weights(
             the message names the weights that do not fit.
         OSError: It does not exist, or cannot be downloaded.
     """
-    content = load_dict(source)
+    content = load_checkpoint(source)
     state = content.get('state_dict', content)
     keys = [key for key in state if isinstance(key, str)]
     prefix = next(
@@ -140,7 +68,7 @@ def backbone_weights(
         if key not in own and key.split('.')[0] in parts
     ]
     if problems:
-        raise ValueError(
+        raise InputValueError(
             f'{name}={source!r} does not fit model.backbone '
             f'({type(backbone).__name__}) in {len(problems)} weights: '
             f'{"; ".join(problems[:3])}{" ..." if len(problems) > 3 else ""} '
@@ -162,14 +90,12 @@ def _check_timm_name(name: str) -> None:
     try:
         import timm
     except ImportError as error:
-        raise ValueError(
+        raise InputValueError(
             f'pretrained={_TIMM}{name} needs timm: pip install timm'
         ) from error
     if not timm.is_model(name):
-        known = timm.list_models()
-        raise ValueError(
-            f'timm has no model {name!r}{_similar(name.split(".")[0], known)}'
-        )
+        similar = similar_names(name.split('.')[0], timm.list_models())
+        raise InputValueError(f'timm has no model {name!r}{similar}')
 
 
 def apply_pretrained(cfg: dict, load: bool = True) -> None:
@@ -196,7 +122,7 @@ def apply_pretrained(cfg: dict, load: bool = True) -> None:
     if source is None:
         return
     if not isinstance(source, str):
-        raise TypeError(f'pretrained must be text, got {source!r}')
+        raise InputTypeError(f'pretrained must be text, got {source!r}')
     scope = cfg.get('default_scope', 'mmpretrain')
     if source.startswith(_TIMM):
         name = source.removeprefix(_TIMM)

@@ -11,6 +11,7 @@ import numpy as np
 
 from bcl_mm.apis.runs import TrainedRun
 from bcl_mm.evaluation import CalibrationError, ShotAccuracy
+from bcl_mm.utils.errors import InputValueError
 
 from .evaluation import Evaluation
 
@@ -148,7 +149,7 @@ def _check_same_data(
             ('test images', first.labels, one.labels),
         ):
             if not np.array_equal(ours, theirs):
-                raise ValueError(
+                raise InputValueError(
                     'the runs of a report must share their data, but the '
                     f'{what} of {run.folder} are not those of '
                     f'{runs[0].folder}'

@@ -1,4 +1,4 @@
-"""What a checkpoint may contain, and which one to go on from.
+"""The one way to load a checkpoint, and what it may contain.
 
 Since torch 2.6 checkpoints load with ``weights_only=True``, which refuses the
 logging history that MMEngine's Runner keeps in them. Switching the safety off
@@ -8,30 +8,39 @@ allowed, and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zipfile
 from pathlib import Path, PurePath
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, Union
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
+
+from bcl_mm.utils.errors import (
+    InputFileError,
+    InputValueError,
+    MissingFileError,
+    similar_names,
+)
 
 try:
     from numpy._core import multiarray
 except ImportError:  # numpy 1
     from numpy.core import multiarray
 
-# Its time is when a training that had no checkpoint yet was started.
-_STARTED_ANEW = 'started_anew'
+_TORCHVISION = 'torchvision://'
 _STATISTICS = ('min', 'max', 'mean', 'current')
 
 
 def _history_method(owner: Any, name: str) -> Any:
     """Stand-in for ``getattr``: the statistics of a HistoryBuffer only."""
     if owner is not HistoryBuffer or name not in _STATISTICS:
-        raise ValueError(
+        raise InputValueError(
             'a checkpoint may take only the attributes '
             f'{", ".join(_STATISTICS)} of HistoryBuffer, this one asks for '
             f'{name!r} of {owner!r}'
@@ -64,7 +73,7 @@ def allow_runner_checkpoints() -> None:
     )
 
 
-def _is_file(path: Union[str, Path]) -> bool:
+def is_file(path: Union[str, Path]) -> bool:
     try:
         return Path(path).is_file()
     except (OSError, ValueError):  # too long for a name, or with a zero
@@ -79,13 +88,13 @@ def load_weights_only(path: str) -> Any:
         ValueError: It is damaged, or holds more than weights and what MMEngine
             writes beside them.
     """
-    if not _is_file(path):
-        raise FileNotFoundError(f'there is no checkpoint {path!r}')
+    if not is_file(path):
+        raise MissingFileError(f'there is no checkpoint {path!r}')
     with open(path, 'rb') as file:
         start = file.read(2)
     is_archive = start == b'PK'  # files of torch < 1.6 are none
     if not start or (is_archive and not zipfile.is_zipfile(path)):
-        raise ValueError(
+        raise InputValueError(
             f'the checkpoint {path!r} is damaged: it is cut short'
         )
     try:
@@ -106,10 +115,85 @@ def load_weights_only(path: str) -> Any:
             if asked
             else 'it is damaged, or holds more than weights and numbers'
         )
-        raise ValueError(
+        raise InputValueError(
             f'the checkpoint {path!r} is refused, and nothing of it was run: '
             f'{reason}'
         ) from None
+
+
+def fetch(source: str) -> str:
+    """Local path of a checkpoint, which is downloaded if it is an address.
+
+    Downloads are kept where torch keeps its own (``$TORCH_HOME``). Their
+    names hold a hash of the whole address: two addresses never share a file.
+
+    Args:
+        source: A path, ``http(s)://...``, ``file://...``, or
+            ``torchvision://NAME``, such as ``torchvision://resnet50`` or
+            ``torchvision://resnet50.default``.
+
+    Raises:
+        InputValueError: It is of another kind, or the name is unknown.
+        InputFileError: It cannot be downloaded.
+    """
+    address = source
+    if source.startswith(_TORCHVISION):
+        name = source.removeprefix(_TORCHVISION)
+        addresses = get_torchvision_models()
+        if name not in addresses:
+            raise InputValueError(
+                f'torchvision has no weights {name!r}'
+                f'{similar_names(name, addresses)}'
+            )
+        address = addresses[name]
+    if '://' not in address:
+        return address
+    if urlparse(address).scheme not in ('http', 'https', 'file'):
+        raise InputValueError(
+            'weights must be a file, http(s)://..., torchvision://NAME or, '
+            f'for a backbone, timm://NAME, got {source!r}'
+        )
+    name = PurePath(urlparse(address).path)
+    # torchvision's names hold a hash of the content: its own downloads serve.
+    if not source.startswith(_TORCHVISION):
+        key = hashlib.sha256(address.encode()).hexdigest()[:16]
+        name = name.with_stem(f'{name.stem}-{key}')
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
+    path = folder / name.name
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(address, str(path))
+        except OSError as error:
+            raise InputFileError(
+                f'{address} cannot be downloaded ({error}): give a file'
+            ) from error
+    return str(path)
+
+
+def load_checkpoint(source: str) -> Dict[str, Any]:
+    """Load a checkpoint onto the CPU, without running anything of it.
+
+    The only way in for checkpoints, whatever names them.
+
+    Args:
+        source: A path or an address, for :func:`fetch`.
+
+    Returns:
+        The dict that it holds: weights, or ``state_dict``, ``meta``, ...
+
+    Raises:
+        InputValueError: It is damaged, not a dict, or holds more than
+            weights and what MMEngine writes beside them.
+        InputFileError: It does not exist, or cannot be downloaded.
+    """
+    content = load_weights_only(fetch(source))
+    if not isinstance(content, dict):
+        raise InputValueError(
+            f'the checkpoint {source!r} must be a dict of weights, got '
+            f'{type(content).__name__}'
+        )
+    return content
 
 
 def weights_of(content: dict) -> Dict[str, Tensor]:
@@ -151,98 +235,3 @@ def is_only_for_training(name: str, projects: bool = False) -> bool:
     if not projects:
         parts += ('projector', 'prototype_projector')
     return not set(parts).isdisjoint(name.split('.'))
-
-
-def obstacle_to_resume(content: Any) -> Optional[str]:
-    """Why training cannot go on from what was loaded, None if it can."""
-    given = content if isinstance(content, dict) else {}
-    entries = 'meta', 'state_dict', 'message_hub', 'optimizer'
-    missing = [entry for entry in entries if entry not in given]
-    if missing:
-        return f'it has no {", ".join(missing)}'
-    meta, hub = given['meta'], given['message_hub']
-    for name, part in (('meta', meta), ('message_hub', hub)):
-        if not isinstance(part, dict):
-            return f'its {name} is no dict, but {type(part).__name__}'
-    for name in ('epoch', 'iter'):
-        value = meta.get(name)
-        if not isinstance(value, int) or value < 0:
-            return f'its meta.{name} is no whole number >= 0, but {value!r}'
-    if 'config' in meta:
-        return (
-            "its meta.config is Python code, which MMEngine's Runner would "
-            'run (it writes meta.cfg itself)'
-        )
-    parts = 'log_scalars', 'runtime_info', 'resumed_keys'
-    missing = [part for part in parts if not isinstance(hub.get(part), dict)]
-    if missing:
-        return f'its message_hub has no {", ".join(missing)}'
-    return None
-
-
-def forget_earlier_checkpoints(work_dir: str) -> None:
-    """Let nothing go on from what other trainings left in the folder.
-
-    Where a training that starts anew is killed before its first checkpoint,
-    those of an earlier one are not its own.
-    """
-    folder = Path(work_dir)
-    (folder / 'last_checkpoint').unlink(missing_ok=True)
-    if any(folder.glob('*.pth')):
-        (folder / _STARTED_ANEW).touch()
-
-
-def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
-    """The checkpoint that training goes on from.
-
-    It is the one that ``last_checkpoint`` names (of that name in the folder
-    itself, which may have been copied) or, if that cannot be, the newest in
-    the folder that is whole and has what training needs; none that is older
-    than a training which was started anew.
-
-    Returns:
-        Its path, None if there is none; and what is wrong with
-        ``last_checkpoint``, None if nothing is.
-
-    Raises:
-        ValueError: There are checkpoints, and none is whole.
-    """
-    folder = Path(work_dir)
-    note = folder / 'last_checkpoint'
-    text = note.read_text(errors='replace') if note.is_file() else ''
-    named = text.strip()
-    problem = f'{note} is {"empty" if note.is_file() else "missing"}'
-    if named:
-        copied = folder / PurePath(named).name
-        path = str(copied) if _is_file(copied) else named
-        try:
-            obstacle = obstacle_to_resume(load_weights_only(path))
-            if obstacle is None:
-                return path, None
-            problem = (
-                f'training cannot go on from {path!r}: {obstacle} (named by '
-                f'{note})'
-            )
-        except (ValueError, OSError) as error:
-            problem = f'{error} (named by {note})'
-    started = folder / _STARTED_ANEW
-    oldest = started.stat().st_mtime_ns if started.is_file() else 0
-    times = {path: path.stat().st_mtime_ns for path in folder.glob('*.pth')}
-    files = [path for path in times if times[path] >= oldest]
-    files.sort(key=times.get)
-    damages: List[str] = []
-    for path in reversed(files):
-        try:
-            content = load_weights_only(str(path))
-        except ValueError as error:
-            damages.append(str(error))
-            continue
-        # The best ones, and published ones, are whole but for testing.
-        if obstacle_to_resume(content) is None:
-            return str(path), problem
-    if damages:
-        raise ValueError(
-            f'{folder} holds checkpoints, and none of them is whole: '
-            f'{"; ".join(damages)}'
-        )
-    return None, problem if named else None

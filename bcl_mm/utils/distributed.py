@@ -1,14 +1,9 @@
-"""What several processes need: a differentiable gather, and CPU processes."""
+"""A differentiable gather, and the rank of this process."""
 
 from __future__ import annotations
 
-import datetime
-import os
-
 import torch
 import torch.distributed as dist
-
-from bcl_mm.utils.errors import check_number
 
 
 class _Gather(torch.autograd.Function):
@@ -55,75 +50,3 @@ def rank() -> int:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank()
     return 0
-
-
-def await_ranks(timeout_s: float) -> None:
-    """Wait until all of torchrun's processes have started.
-
-    Joining a process group waits for as long as a collective may take, and
-    a process that died before is not missed until then.
-
-    Args:
-        timeout_s: Seconds to wait.
-
-    Raises:
-        RuntimeError: Some have not, or their nodes were told another
-            number of nodes; it says which.
-    """
-    check_number('timeout_s', timeout_s, above=0)
-    timeout = datetime.timedelta(seconds=timeout_s)
-    this, world_size = int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])
-    store = dist.TCPStore(
-        os.environ['MASTER_ADDR'],
-        int(os.environ['MASTER_PORT']),
-        timeout=timeout,
-        wait_for_workers=False,
-    )
-    store = dist.PrefixStore('bcl_mm_started', store)
-    names = [str(r) for r in range(world_size)]
-    nodes = os.environ.get('NNODES', '')
-    store.set(names[this], nodes)
-    try:
-        store.wait(names, timeout)
-    except dist.DistError as error:
-        missing = [name for name in names if not store.check([name])]
-        raise RuntimeError(
-            f'of {world_size} processes {", ".join(missing)} did not start '
-            f'within {timeout_s} s: see what their nodes say; '
-            'RDZV_TIMEOUT=SECONDS waits longer'
-        ) from error
-    for name in names:
-        theirs = store.get(name).decode()
-        if theirs != nodes:
-            raise RuntimeError(
-                f'process {name} was started with NNODES={theirs}, process '
-                f'{this} with NNODES={nodes}: it must be the same on all nodes'
-            )
-
-
-def init_cpu_process_group(timeout_s: float = 1800) -> None:
-    """Join torchrun's processes over gloo, for machines without accelerator.
-
-    MMEngine's own launcher calls ``torch.cuda.set_device`` whatever the
-    backend; a Runner that finds a process group leaves it as it is.
-
-    Args:
-        timeout_s: Seconds after which a collective counts as failed.
-            Defaults to 1800.
-    """
-    check_number('timeout_s', timeout_s, above=0)
-    if not dist.is_initialized():
-        dist.init_process_group(
-            'gloo', timeout=datetime.timedelta(seconds=timeout_s)
-        )
-
-
-def leave_process_group() -> None:
-    """Leave the processes together, at the end of a program.
-
-    A rank that exits while another still listens to it may take that one
-    down, after its work is done.
-    """
-    if dist.is_available() and dist.is_initialized():
-        dist.barrier()
-        dist.destroy_process_group()

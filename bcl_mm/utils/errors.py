@@ -1,11 +1,39 @@
-"""Checks of arguments: errors that name argument, rule and value."""
+"""Errors that users cause, and checks of their arguments."""
 
 from __future__ import annotations
 
+import difflib
 import math
-from typing import Any, Optional
+from numbers import Integral, Real
+from typing import Any, Iterable, Optional
 
-import numpy as np
+
+class InputError(Exception):
+    """An error that the user can fix; its message says all.
+
+    The commands print it as one sentence. Every other error keeps its
+    traceback.
+    """
+
+
+class InputValueError(InputError, ValueError):
+    """A setting or a file has a value that is not allowed."""
+
+
+class InputTypeError(InputError, TypeError):
+    """An argument has the wrong type."""
+
+
+class InputFileError(InputError, OSError):
+    """A file or an address cannot be read or written."""
+
+
+class MissingFileError(InputFileError, FileNotFoundError):
+    """A file or a folder does not exist."""
+
+
+class LaunchError(InputError, RuntimeError):
+    """The processes of a training did not find each other."""
 
 
 def _shown(value: Any) -> str:
@@ -27,8 +55,8 @@ def check_number(
 
     Args:
         name: What the user calls the argument.
-        value: What was given. Tensors are refused: to look at one may mean
-            to wait for the device.
+        value: What was given. Tensors are refused: reading one may be a
+            device sync.
         above: Bound that ``value`` must exceed. Defaults to None.
         at_least: Smallest value that is allowed. Defaults to None.
         below: Bound that ``value`` must not reach. Defaults to None.
@@ -36,16 +64,16 @@ def check_number(
         whole: Whether it must be an integer. Defaults to False.
 
     Raises:
-        TypeError: It is no number (a bool is none), or must be whole.
-        ValueError: It is NaN, infinite or out of its range.
+        InputTypeError: It is not a number (a bool is not one), or not whole.
+        InputValueError: It is NaN, infinite or out of range.
     """
-    is_whole = isinstance(value, (int, np.integer))
-    is_number = is_whole or isinstance(value, (float, np.floating))
+    is_whole = isinstance(value, Integral)
+    is_number = isinstance(value, Real)
     if isinstance(value, bool) or not (is_whole if whole else is_number):
         kind = 'a whole number' if whole else 'a number'
-        raise TypeError(f'{name} must be {kind}, got {_shown(value)}')
+        raise InputTypeError(f'{name} must be {kind}, got {_shown(value)}')
     if not is_whole and not math.isfinite(value):
-        raise ValueError(f'{name} must be finite, got {value}')
+        raise InputValueError(f'{name} must be finite, got {value}')
     if (
         (above is None or value > above)
         and (at_least is None or value >= at_least)
@@ -63,15 +91,23 @@ def check_number(
         start = f'({above}' if at_least is None else f'[{at_least}'
         end = f'{below})' if at_most is None else f'{at_most}]'
         rule = f'in {start}, {end}'
-    raise ValueError(f'{name} must be {rule}, got {value}')
+    raise InputValueError(f'{name} must be {rule}, got {value}')
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Raise a TypeError unless ``value`` is a bool: ``'no'`` is true.
+    """Raise an InputTypeError unless ``value`` is a bool (``'no'`` is true).
 
     Args:
         name: What the user calls the argument.
         value: What was given.
     """
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f'{name} must be True or False, got {_shown(value)}')
+    if type(value).__name__ not in ('bool', 'bool_'):  # numpy's, too
+        raise InputTypeError(
+            f'{name} must be True or False, got {_shown(value)}'
+        )
+
+
+def similar_names(name: str, known: Iterable[str]) -> str:
+    """Part of a message: known names that resemble an unknown one."""
+    matches = difflib.get_close_matches(name, known)
+    return f'; similar are {", ".join(matches)}' if matches else ''

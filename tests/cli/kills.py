@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from bcl_mm.cli import train
-from bcl_mm.utils.checkpoint import latest_checkpoint
+from bcl_mm.engine.resume import latest_checkpoint
 
 
 def start(config, folder):

@@ -2,6 +2,7 @@
 
 import builtins
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
 import bcl_mm
-from bcl_mm.models.pretrained import apply_pretrained, fetch
+from bcl_mm.models.pretrained import apply_pretrained
+from bcl_mm.utils.checkpoint import fetch
 
 VIEWS, CLASSES = 3, 5
 
@@ -172,13 +174,18 @@ def test_downloads_are_kept(tmp_path, monkeypatch):
     path = tmp_path / 'net.pth'
     net = torchvision_net(path)
     kept = fetch(path.as_uri())
-    assert kept == str(tmp_path / 'home/hub/checkpoints/net.pth')
+    folder = tmp_path / 'home/hub/checkpoints'
+    assert Path(kept).parent == folder
+    (tmp_path / 'other').mkdir()
+    other = tmp_path / 'other/net.pth'
+    torchvision_net(other)
+    assert fetch(other.as_uri()) != kept  # of the same name
     path.rename(f'{kept}.1')
     assert fetch(path.as_uri()) == kept
     with pytest.raises(OSError, match='none.pth cannot be downloaded .* file'):
         fetch((tmp_path / 'none.pth').as_uri())
     # torchvision's own download, of the name that its address has.
-    (tmp_path / 'home/hub/checkpoints/resnet18-f37072fd.pth').symlink_to(kept)
+    (folder / 'resnet18-f37072fd.pth').symlink_to(kept)
     cfg = read('torchvision://resnet18', depth=18)
     apply_pretrained(cfg)
     model = build(cfg)

@@ -12,7 +12,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from bcl_mm.registry import TRANSFORMS
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 
 # The weights of red, green and blue in grey (ITU-R 601).
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -40,7 +40,7 @@ def _scale(img: np.ndarray, factor: float, offset: float = 0) -> np.ndarray:
 
 def _check_channel_order(channel_order: str) -> None:
     if channel_order not in ('bgr', 'rgb'):
-        raise ValueError(
+        raise InputValueError(
             f"channel_order must be 'bgr' or 'rgb', got {channel_order!r}"
         )
 
@@ -103,7 +103,9 @@ class ColorJitter(BaseTransform):
             TypeError: The image is not uint8.
         """
         if results['img'].dtype != np.uint8:
-            raise TypeError(f'img must be uint8, got {results["img"].dtype}')
+            raise InputTypeError(
+                f'img must be uint8, got {results["img"].dtype}'
+            )
         if self.prob < 1 and np.random.rand() >= self.prob:
             return results
         names = list(self.ranges)

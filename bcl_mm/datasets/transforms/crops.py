@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
 
 from bcl_mm.registry import TRANSFORMS
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 
 def resize(img: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
@@ -61,10 +61,12 @@ class RandomResizedCrop(BaseTransform):
     ) -> None:
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f'size must be one or two sides >= 1, got {size}')
+            raise InputValueError(
+                f'size must be one or two sides >= 1, got {size}'
+            )
         for name, (low, high) in dict(scale=scale, ratio=ratio).items():
             if not 0 < low <= high:
-                raise ValueError(
+                raise InputValueError(
                     f'{name} must be 0 < low <= high, got {(low, high)}'
                 )
         self.scale = scale

@@ -14,11 +14,12 @@ from mmengine.runner import Runner
 
 from bcl_mm.classes import labels_of
 from bcl_mm.registry import HOOKS, TRANSFORMS
+from bcl_mm.utils.errors import InputValueError
 
 _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
 
 
-class CorruptImageError(ValueError):
+class CorruptImageError(InputValueError):
     """An image that cannot be loaded; the message gives path and cause.
 
     (It has that one argument: a data worker's error is built anew, from its
@@ -80,7 +81,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
 
     def __init__(self, **kwargs: Any) -> None:
         if kwargs.get('ignore_empty'):
-            raise ValueError(
+            raise InputValueError(
                 'ignore_empty must be False, got True: it replaces images '
                 'silently. CorruptImageHook(on_corrupt="skip") leaves them '
                 'out and lists them'
@@ -217,7 +218,7 @@ class CorruptImageHook(Hook):
 
     def __init__(self, on_corrupt: str = 'error') -> None:
         if on_corrupt not in ('error', 'skip'):
-            raise ValueError(
+            raise InputValueError(
                 f"on_corrupt must be 'error' or 'skip', got {on_corrupt!r}"
             )
         self.on_corrupt = on_corrupt

@@ -14,43 +14,14 @@ from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from bcl_mm.engine.resume import forget_earlier_checkpoints, latest_checkpoint
 from bcl_mm.registry import HOOKS
-from bcl_mm.utils.checkpoint import (
-    forget_earlier_checkpoints,
-    latest_checkpoint,
-)
+from bcl_mm.utils.errors import InputError, InputFileError
+from bcl_mm.utils.files import write_atomically
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(InputError, RuntimeError):
     """A checkpoint could not be written; the message says what to do."""
-
-
-def write_whole(content: bytes, path: Union[str, Path]) -> None:
-    """Write a file so that it is there whole, or as it was before.
-
-    Raises:
-        OSError: It cannot be written; nothing is left of the attempt.
-    """
-    part = Path(f'{path}.part')
-    try:
-        with open(part, 'wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = str(path)  # which writing does not know
-        raise
-    # The new name, too, is to outlive a power failure; not all file systems
-    # can sync a folder.
-    with contextlib.suppress(OSError):
-        folder = os.open(part.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 @register_backend('bcl_mm.whole_files')
@@ -60,7 +31,7 @@ class WholeFilesBackend(LocalBackend):
     def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
         """Write a file."""
         Path(filepath).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(obj, filepath)
+        write_atomically(obj, filepath)
 
 
 class _LateRemoval:
@@ -197,7 +168,7 @@ class SafeCheckpointHook(CheckpointHook):
             )
             if is_main_process():
                 note = Path(runner.work_dir) / 'last_checkpoint'
-                write_whole(str(self.last_ckpt).encode(), note)
+                write_atomically(str(self.last_ckpt), note)
                 self.file_backend.remove_pending()
         self.file_backend.pending.clear()
 
@@ -232,19 +203,18 @@ class SafeCheckpointHook(CheckpointHook):
             )
 
     def _explain(self, runner: Runner, error: Exception) -> str:
-        path = getattr(error, 'filename', None) or f'in {self.out_dir}'
-        what = f'the checkpoint {path}'
-        reason = getattr(error, 'strerror', None) or error
         try:
             latest, _ = latest_checkpoint(runner.work_dir)
         except ValueError:
             latest = None
         then = (
-            f'when that is mended, --resume goes on from {latest}'
+            f'when that is fixed, --resume resumes from {latest}'
             if latest
-            else 'there is none yet to go on from'
+            else 'there is none yet to resume from'
         )
-        return f'{what} could not be written ({reason}): {then}'
+        if not isinstance(error, InputFileError):  # which names the file
+            error = f'a file in {self.out_dir}: {error}'
+        return f'the checkpoint could not be saved: {error}; {then}'
 
 
 def _validation_is_due(runner: Runner) -> bool:

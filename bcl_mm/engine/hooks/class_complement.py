@@ -25,7 +25,7 @@ from bcl_mm.classes import (
 from bcl_mm.engine.hooks.sample_seed import mix
 from bcl_mm.registry import DATASETS, HOOKS
 from bcl_mm.utils.checkpoint import is_only_for_training, misfits, weights_of
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 
 def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
@@ -36,7 +36,7 @@ def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
         world_size: Number of processes. Defaults to 1.
     """
     if len(dataloader) == 0:
-        raise ValueError(
+        raise InputValueError(
             f'the training set has {len(dataloader.dataset)} images, too few '
             f'for one batch of {dataloader.batch_size} on each of '
             f'{world_size} processes: lower train_dataloader.batch_size, use '
@@ -161,7 +161,7 @@ class ClassComplementHook(Hook):
             if not is_only_for_training(name, projects)
         ]
         if misfits:
-            raise ValueError(
+            raise InputValueError(
                 'the checkpoint does not fit the model of the config: '
                 + '; '.join(misfits[:3])
             )
@@ -194,10 +194,10 @@ class ClassComplementHook(Hook):
             try:
                 bincount_labels(labels_of(dataset), len(self.class_counts))
             except ValueError as error:
-                raise ValueError(f'{name} set: {error}') from error
+                raise InputValueError(f'{name} set: {error}') from error
         shifted = shifted_classes(self._class_names, class_names_of(dataset))
         if shifted:
-            raise ValueError(f'{name} set: {shifted}')
+            raise InputValueError(f'{name} set: {shifted}')
 
     def _count(self, runner: Runner, dataset: Any) -> None:
         """Count the training set and hand the counts to the model."""
@@ -212,7 +212,7 @@ class ClassComplementHook(Hook):
             )
         except ValueError as error:
             source = source_of(dataset)
-            raise ValueError(
+            raise InputValueError(
                 f'training set{source and f" {source}"}: {error}'
             ) from error
         for module in takers:

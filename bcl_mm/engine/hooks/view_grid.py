@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from bcl_mm.classes import class_names_of, name_classes, shorten
-from bcl_mm.engine.hooks.checkpoint import write_whole
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.files import write_atomically
 
 LEAST_SIDE, MOST_SIDE = 96, 256  # of an image in the grid, in pixels
 GAP, LINE = 6, 17  # between images, and from line to line of a text
@@ -165,7 +165,9 @@ class ViewGridHook(Hook):
         png = io.BytesIO()
         grid.save(png, 'PNG')
         try:
-            write_whole(png.getvalue(), Path(runner.work_dir) / 'views.png')
+            write_atomically(
+                png.getvalue(), Path(runner.work_dir) / 'views.png'
+            )
             runner.visualizer.add_image('views', np.asarray(grid), runner.iter)
         except OSError as error:
             runner.logger.warning(f'views.png could not be written: {error}')

@@ -11,13 +11,13 @@ from mmpretrain.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
 from bcl_mm.classes import check_class_counts, reconcile_class_counts
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 
 def check_hard_labels(labels: Tensor, name: str) -> None:
     """Raise a ValueError for soft labels, for losses that have no use for."""
     if labels.ndim != 1:
-        raise ValueError(
+        raise InputValueError(
             f'{name} takes integer labels of shape (M,), got shape '
             f'{tuple(labels.shape)}: soft labels (Mixup, CutMix) do not go '
             'with it'
@@ -151,7 +151,7 @@ class ClassCountsLoss(ClassificationLoss):
             ValueError: The class counts are not known, or not C.
         """
         if self._counts is None:
-            raise ValueError(
+            raise InputValueError(
                 f'{type(self).__name__} needs class_counts, the number of '
                 'training images per class: add ClassComplementHook to '
                 'default_hooks (it counts the training set), give '
@@ -159,7 +159,7 @@ class ClassCountsLoss(ClassificationLoss):
                 'set_class_counts()'
             )
         if len(self._counts) != logits.shape[1]:
-            raise ValueError(
+            raise InputValueError(
                 f'{type(self).__name__} has class_counts of '
                 f'{len(self._counts)} classes, but there are '
                 f'{logits.shape[1]} logits'

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 from .base import ClassCountsLoss, cross_entropy
 
@@ -47,7 +47,7 @@ def logit_adjusted_cross_entropy(
     """
     check_number('tau', tau)
     if log_prior.shape != logits.shape[1:]:
-        raise ValueError(
+        raise InputValueError(
             f'log_prior must have shape ({logits.shape[1]},), one number per '
             f'class, got {tuple(log_prior.shape)}'
         )

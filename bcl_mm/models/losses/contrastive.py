@@ -9,7 +9,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.errors import check_flag, check_number
+from bcl_mm.utils.errors import InputValueError, check_flag, check_number
 
 from .chunked import Contrast, pair
 
@@ -24,11 +24,11 @@ def _check_settings(
 
 def _check_rows(name: str, rows: Tensor, labels: Tensor, dim: int) -> None:
     if rows.ndim != 2 or rows.shape[1] != dim:
-        raise ValueError(
+        raise InputValueError(
             f'{name} must have shape (rows, {dim}), got {tuple(rows.shape)}'
         )
     if labels.shape != rows.shape[:1]:
-        raise ValueError(
+        raise InputValueError(
             f'{name} has {rows.shape[0]} rows, but its labels have shape '
             f'{tuple(labels.shape)}'
         )
@@ -98,19 +98,19 @@ def balanced_contrastive_loss(
     """
     _check_settings(temperature, class_averaging, class_complement)
     if features.ndim != 2 or len(features) == 0:
-        raise ValueError(
+        raise InputValueError(
             'features must have shape (M, D) with M >= 1, got '
             f'{tuple(features.shape)}'
         )
     num_anchors, dim = features.shape
     _check_rows('features', features, labels, dim)
     if (keys is None) != (key_labels is None):
-        raise ValueError('keys and key_labels must be given together')
+        raise InputValueError('keys and key_labels must be given together')
     if keys is None:
         keys, key_labels = features, labels
     _check_rows('keys', keys, key_labels, dim)
     if not 0 <= anchor_start <= len(keys) - num_anchors:
-        raise ValueError(
+        raise InputValueError(
             f'anchor_start must be in [0, {len(keys) - num_anchors}] for '
             f'{num_anchors} anchors among {len(keys)} keys, '
             f'got {anchor_start}'
@@ -128,7 +128,7 @@ def balanced_contrastive_loss(
     if prototype_log_weights is None:
         prototype_log_weights = torch.zeros_like(prototype_labels, dtype=dtype)
     elif prototype_log_weights.shape != prototype_labels.shape:
-        raise ValueError(
+        raise InputValueError(
             f'prototype_log_weights must have shape '
             f'{tuple(prototype_labels.shape)}, got '
             f'{tuple(prototype_log_weights.shape)}'

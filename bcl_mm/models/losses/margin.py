@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 from .base import ClassCountsLoss, check_hard_labels, cross_entropy
 from .reweighting import check_beta, class_balanced_weights
@@ -73,7 +73,7 @@ def ldam_cross_entropy(
     check_number('scale', scale, above=0)
     check_hard_labels(labels, 'ldam_cross_entropy')
     if margins.shape != logits.shape[1:]:
-        raise ValueError(
+        raise InputValueError(
             f'margins must have shape ({logits.shape[1]},), one number per '
             f'class, got {tuple(margins.shape)}'
         )
@@ -145,7 +145,7 @@ class LDAMLoss(ClassCountsLoss):
                 and finite.
         """
         if scale is None:
-            raise ValueError(
+            raise InputValueError(
                 "LDAMLoss needs a normalised classifier: classifier='cosine', "
                 "got 'linear'"
             )

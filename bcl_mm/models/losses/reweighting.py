@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
 from .base import (
     ClassCountsLoss,
@@ -53,7 +53,7 @@ def focal_cross_entropy(
     """
     check_number('gamma', gamma, at_least=0)
     if reduction not in ('mean', 'sum', 'none'):
-        raise ValueError(
+        raise InputValueError(
             f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}"
         )
     check_hard_labels(labels, 'focal_cross_entropy')

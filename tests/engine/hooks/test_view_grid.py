@@ -168,7 +168,7 @@ def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):
     def fail(content, path):
         raise OSError(28, 'No space left on device', str(path))
 
-    monkeypatch.setattr(view_grid, 'write_whole', fail)
+    monkeypatch.setattr(view_grid, 'write_atomically', fail)
     runner = make(tmp_path, default_hooks=hooks())
     warnings = []
     monkeypatch.setattr(runner.logger, 'warning', warnings.append)
