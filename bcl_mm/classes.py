@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -294,34 +295,107 @@ def check_class_counts(
     return counts.astype(np.int64)
 
 
-def reconcile_class_counts(
-    given: Optional[np.ndarray],
-    found: np.ndarray,
-    owner: str,
-) -> None:
-    """Raise a ValueError if counts of a config contradict the data's.
+def _matching(counts: Any, names: Optional[Sequence[str]]) -> tuple:
+    """Counts and names; no names if they are not one per class."""
+    is_named = names is not None and len(names) == len(counts)
+    return counts, names if is_named else None
+
+
+@dataclass(frozen=True, eq=False)
+class ClassInfo:
+    """Training images per class, and the names of the classes.
+
+    Counted once from the training set, or given in the config, and kept in
+    the ``meta`` of checkpoints.
 
     Args:
-        given: (C,) counts from the config; None is no contradiction.
-        found: (C,) counts of the training set.
-        owner: Who was given them, for the message.
+        counts: (C,) training images per class, whole numbers >= 1.
+        names: C names. Defaults to None: unknown.
+
+    Raises:
+        InputValueError: A count is not a whole number, a class has no
+            image, or there is not one name per class.
     """
-    if given is None:
-        return
-    if len(given) != len(found):
-        raise InputValueError(
-            f'class_counts of {owner} has {len(given)} classes, but the '
-            f'training set has {len(found)}'
-        )
-    differ = np.flatnonzero(given != found)
-    if len(differ):
-        first = differ[0]
-        raise InputValueError(
-            f'class_counts of {owner} contradicts the training set in class '
-            f'{name_classes(differ)}: class {first} has '
-            f'{found[first]} images, not {given[first]}. Remove class_counts '
-            'from the config (they are counted from the data) or mend it'
-        )
+
+    counts: np.ndarray
+    names: Optional[Tuple[str, ...]] = None
+
+    def __post_init__(self) -> None:
+        names = None if self.names is None else tuple(map(str, self.names))
+        counts = check_class_counts(self.counts, class_names=names)
+        if names is not None and len(names) != len(counts):
+            raise InputValueError(
+                f'there must be one name per class, got {len(names)} names '
+                f'and {len(counts)} class_counts'
+            )
+        object.__setattr__(self, 'counts', counts)
+        object.__setattr__(self, 'names', names)
+
+    @classmethod
+    def from_dataset(cls, dataset: Any) -> ClassInfo:
+        """Count a data set, through its wrappers.
+
+        Raises:
+            InputValueError: A label is out of range, or a class has no
+                image.
+            InputTypeError: The data set offers no labels.
+        """
+        return cls(*_matching(count_classes(dataset), class_names_of(dataset)))
+
+    @classmethod
+    def from_meta(cls, meta: Dict[str, Any]) -> Optional[ClassInfo]:
+        """Read it from a checkpoint's ``meta``, None if it has none."""
+        counts = meta.get('class_counts')
+        if counts is None:
+            return None
+        names = (meta.get('dataset_meta') or {}).get('classes')
+        return cls(*_matching(counts, names))
+
+    def write(self, meta: Dict[str, Any]) -> None:
+        """Write the counts into a checkpoint's ``meta``.
+
+        MMEngine writes the names there, as ``dataset_meta``.
+        """
+        meta['class_counts'] = self.counts.tolist()
+
+    def require_num_classes(self, num_classes: int) -> None:
+        """Raise an InputValueError unless there are ``num_classes``."""
+        check_class_counts(self.counts, num_classes)
+
+    def require_same(
+        self,
+        given: Optional[ClassInfo],
+        owner: str,
+        remedy: str = 'Remove class_counts from the config (they are counted '
+        'from the data) or fix it',
+    ) -> None:
+        """Raise an InputValueError if other information contradicts this.
+
+        Args:
+            given: What the config or a checkpoint says; None never
+                contradicts.
+            owner: Who says it, for the message.
+            remedy: What to do, for the message.
+        """
+        if given is None:
+            return
+        if len(given.counts) != len(self.counts):
+            raise InputValueError(
+                f'class_counts of {owner} has {len(given.counts)} classes, '
+                f'but the training set has {len(self.counts)}'
+            )
+        shifted = shifted_classes(self.names, given.names)
+        if shifted:
+            raise InputValueError(f'{owner}: {shifted}. {remedy}')
+        differ = np.flatnonzero(given.counts != self.counts)
+        if len(differ):
+            first = differ[0]
+            raise InputValueError(
+                f'class_counts of {owner} contradicts the training set in '
+                f'class {name_classes(differ, self.names)}: class {first} '
+                f'has {self.counts[first]} images, not '
+                f'{given.counts[first]}. {remedy}'
+            )
 
 
 def shot_groups(

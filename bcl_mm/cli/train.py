@@ -33,7 +33,7 @@ from bcl_mm.apis.config import (
 )
 from bcl_mm.apis.log_backends import add_log_backends, add_log_option
 from bcl_mm.engine.hooks.checkpoint import CheckpointError
-from bcl_mm.engine.hooks.class_complement import require_one_batch
+from bcl_mm.engine.hooks.progress import require_one_batch
 from bcl_mm.engine.processes import leave_process_group
 from bcl_mm.engine.resume import latest_checkpoint
 

@@ -1,1 +1,1 @@
-"""What drives training: hooks, schedules, processes."""
+"""Hooks, schedules, processes and resumption."""

@@ -41,7 +41,7 @@ class ShotAccuracy(ShotMetric):
             Defaults to 20.
         per_class: Emit each class's accuracy too. Defaults to False.
         class_counts: (C,) training images per class. Defaults to None: from
-            :class:`~bcl_mm.engine.hooks.class_complement.ClassComplementHook`.
+            :class:`~bcl_mm.engine.hooks.class_complement.ClassInfoHook`.
         collect_device: Where results of ranks meet. Defaults to ``'cpu'``.
         prefix: Prefix of the names. Defaults to ``'accuracy'``.
 

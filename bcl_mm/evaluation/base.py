@@ -1,16 +1,13 @@
-"""What metrics of many-, medium- and few-shot classes share."""
+"""Base class of metrics of many-, medium- and few-shot classes."""
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from typing import Optional, Sequence
 
+import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from bcl_mm.classes import (
-    check_class_counts,
-    reconcile_class_counts,
-    shot_groups,
-)
+from bcl_mm.classes import ClassInfo, shot_groups
 from bcl_mm.utils.errors import InputValueError
 
 
@@ -23,7 +20,7 @@ class ShotMetric(BaseMetric):
         few: Classes with fewer training images than this are few-shot.
             Defaults to 20.
         class_counts: (C,) training images per class. Defaults to None: from
-            :class:`~bcl_mm.engine.hooks.class_complement.ClassComplementHook`.
+            :class:`~bcl_mm.engine.hooks.class_complement.ClassInfoHook`.
         collect_device: Where results of ranks meet. Defaults to ``'cpu'``.
         prefix: Prefix of the names. Defaults to the metric's own.
 
@@ -44,20 +41,20 @@ class ShotMetric(BaseMetric):
         shot_groups([1], many, few)  # refuses wrong thresholds
         self.many = many
         self.few = few
-        self.class_counts = self._given_counts = None
+        self.class_counts: Optional[np.ndarray] = None
+        self.given_info: Optional[ClassInfo] = None
         if class_counts is not None:
-            self._given_counts = check_class_counts(class_counts)
-            self.class_counts = self._given_counts
+            self.given_info = ClassInfo(class_counts)
+            self.set_class_info(self.given_info)
 
-    def set_class_counts(self, class_counts: Any) -> None:
-        """Take the (C,) training images per class.
+    def set_class_info(self, info: ClassInfo) -> None:
+        """Take the training images per class.
 
         Raises:
-            ValueError: They contradict those that the config gives.
+            InputValueError: They contradict those that the config gives.
         """
-        counts = check_class_counts(class_counts)
-        reconcile_class_counts(self._given_counts, counts, type(self).__name__)
-        self.class_counts = counts
+        info.require_same(self.given_info, type(self).__name__)
+        self.class_counts = info.counts
 
     def require_class_counts(self) -> None:
         """Raise a ValueError if the class counts are not known."""
@@ -66,7 +63,7 @@ class ShotMetric(BaseMetric):
             raise InputValueError(
                 f'{name} needs class_counts, the number of training '
                 'images per class: test a checkpoint that was trained with '
-                'ClassComplementHook (it keeps them), or give '
+                'ClassInfoHook (it keeps them), or give '
                 f'{name}(class_counts=[...]), e.g. --cfg-options '
                 'test_evaluator.class_counts="[...]"'
             )

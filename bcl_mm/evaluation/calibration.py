@@ -84,7 +84,7 @@ class CalibrationError(ShotMetric):
         few: Classes with fewer training images than this are few-shot.
             Defaults to 20.
         class_counts: (C,) training images per class. Defaults to None: from
-            :class:`~bcl_mm.engine.hooks.class_complement.ClassComplementHook`.
+            :class:`~bcl_mm.engine.hooks.class_complement.ClassInfoHook`.
         collect_device: Where results of ranks meet. Defaults to ``'cpu'``.
         prefix: Prefix of the names. Defaults to ``'calibration'``.
 

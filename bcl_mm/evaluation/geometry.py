@@ -28,21 +28,23 @@ def _array(rows: Tensor) -> np.ndarray:
     return rows.detach().cpu().double().numpy()
 
 
-def _partners(
+def _reference_vectors(
     head: nn.Module, num_classes: int, dim: int
 ) -> Dict[str, np.ndarray]:
     """Class vectors of a head's classifier, and its prototypes."""
-    partners = {}
+    vectors = {}
     classifier = getattr(head, 'classifier', getattr(head, 'fc', None))
     weight = getattr(classifier, 'weight', None)
     if isinstance(weight, Tensor) and weight.shape == (num_classes, dim):
-        # The length of a cosine classifier's class vectors says nothing.
+        # The norm of a cosine classifier's class vectors has no effect.
         is_cosine = getattr(classifier, 'scale', None) is not None
         rows = F.normalize(weight, dim=1) if is_cosine else weight
-        partners['features'] = _array(rows)
-    if getattr(head, 'prototype_projector', None) is not None:
-        partners['projected'] = _array(head.prototypes())
-    return partners
+        vectors['features'] = _array(rows)
+    projection = getattr(head, 'projection', None)
+    if getattr(projection, 'prototype_projector', None) is not None:
+        prototypes = projection.prototypes(head.class_vectors())
+        vectors['projected'] = _array(prototypes)
+    return vectors
 
 
 @METRICS.register_module()
@@ -124,7 +126,7 @@ class SimplexGeometry(BaseMetric):
     def set_model(self, model: nn.Module) -> None:
         """Take the model that is tested, before each evaluation.
 
-        :class:`~bcl_mm.engine.hooks.ClassComplementHook` calls it. Until
+        :class:`~bcl_mm.engine.hooks.MetricModelHook` calls it. Until
         the evaluation ends, a forward hook of the head keeps a
         batch's features.
 
@@ -157,8 +159,9 @@ class SimplexGeometry(BaseMetric):
     ) -> None:
         features = head.pre_logits(inputs[0])  # (B, D)
         captured = dict(features=features)
-        if getattr(head, 'projector', None) is not None:
-            captured['projected'] = head.project(features)
+        projection = getattr(head, 'projection', None)
+        if projection is not None:
+            captured['projected'] = projection.project(features)
         self._captured.append(captured)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -170,7 +173,7 @@ class SimplexGeometry(BaseMetric):
         """
         if self._head is None:
             raise InputValueError(
-                'SimplexGeometry needs the model: put ClassComplementHook '
+                'SimplexGeometry needs the model: put MetricModelHook '
                 'into default_hooks, or call set_model(model) before each '
                 'evaluation'
             )
@@ -194,7 +197,7 @@ class SimplexGeometry(BaseMetric):
                 for name, value in rows.items()
             }
             shape = self.moments['features'].sums.shape
-            self.prototypes = _partners(self._head, *shape)
+            self.prototypes = _reference_vectors(self._head, *shape)
         self._num_images += num_rows
         self._add(rows, labels.cpu().numpy())
 

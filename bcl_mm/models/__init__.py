@@ -1,15 +1,20 @@
 """Models: heads, losses, backbones, classifiers and the preprocessor."""
 
+from .averaging import ExponentialMovingAverage
 from .backbones import CIFARResNet, TimmBackbone
 from .classifiers import FrozenBackboneClassifier
-from .heads import BCLHead
+from .contrast import PrototypeContrast
+from .heads import BCLHead, LongTailHead
 from .losses import *  # noqa: F403
 from .preprocessor import MultiViewDataPreprocessor
 
 __all__ = [
     'BCLHead',
     'CIFARResNet',
+    'ExponentialMovingAverage',
     'FrozenBackboneClassifier',
+    'LongTailHead',
     'MultiViewDataPreprocessor',
+    'PrototypeContrast',
     'TimmBackbone',
 ]

@@ -7,32 +7,51 @@ from typing import Any, List, Optional
 import torch
 from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bcl_mm.models.pretrained import backbone_weights
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.checkpoint import load_checkpoint, misfits, weights_of
+from bcl_mm.utils.errors import InputValueError, check_flag
 
 
 @MODELS.register_module()
 class FrozenBackboneClassifier(ImageClassifier):
-    """Trains a new head on the frozen backbone of a checkpoint.
+    """Trains a head on the frozen backbone of a checkpoint.
 
     The second stage of cRT (Kang et al., ICLR 2020, Sec. 4.2), together with
     :class:`~bcl_mm.datasets.samplers.ClassBalancedSampler`. Backbone and neck
-    get no gradient, and their BatchNorm statistics stay.
+    get no gradient.
 
     Args:
         *args: Arguments of mmpretrain's ``ImageClassifier``.
-        pretrained: Checkpoint of the first stage, of any method; only its
-            backbone is taken. Needed for training, not for testing.
+        pretrained: Checkpoint of the first stage, of any method. Needed for
+            training, not for testing.
+        keep_classifier: Start from the first stage's classifier
+            (``head.classifier``) instead of a new one. Defaults to False.
+        track_bn: Let batch norm of the backbone normalise with the batch and
+            update its running statistics (MiSLAS's shifted batch norm,
+            Zhong et al., CVPR 2021). Defaults to False: they stay.
         **kwargs: Arguments of mmpretrain's ``ImageClassifier``.
+
+    Raises:
+        InputTypeError: ``keep_classifier`` or ``track_bn`` is not a bool.
     """
 
     def __init__(
-        self, *args: Any, pretrained: Optional[str] = None, **kwargs: Any
+        self,
+        *args: Any,
+        pretrained: Optional[str] = None,
+        keep_classifier: bool = False,
+        track_bn: bool = False,
+        **kwargs: Any,
     ) -> None:
+        check_flag('keep_classifier', keep_classifier)
+        check_flag('track_bn', track_bn)
         super().__init__(*args, **kwargs)
         self.pretrained = pretrained
+        self.keep_classifier = keep_classifier
+        self.track_bn = track_bn
         for part in self._frozen():
             part.requires_grad_(False)
 
@@ -41,12 +60,14 @@ class FrozenBackboneClassifier(ImageClassifier):
         return [part for part in parts if part is not None]
 
     def init_weights(self) -> None:
-        """Initialise the head; take the backbone from the first stage.
+        """Initialise the head, and take the first stage's weights.
 
         Raises:
-            OSError: The checkpoint does not exist, or cannot be downloaded.
-            ValueError: No checkpoint is given, it is damaged or holds more
-                than weights, or its backbone is another one.
+            InputFileError: The checkpoint does not exist, or cannot be
+                downloaded.
+            InputValueError: There is no checkpoint, it is damaged or holds
+                more than weights, or its backbone or classifier does not
+                fit.
         """
         super().init_weights()
         if not self.pretrained:
@@ -58,12 +79,41 @@ class FrozenBackboneClassifier(ImageClassifier):
             self.pretrained, self.backbone, 'model.pretrained'
         )
         self.backbone.load_state_dict(weights, strict=False)
+        if self.keep_classifier:
+            self._load_classifier()
+
+    def _load_classifier(self) -> None:
+        classifier, prefix = self.head.classifier, 'head.classifier.'
+        weights = {
+            name.removeprefix(prefix): value
+            for name, value in weights_of(
+                load_checkpoint(self.pretrained)
+            ).items()
+            if name.startswith(prefix)
+        }
+        wrong = misfits(classifier, weights)
+        if wrong:
+            name, misfit = next(iter(wrong.items()))
+            raise InputValueError(
+                f'model.pretrained={self.pretrained!r} does not fit '
+                f'model.head.classifier: {prefix}{name} {misfit}. Give the '
+                'checkpoint of a first stage with the same classifier, or '
+                'keep_classifier=False'
+            )
+        classifier.load_state_dict(weights, strict=False)
 
     def train(self, mode: bool = True) -> FrozenBackboneClassifier:
-        """Switch the head; what is frozen stays in evaluation mode."""
+        """Switch the head; frozen parts stay in evaluation mode.
+
+        With ``track_bn`` their batch norm is switched, too.
+        """
         super().train(mode)
         for part in self._frozen():
             part.eval()
+            if self.track_bn:
+                for module in part.modules():
+                    if isinstance(module, _BatchNorm):
+                        module.train(mode)
         return self
 
     @torch.no_grad()

@@ -1,11 +1,16 @@
-"""Which classes complement a batch, where not all do."""
+"""The contrastive branch of BCL: prototypes complement the classes."""
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from bcl_mm.models.layers import Projector, unit_rows
+from bcl_mm.registry import MODELS
+from bcl_mm.utils.distributed import gather, rank
+from bcl_mm.utils.errors import InputValueError, check_flag, check_number
 
 
 def sample_classes(
@@ -22,8 +27,8 @@ def sample_classes(
     classes. Of at most C - P absent classes none is drawn twice, and with
     :math:`K \ge C - P` all are there, with weight 1.
 
-    Nothing waits for the device, and no shape depends on the labels: what the
-    batch needs less than ``num_slots`` is empty.
+    There is no device sync, and no shape depends on the labels: slots that
+    the batch does not need are empty.
 
     Args:
         present: (C,) non-zero where the batch has the class.
@@ -49,3 +54,170 @@ def sample_classes(
     log_weights = torch.where(position < num_present, 0, share.log())
     is_empty = position >= num_present + num_sampled
     return slots, log_weights.masked_fill(is_empty, -torch.inf)
+
+
+@MODELS.register_module()
+class PrototypeContrast(nn.Module):
+    r"""The contrastive branch of BCL (Zhu et al., CVPR 2022, Eq. 7).
+
+    The views beside view 0 are projected and contrasted with each other and
+    with one prototype per class, which is projected from the head's class
+    vectors (class-complement). Views of all ranks are keys.
+
+    Args:
+        num_classes: Number of classes C.
+        in_channels: Width of the features.
+        loss: Contrastive loss, called as
+            :func:`~bcl_mm.models.losses.balanced_contrastive_loss` is.
+            Defaults to the balanced contrastive loss.
+        weight: Weight :math:`\mu` of the loss. Defaults to 0.35.
+        hidden_channels: Hidden width of the projectors. Defaults to 512.
+        out_channels: Output width D of the projectors. Defaults to 128.
+        norm_cfg: Norm of the projectors; that of the prototype projector
+            runs over the C class rows. Defaults to BatchNorm.
+
+    Raises:
+        InputTypeError: An argument is not a number.
+        InputValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        loss: dict = dict(type='bcl_mm.BalancedContrastiveLoss'),
+        weight: float = 0.35,
+        hidden_channels: int = 512,
+        out_channels: int = 128,
+        norm_cfg: Optional[dict] = dict(type='BN1d'),
+    ) -> None:
+        super().__init__()
+        check_number('weight', weight, at_least=0)
+        check_number(
+            'hidden_channels', hidden_channels, at_least=1, whole=True
+        )
+        check_number('out_channels', out_channels, at_least=1, whole=True)
+        self.num_classes = num_classes
+        self.weight = weight
+        self.loss = MODELS.build(loss)
+        widths = in_channels, hidden_channels, out_channels
+        self.projector = Projector(*widths, norm_cfg)
+        self.prototype_projector = None
+        if getattr(self.loss, 'class_complement', True):
+            self.prototype_projector = Projector(*widths, norm_cfg)
+        self.set_class_complement(True)
+
+    def set_class_complement(
+        self, enabled: bool, num_sampled: Optional[int] = None, seed: int = 0
+    ) -> None:
+        """Say which classes complement the steps that follow.
+
+        Args:
+            enabled: Whether any class does.
+            num_sampled: Number of classes to draw, in each step, from those
+                that the batch does not have. Defaults to None: all.
+            seed: Seed of the next draw, the same on all ranks; each step
+                uses the following one. Defaults to 0.
+        """
+        check_flag('enabled', enabled)
+        if num_sampled is not None:
+            check_number('num_sampled', num_sampled, at_least=1, whole=True)
+        self.class_complement = enabled
+        self.num_sampled = num_sampled
+        self._sample_seed = seed
+
+    def project(self, features: Tensor) -> Tensor:
+        """Unit-norm projections (rows, D) of features (rows, in_channels)."""
+        return unit_rows(self.projector(features))
+
+    def prototypes(self, class_vectors: Tensor) -> Tensor:
+        """Unit-norm prototypes (S, D) of class vectors (S, in_channels).
+
+        The classifier's weight enters as it is, not normalised and not
+        detached, with a cosine classifier too (as in the reference).
+        """
+        return unit_rows(self.prototype_projector(class_vectors))
+
+    def forward(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        targets: Tensor,
+        head: nn.Module,
+        **extra: Any,
+    ) -> Dict[str, Tensor]:
+        """Loss of the contrastive views.
+
+        Args:
+            features: (V, B, in_channels) of V >= 3 views.
+            labels: (B,) integer labels.
+            targets: Not used: the contrast needs hard labels.
+            head: The head, whose ``class_vectors()`` become prototypes.
+            **extra: Not used.
+
+        Returns:
+            ``loss``; and for the log ``batch_classes``, the number of
+            classes in the global batch, and ``batch_coverage``, their share
+            of all (0 to 1; class-complement adds the rest).
+
+        Raises:
+            InputValueError: There are fewer than two contrastive views.
+        """
+        num_views, batch_size = features.shape[:2]
+        if num_views < 3:
+            raise InputValueError(
+                'a contrastive loss needs at least 2 contrastive views '
+                'beside view 0, which is classified: 3 views of each '
+                f'image, got {num_views}. Use a pipeline with MultiView '
+                '(in the configs, three_views)'
+            )
+        # All rows pass the projector, as in the reference: its BatchNorm
+        # sees view 0 too.
+        anchors = self.project(features.flatten(0, 1))[batch_size:]  # (M, D)
+        labels = labels.repeat(num_views - 1)  # (M,)
+        key_labels = gather(labels)
+        present = anchors.new_zeros(self.num_classes)
+        present.scatter_(0, key_labels, 1)
+        prototypes, sampled = None, {}
+        if self.prototype_projector is not None:
+            vectors = head.class_vectors()
+            if self.num_sampled is not None:
+                sampled = self._sample(
+                    present, batch_size * len(key_labels) // len(anchors)
+                )
+                vectors = vectors[sampled['prototype_labels']]
+            prototypes = self.prototypes(vectors)
+        complement = self.class_complement and prototypes is not None
+        loss = self.loss(
+            anchors,
+            labels,
+            prototypes if complement else None,
+            keys=gather(anchors),
+            key_labels=key_labels,
+            anchor_start=rank() * len(anchors),
+            **(sampled if complement else {}),
+        )
+        if prototypes is not None and not complement:
+            # DDP waits for the gradient of every parameter: what is off only
+            # for a while stays in the graph.
+            loss = loss + 0 * prototypes.sum()
+        return dict(
+            loss=self.weight * loss,
+            batch_classes=present.sum(),
+            batch_coverage=present.mean(),
+        )
+
+    def _sample(self, present: Tensor, num_images: int) -> Dict[str, Tensor]:
+        """Draw the classes that complement a batch of ``num_images``."""
+        generator = torch.Generator(present.device)
+        generator.manual_seed(self._sample_seed)
+        self._sample_seed += 1
+        classes, log_weights = sample_classes(
+            present,
+            min(num_images + self.num_sampled, self.num_classes),
+            self.num_sampled,
+            generator,
+        )
+        return dict(
+            prototype_labels=classes, prototype_log_weights=log_weights
+        )

@@ -229,9 +229,13 @@ def is_only_for_training(name: str, projects: bool = False) -> bool:
 
     Args:
         name: Its name.
-        projects: Whether projections are looked at. Defaults to False.
+        projects: Whether the projections of a branch are needed. Defaults
+            to False.
     """
-    parts = ('loss_module', 'loss_con', 'class_counts', 'num_batches_tracked')
-    if not projects:
-        parts += ('projector', 'prototype_projector')
-    return not set(parts).isdisjoint(name.split('.'))
+    parts = set(name.split('.'))
+    if projects and parts & {'projector', 'prototype_projector'}:
+        return 'num_batches_tracked' in parts
+    return bool(
+        parts
+        & {'branches', 'loss_module', 'class_counts', 'num_batches_tracked'}
+    )

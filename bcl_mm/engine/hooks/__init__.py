@@ -1,17 +1,26 @@
 """Hooks of the training, validation and test loops."""
 
-from ...datasets.transforms.loading import CorruptImageHook
+from .batch_norm import AverageStatisticsHook
 from .checkpoint import SafeCheckpointHook
-from .class_complement import AverageStatisticsHook, ClassComplementHook
+from .checkpoint_fit import CheckpointFitHook
+from .class_complement import ClassComplementHook
+from .class_info import ClassInfoHook
+from .corrupt_images import CorruptImageHook
 from .finite_loss import FiniteLossHook
+from .metric_model import MetricModelHook
+from .progress import ProgressHook
 from .sample_seed import SampleSeedHook
 from .view_grid import ViewGridHook
 
 __all__ = [
     'AverageStatisticsHook',
+    'CheckpointFitHook',
     'ClassComplementHook',
+    'ClassInfoHook',
     'CorruptImageHook',
     'FiniteLossHook',
+    'MetricModelHook',
+    'ProgressHook',
     'SafeCheckpointHook',
     'SampleSeedHook',
     'ViewGridHook',

@@ -11,13 +11,9 @@ from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from bcl_mm.datasets.transforms.loading import replace_dataset
+from bcl_mm.engine.loaders import replace_dataset
+from bcl_mm.engine.seeds import mix
 from bcl_mm.registry import HOOKS
-
-
-def mix(*numbers: int) -> int:
-    """One 32-bit seed from several numbers >= 0."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _seed_all(seed: int, generator: Any = torch) -> None:

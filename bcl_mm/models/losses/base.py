@@ -1,8 +1,8 @@
-"""What the classification losses share."""
+"""Base classes of the classification losses."""
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from typing import Optional, Sequence
 
 import torch
 import torch.nn as nn
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmpretrain.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
-from bcl_mm.classes import check_class_counts, reconcile_class_counts
+from bcl_mm.classes import ClassInfo
 from bcl_mm.utils.errors import InputValueError, check_number
 
 
@@ -102,8 +102,8 @@ class ClassCountsLoss(ClassificationLoss):
     """A loss that needs the number of training images per class.
 
     They come from ``class_counts``, from
-    :class:`~bcl_mm.engine.hooks.ClassComplementHook`, which counts the
-    training set, or from :meth:`set_class_counts`.
+    :class:`~bcl_mm.engine.hooks.ClassInfoHook`, which counts the
+    training set, or from :meth:`set_class_info`.
 
     Args:
         loss_weight: Multiplies the loss. Defaults to 1.0.
@@ -117,35 +117,34 @@ class ClassCountsLoss(ClassificationLoss):
         class_counts: Optional[Sequence[int]] = None,
     ) -> None:
         super().__init__(loss_weight)
-        # No buffers: their size is unknown until the counts are, EMA copies
-        # the model before, and the head keeps the counts in the checkpoint.
+        # Not buffers: their size is unknown until the counts are, and EMA
+        # copies the model before. The checkpoint's meta keeps the counts.
         self._counts: Optional[Tensor] = None
-        self._derived: Optional[Tensor] = None
-        self.given_counts = None
+        self._prepared: Optional[Tensor] = None
+        self.given_info: Optional[ClassInfo] = None
         if class_counts is not None:
-            self.given_counts = check_class_counts(class_counts)
-            self.set_class_counts(self.given_counts)
+            self.given_info = ClassInfo(class_counts)
+            self.set_class_info(self.given_info)
 
-    def derive(self, class_counts: Tensor) -> Tensor:
-        """What the loss keeps of the counts (C,), float64: (..., C)."""
+    def prepare_counts(self, class_counts: Tensor) -> Tensor:
+        """What the loss needs of the counts (C,), float64: (..., C)."""
         raise NotImplementedError
 
-    def set_class_counts(self, class_counts: Any) -> None:
-        """Take the (C,) training images per class.
+    def set_class_info(self, info: ClassInfo) -> None:
+        """Take the training images per class.
 
         Raises:
-            ValueError: A class has no image, or the counts contradict those
-                that the constructor was given.
+            InputValueError: They contradict those that the constructor was
+                given.
         """
-        counts = check_class_counts(class_counts)
-        reconcile_class_counts(self.given_counts, counts, type(self).__name__)
-        self._counts = torch.as_tensor(counts, dtype=torch.float64)
-        self._derived = None
+        info.require_same(self.given_info, type(self).__name__)
+        self._counts = torch.as_tensor(info.counts, dtype=torch.float64)
+        self._prepared = None
 
     def from_counts(self, logits: Tensor) -> Tensor:
-        """What :meth:`derive` gives, on the device of ``logits`` (M, C).
+        """The result of :meth:`prepare_counts`, on the device of ``logits``.
 
-        In at least float32; where the logits are float64, in float64.
+        In at least float32; where the logits (M, C) are float64, in float64.
 
         Raises:
             ValueError: The class counts are not known, or not C.
@@ -153,10 +152,10 @@ class ClassCountsLoss(ClassificationLoss):
         if self._counts is None:
             raise InputValueError(
                 f'{type(self).__name__} needs class_counts, the number of '
-                'training images per class: add ClassComplementHook to '
+                'training images per class: add ClassInfoHook to '
                 'default_hooks (it counts the training set), give '
                 'class_counts=[...] to the head or the loss, or call '
-                'set_class_counts()'
+                'set_class_info()'
             )
         if len(self._counts) != logits.shape[1]:
             raise InputValueError(
@@ -165,11 +164,13 @@ class ClassCountsLoss(ClassificationLoss):
                 f'{logits.shape[1]} logits'
             )
         dtype = torch.promote_types(logits.dtype, torch.float32)
-        derived = self._derived
+        prepared = self._prepared
         if (
-            derived is None
-            or derived.device != logits.device
-            or derived.dtype != dtype
+            prepared is None
+            or prepared.device != logits.device
+            or prepared.dtype != dtype
         ):
-            self._derived = self.derive(self._counts).to(logits.device, dtype)
-        return self._derived
+            self._prepared = self.prepare_counts(self._counts).to(
+                logits.device, dtype
+            )
+        return self._prepared

@@ -64,8 +64,8 @@ class LogitAdjustedLoss(ClassCountsLoss):
 
     Takes the place of mmpretrain's ``CrossEntropyLoss``. The class prior
     comes from ``class_counts``, from
-    :class:`~bcl_mm.engine.hooks.ClassComplementHook`, which counts the
-    training set, or from :meth:`set_class_counts`.
+    :class:`~bcl_mm.engine.hooks.ClassInfoHook`, which counts the
+    training set, or from :meth:`set_class_info`.
 
     Args:
         tau: Scales the log prior. Defaults to 1.0.
@@ -91,7 +91,7 @@ class LogitAdjustedLoss(ClassCountsLoss):
             return None
         return self.derive(self._counts).float()
 
-    def derive(self, class_counts: Tensor) -> Tensor:
+    def prepare_counts(self, class_counts: Tensor) -> Tensor:
         """(C,) log of the class prior."""
         return class_counts.log() - class_counts.sum().log()
 

@@ -90,7 +90,7 @@ class LDAMLoss(ClassCountsLoss):
     Over :func:`ldam_cross_entropy`. For the last part of training the
     samples are weighted by :func:`class_balanced_weights`, and the sum is
     divided by the sum of the global batch's weights (Algorithm 1).
-    :class:`~bcl_mm.engine.hooks.ClassComplementHook` says how far training is,
+    :class:`~bcl_mm.engine.hooks.ProgressHook` says how far training is,
     and ``BCLHead`` what the scale of its logits is.
 
     Args:
@@ -157,7 +157,7 @@ class LDAMLoss(ClassCountsLoss):
         check_number('progress', progress, at_least=0, at_most=1)
         self.is_reweighted = progress >= self.reweight_begin
 
-    def derive(self, class_counts: Tensor) -> Tensor:
+    def prepare_counts(self, class_counts: Tensor) -> Tensor:
         """(2, C) margins and weights."""
         return torch.stack(
             [

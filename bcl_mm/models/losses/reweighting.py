@@ -148,7 +148,7 @@ class ClassBalancedLoss(ClassCountsLoss):
         self.beta = beta
         self.gamma = gamma
 
-    def derive(self, class_counts: Tensor) -> Tensor:
+    def prepare_counts(self, class_counts: Tensor) -> Tensor:
         """(C,) weights."""
         return class_balanced_weights(class_counts, self.beta)
 

@@ -1,16 +1,4 @@
 # The paper's ablation: BCL without class-averaging. A leaf takes three_views.
+_base_ = './bcl.py'
 method_name = 'BCL without class-averaging'
-model = dict(
-    type='mmpretrain.ImageClassifier',
-    backbone=dict(),
-    neck=dict(type='mmpretrain.GlobalAveragePooling'),
-    head=dict(
-        type='bcl_mm.BCLHead',
-        loss_cls=dict(type='bcl_mm.LogitAdjustedLoss', tau=1.0),
-        loss_con=dict(
-            type='bcl_mm.BalancedContrastiveLoss', class_averaging=False
-        ),
-        cls_weight=1.0,
-        con_weight=0.35,
-    ),
-)
+model = dict(head=dict(loss_con=dict(class_averaging=False)))

@@ -1,12 +1,4 @@
 # Plain cross-entropy.
+_base_ = './common.py'
 method_name = 'cross-entropy'
-model = dict(
-    type='mmpretrain.ImageClassifier',
-    backbone=dict(),
-    neck=dict(type='mmpretrain.GlobalAveragePooling'),
-    head=dict(
-        type='bcl_mm.BCLHead',
-        loss_cls=dict(type='mmpretrain.CrossEntropyLoss'),
-        loss_con=None,
-    ),
-)
+model = dict(head=dict(loss_cls=dict(type='mmpretrain.CrossEntropyLoss')))

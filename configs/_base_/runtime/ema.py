@@ -1,11 +1,11 @@
-# default.py, and the moving average of the weights (mmengine's hook), which
-# validation, testing and checkpoints take.
+# default.py with a moving average of the weights, which validation, testing
+# and checkpoints use.
 _base_ = './default.py'
-custom_hooks = [
-    dict(
+default_hooks = dict(
+    ema=dict(
         type='mmengine.EMAHook',
-        ema_type='ExponentialMovingAverage',
+        ema_type='bcl_mm.ExponentialMovingAverage',
         momentum=0.001,
         update_buffers=True,
     )
-]
+)

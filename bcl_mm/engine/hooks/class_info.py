@@ -1,0 +1,167 @@
+"""Class counts and names: for the model, the metrics and checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from bcl_mm.classes import (
+    ClassInfo,
+    bincount_labels,
+    class_names_of,
+    labels_of,
+    shifted_classes,
+    source_of,
+)
+from bcl_mm.registry import DATASETS, HOOKS
+from bcl_mm.utils.errors import InputTypeError, InputValueError
+from bcl_mm.utils.modules import tell, unwrapped
+
+
+def _given_info(runner: Runner) -> Optional[ClassInfo]:
+    """The class information that the config gives to a part of the model."""
+    given = (
+        getattr(module, 'given_info', None)
+        for module in unwrapped(runner.model).modules()
+    )
+    return next((info for info in given if info is not None), None)
+
+
+@HOOKS.register_module()
+class ClassInfoHook(Hook):
+    """Hands class counts and names to whatever needs them.
+
+    Before training it counts the images of each class, through any dataset
+    wrapper, and calls ``set_class_info(info)`` of every module of the model
+    and of every metric that has it. Where the config gives ``class_counts``
+    (to the head or a loss), the data must agree with them; data without
+    labels, such as streams, are not counted. The counts are written into the
+    ``meta`` of checkpoints, so that testing needs no training set. If a
+    checkpoint has none (another program wrote it), testing counts the
+    training set, if that exists.
+
+    Labels and class names of the validation and test set must fit those of
+    the training set; on resuming, so must the counts in the checkpoint.
+
+    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
+    drop it.
+    """
+
+    # Before EMAHook and CheckpointHook (NORMAL and later).
+    priority = 'ABOVE_NORMAL'
+
+    def __init__(self) -> None:
+        self.info: Optional[ClassInfo] = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Count the training set and hand the counts on.
+
+        Raises:
+            InputValueError: The training set has a class without images or
+                another number of classes than the head, or contradicts the
+                config or the checkpoint that training resumes from.
+        """
+        resumed = self.info if runner._resume else None
+        self._set_from_data(runner, runner.train_dataloader.dataset)
+        self.info.require_same(
+            resumed,
+            'the checkpoint',
+            'Resume with the data that it was trained on, or start a new '
+            'training from its weights with load_from',
+        )
+        # Now, and not when the first validation comes, after hours.
+        if runner.val_loop is not None:
+            self._tell_metrics(runner.val_evaluator)
+            self._check_labels(runner.val_dataloader.dataset, 'validation')
+
+    def before_val(self, runner: Runner) -> None:
+        """Hand the counts to the validation metrics."""
+        self._tell_metrics(runner.val_evaluator)
+
+    def before_test(self, runner: Runner) -> None:
+        """Hand the counts to the test metrics.
+
+        Raises:
+            InputValueError: The training set had to be counted and does not
+                fit the model, or the test set does not fit it.
+        """
+        if self.info is None and any(
+            hasattr(metric, 'set_class_info')
+            and getattr(metric, 'given_info', None) is None
+            for metric in runner.test_evaluator.metrics
+        ):
+            self._count_for_test(runner)
+        self._tell_metrics(runner.test_evaluator)
+        self._check_labels(runner.test_dataloader.dataset, 'test')
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Write the counts into the checkpoint's ``meta``."""
+        if self.info is not None:
+            self.info.write(checkpoint['meta'])
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Read the counts, unless the training set has been counted."""
+        if self.info is None:
+            self.info = ClassInfo.from_meta(checkpoint.get('meta', {}))
+
+    def _check_labels(self, dataset: Any, name: str) -> None:
+        if self.info is None:
+            return
+        if hasattr(dataset, 'get_gt_labels'):
+            try:
+                bincount_labels(labels_of(dataset), len(self.info.counts))
+            except ValueError as error:
+                raise InputValueError(f'{name} set: {error}') from error
+        shifted = shifted_classes(self.info.names, class_names_of(dataset))
+        if shifted:
+            raise InputValueError(f'{name} set: {shifted}')
+
+    def _set_from_data(self, runner: Runner, dataset: Any) -> None:
+        """Count a training set and hand the counts to the model."""
+        given = _given_info(runner)
+        try:
+            self.info = ClassInfo.from_dataset(dataset)
+            tell(runner.model, 'set_class_info', self.info)
+        except InputTypeError:  # a stream
+            if given is None:
+                raise
+            self.info = given
+            tell(runner.model, 'set_class_info', self.info)
+        except InputValueError as error:
+            source = source_of(dataset)
+            raise InputValueError(
+                f'training set{source and f" {source}"}: {error}'
+            ) from error
+
+    def _count_for_test(self, runner: Runner) -> None:
+        """Count the training set of the config, if it exists."""
+        # Not runner.train_dataloader, which needs schedule and optimizer.
+        loader = runner.cfg.get('train_dataloader')
+        if loader is None:
+            return
+        try:
+            dataset = DATASETS.build(loader['dataset'])
+            if hasattr(dataset, 'full_init'):
+                dataset.full_init()
+        except FileNotFoundError as error:
+            runner.logger.warning(
+                'The checkpoint has no class counts, and the training set '
+                f'cannot be counted: {error}'
+            )
+            return
+        self._set_from_data(runner, dataset)
+        runner.logger.info(
+            'The checkpoint has no class counts: counted '
+            f'{self.info.counts.sum()} images of {len(self.info.counts)} '
+            'classes in the training set'
+        )
+
+    def _tell_metrics(self, evaluator: Evaluator) -> None:
+        if self.info is None:
+            return  # a metric that needs the counts says how to give them
+        for metric in evaluator.metrics:
+            if hasattr(metric, 'set_class_info'):
+                metric.set_class_info(self.info)
