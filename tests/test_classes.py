@@ -7,11 +7,11 @@ from mmpretrain.datasets import BaseDataset
 from torch.utils.data import Subset
 
 from bcl_mm.classes import (
+    ClassInfo,
     check_class_counts,
     count_classes,
     labels_of,
     long_tail_counts,
-    reconcile_class_counts,
     shorten,
     shot_groups,
 )
@@ -135,14 +135,19 @@ def test_number_of_classes_is_checked():
 
 
 def test_contradiction_names_the_classes():
-    found = np.array([5, 4, 3])
-    reconcile_class_counts(None, found, 'BCLHead')
-    reconcile_class_counts(np.array([5, 4, 3]), found, 'BCLHead')
-    message = 'BCLHead contradicts .* class 1: class 1 has 4 images, not 9'
+    found = ClassInfo([5, 4, 3], 'abc')
+    found.require_same(None, 'BCLHead')
+    found.require_same(ClassInfo([5, 4, 3]), 'BCLHead')
+    message = (
+        r'BCLHead contradicts .* class 1 \(b\): class 1 has 4 images, not 9'
+    )
     with pytest.raises(ValueError, match=message):
-        reconcile_class_counts(np.array([5, 9, 3]), found, 'BCLHead')
+        found.require_same(ClassInfo([5, 9, 3]), 'BCLHead')
     with pytest.raises(ValueError, match='has 2 classes, but the training'):
-        reconcile_class_counts(np.array([5, 4]), found, 'BCLHead')
+        found.require_same(ClassInfo([5, 4]), 'BCLHead')
+    message = "^the checkpoint: class 'b' is 0, but in training it is 1"
+    with pytest.raises(ValueError, match=message):
+        found.require_same(ClassInfo([5, 4, 3], 'bac'), 'the checkpoint')
 
 
 def test_shot_groups_at_their_borders():
@@ -157,3 +162,16 @@ def test_shot_groups_at_their_borders():
 def test_short_names_keep_both_ends():
     assert shorten('Temminck stint 10', 17) == 'Temminck stint 10'
     assert shorten('Temminck stint 10', 10) == 'Temmi…t 10'
+
+
+def test_class_info_in_a_checkpoint():
+    info = ClassInfo([5, 4], ('ant', 'bee'))
+    meta = dict(dataset_meta=dict(classes=('ant', 'bee')))
+    info.write(meta)
+    found = ClassInfo.from_meta(meta)
+    assert found.counts.tolist() == [5, 4]
+    assert found.names == ('ant', 'bee')
+    assert ClassInfo.from_meta({}) is None
+    assert ClassInfo.from_meta(dict(class_counts=[5, 4])).names is None
+    with pytest.raises(ValueError, match='one name per class, got 1 names'):
+        ClassInfo([5, 4], ['ant'])

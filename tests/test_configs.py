@@ -265,7 +265,7 @@ def test_imagenet_lt_is_the_papers(backbone, suffix, number):
     assert cfg.optim_wrapper.optimizer.weight_decay == 5e-4
     head = cfg.model.head
     assert (head.cls_weight, head.con_weight) == (1.0, 0.35)
-    assert head.loss_con.temperature == 0.07
+    assert head.projection.loss.temperature == 0.07
     assert (head.hidden_channels, head.out_channels) == (2048, 1024)
     assert cfg.model.backbone.type.lower() == f'mmpretrain.{backbone[:-2]}'
     assert not cfg.model.backbone.zero_init_residual

@@ -23,8 +23,13 @@ from bcl_mm.utils.errors import (
 from bcl_mm.utils.modules import tell
 
 
-def _note_loaded_counts(head: LongTailHead, incompatible_keys: Any) -> None:
+def _take_loaded_counts(head: LongTailHead, incompatible_keys: Any) -> None:
+    """Give the loss the counts that a checkpoint brought."""
     head._knows_counts = bool(head.class_counts.any())
+    if head._knows_counts and hasattr(head.loss_module, 'set_class_info'):
+        head.loss_module.set_class_info(
+            ClassInfo(head.class_counts.cpu().numpy())
+        )
 
 
 @MODELS.register_module()
@@ -157,7 +162,7 @@ class LongTailHead(ClsHead):
                 self.given_info = getattr(module, 'given_info', None)
         if self.given_info is not None:
             tell(self, 'set_class_info', self.given_info)
-        self.register_load_state_dict_post_hook(_note_loaded_counts)
+        self.register_load_state_dict_post_hook(_take_loaded_counts)
 
     def build_classifier(self) -> nn.Module:
         """Build the module that :meth:`logits` calls, of any kind."""
@@ -316,7 +321,8 @@ class LongTailHead(ClsHead):
                         'must be free and must not contain "loss", which '
                         'MMEngine would add to the total'
                     )
-                losses[key] = value.detach()
+                # MMEngine takes its mean, which integers do not have.
+                losses[key] = value.detach().float()
         return losses
 
 

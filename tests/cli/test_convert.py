@@ -151,8 +151,8 @@ def assert_equal_models(reference, config, checkpoint):
         feats = ours.extract_feat(images)
         found = (
             ours.head(feats),
-            ours.head.project(ours.head.pre_logits(feats)),
-            ours.head.prototypes(),
+            ours.head.projection.project(ours.head.pre_logits(feats)),
+            ours.head.projection.prototypes(ours.head.class_vectors()),
         )
         for our, their in zip(found, reference(images)):
             assert their.std() > 0.01
@@ -274,7 +274,9 @@ def test_projectors_are_not_needed_to_test(convert, refused, tmp_path):
     config = write_leaf(tmp_path / 'leaf.py', RESNET18, 3, 512)
     no_prototypes = {k: v for k, v in state.items() if 'head_fc' not in k}
     message = refused(no_prototypes, '--config', config)
-    assert 'head.prototype_projector.0.weight is missing' in message
+    assert (
+        'head.branches.con.prototype_projector.0.weight is missing' in message
+    )
     printed = convert(no_prototypes)
     assert 'Note: there is no head_fc, and so no head.proto' in printed
     assert 'hidden_channels=48\n  out_channels=16\n' in printed

@@ -139,7 +139,7 @@ def test_features(call, trained, digits, tmp_path):
     inputs = torch.from_numpy((images[:, None] - 77.8) / 95.8).float()
     with torch.no_grad():
         expected = model.extract_feat(inputs)[-1]
-        projected = model.head.project(expected)
+        projected = model.head.projection.project(expected)
     for kind, features in (('backbone', expected), ('projected', projected)):
         status, output, _ = call(
             *('predict', BCL, trained, *digits, *options),
@@ -225,10 +225,10 @@ def test_wrong_models(call, trained, digits, tmp_path):
     assert re.search(message, error(config, other, digits[0], *options))
     # The projector matters to those who look at it.
     content = torch.load(trained)
-    del content['state_dict']['head.projector.0.weight']
+    del content['state_dict']['head.branches.con.projector.0.weight']
     torch.save(content, other)
     assert error(BCL, other, digits[0]) == 0
-    message = 'head.projector.0.weight is missing'
+    message = 'head.branches.con.projector.0.weight is missing'
     assert message in error(BCL, other, digits[0], *options)
     del content['state_dict']['head.class_counts']
     torch.save(content, other)

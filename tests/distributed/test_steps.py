@@ -11,6 +11,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from bcl_mm.models.heads import BCLHead
 from bcl_mm.utils.distributed import gather, rank
+from bcl_mm.utils.modules import tell
+from tests import branches  # noqa: F401
 from tests.distributed.common import on_ranks
 
 # Rank 0 has one class alone, class 4 is on one rank only, class 3 on none.
@@ -42,6 +44,12 @@ CASES = {
     'seesaw': dict(loss_cls=SEESAW, loss_con=None),
     'focal': dict(loss_cls=dict(type='bcl_mm.FocalLoss')),
     'class-balanced': dict(loss_cls=dict(type='bcl_mm.ClassBalancedLoss')),
+    'a queue': dict(
+        loss_con=None, branches=dict(queue=dict(type='bcl_mm.QueueBranch'))
+    ),
+    'class statistics': dict(
+        loss_con=None, branches=dict(mean=dict(type='bcl_mm.StatisticsBranch'))
+    ),
 }
 
 
@@ -63,7 +71,7 @@ class Step(torch.nn.Module):
             class_counts=COUNTS,
             **options,
         )
-        self.head.set_class_complement(complement, num_sampled)
+        tell(self.head, 'set_class_complement', complement, num_sampled)
 
     def forward(self, images, labels):
         samples = [DataSample().set_gt_label(label) for label in labels]
@@ -89,6 +97,8 @@ def gradients(model, ranks):
     loss = total(losses)
     loss.backward()
     grads = {name: p.grad.clone() for name, p in model.named_parameters()}
+    # The state that the step leaves must be equal on all ranks.
+    grads.update((n, b.clone()) for n, b in model.named_buffers())
     return loss.detach(), grads, losses.get('batch_classes')
 
 
@@ -179,6 +189,10 @@ def test_collectives_of_a_step(case, of_ranks):
         expected += Counter(allgather_=2, allreduce_=1)
     if options.get('loss_cls') in (REWEIGHTED, SEESAW):
         expected += Counter(allgather_=1)  # one number a sample
+    if 'queue' in options.get('branches', {}):
+        expected += Counter(allgather_=2, allreduce_=1)
+    if 'mean' in options.get('branches', {}):
+        expected += Counter(allgather_=2)  # without a gradient
     for result in of_ranks[2]:
         assert result[case][3] == expected
 
@@ -189,7 +203,7 @@ def test_batch_norm_takes_the_statistics_of_a_rank(world_size, of_ranks):
     # the class vectors are the same on all ranks, and so are their norms.
     model = Step(norm_cfg=dict(type='BN1d')).double()
     norm = NormPerShard(world_size, 8).double()
-    model.head.projector[1] = norm
+    model.head.branches['con'].projector[1] = norm
     expected = gradients(model, list(range(world_size)))
     results = [result['batch norm'] for result in of_ranks[world_size]]
     assert_equal(results, expected)

@@ -22,7 +22,7 @@ CASES = {
     'endless sampler': dict(sampler=dict(type='InfiniteSampler'), workers=1),
     'class-balanced sampler, margins': dict(
         sampler=dict(type='bcl_mm.ClassBalancedSampler'),
-        head=dict(loss_con=None, loss_cls=dict(type='bcl_mm.LDAMLoss')),
+        head=dict(loss_cls=dict(type='bcl_mm.LDAMLoss')),
     ),
 }
 
@@ -57,9 +57,12 @@ def config(
         base_channels=4, norm_cfg=dict(type='GN', num_groups=2)
     )
     cfg.model.data_preprocessor = cfg.pop('data_preprocessor')
-    cfg.model.head.update(
-        in_channels=16, norm_cfg=dict(type='LN'), **(head or {})
-    )
+    cfg.model.head.update(in_channels=16)
+    if head is None:
+        cfg.model.head.norm_cfg = dict(type='LN')
+        cfg.custom_hooks[0].begin_epoch = begin_epoch
+    else:
+        cfg.model.head.update(head)
     cfg.train_dataloader.update(
         batch_size=GLOBAL_BATCH // world_size, drop_last=True
     )
@@ -77,7 +80,6 @@ def config(
         )
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
-    cfg.default_hooks.class_complement.begin_epoch = begin_epoch
     cfg.default_hooks.checkpoint = None
     cfg.log_level = 'ERROR'
     return cfg

@@ -5,6 +5,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import METRICS
 from mmpretrain.structures import DataSample
 
+from bcl_mm.classes import ClassInfo
 from bcl_mm.evaluation import ShotAccuracy
 
 COUNTS = [500, 200, 50, 5, 3]
@@ -95,16 +96,16 @@ def test_padded_duplicates_do_not_count():
 
 def test_missing_counts_say_how_to_give_them():
     metric = ShotAccuracy()
-    with pytest.raises(ValueError, match=r'needs class_counts.*ClassCompl'):
+    with pytest.raises(ValueError, match=r'needs class_counts.*ClassInfo'):
         Evaluator(metric).process(data_samples())
-    metric.set_class_counts(COUNTS)
+    metric.set_class_info(ClassInfo(COUNTS))
     Evaluator(metric).process(data_samples())
 
 
 def test_contradicting_counts():
     metric = ShotAccuracy(class_counts=COUNTS)
     with pytest.raises(ValueError, match='ShotAccuracy contradicts .*class 2'):
-        metric.set_class_counts([500, 200, 51, 5, 3])
+        metric.set_class_info(ClassInfo([500, 200, 51, 5, 3]))
 
 
 def test_labels_out_of_range():

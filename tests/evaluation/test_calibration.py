@@ -7,6 +7,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import METRICS
 from mmpretrain.structures import DataSample
 
+from bcl_mm.classes import ClassInfo
 from bcl_mm.evaluation import CalibrationError, reliability
 
 COUNTS = [500, 50, 5]
@@ -120,7 +121,7 @@ def test_missing_and_contradicting_counts():
     metric = CalibrationError(class_counts=COUNTS)
     message = 'CalibrationError contradicts .*class 2'
     with pytest.raises(ValueError, match=message):
-        metric.set_class_counts([500, 50, 6])
+        metric.set_class_info(ClassInfo([500, 50, 6]))
 
 
 @pytest.mark.parametrize('wrong', [1.5, -0.1, float('nan')])

@@ -8,7 +8,7 @@ from torch import nn
 
 from bcl_mm.evaluation import SimplexGeometry
 from bcl_mm.models.heads import BCLHead
-from tests.engine.hooks.test_class_complement import COUNTS, make
+from tests.engine.hooks.common import COUNTS, make
 from tests.evaluation.common import (
     collapse_by_loops,
     regular_simplex,
@@ -89,8 +89,10 @@ def named(name, figures):
 @torch.no_grad()
 def by_loops(head, features, labels, num_classes=7):
     """What BCLHead with prototypes should give."""
-    projected = head.project(features).double().numpy()
-    prototypes = head.prototypes().double().numpy()
+    projected = head.projection.project(features).double().numpy()
+    prototypes = (
+        head.projection.prototypes(head.class_vectors()).double().numpy()
+    )
     weight = head.classifier.weight
     if head.classifier.scale is not None:
         weight = weight / (weight**2).sum(dim=1, keepdim=True) ** 0.5
@@ -120,8 +122,8 @@ def test_bcl_head_against_loops(classifier, tested):
     # What a report draws.
     assert set(metric.moments) == set(metric.prototypes)
     with torch.no_grad():
-        projected = head.project(features).numpy()
-        prototypes = head.prototypes().numpy()
+        projected = head.projection.project(features).numpy()
+        prototypes = head.projection.prototypes(head.class_vectors()).numpy()
     mean = projected[labels == 1].mean(axis=0)
     assert metric.moments['projected'].means[1] == pytest.approx(mean)
     assert metric.prototypes['projected'] == pytest.approx(prototypes)
@@ -203,7 +205,7 @@ def test_errors():
     head, (features, labels) = linear_head(), images()
     model, metric = Classifier(head), SimplexGeometry()
     samples = model.predict(features, labels)
-    message = r'needs the model: put ClassComplementHook .*set_model\(model\)'
+    message = r'needs the model: put MetricModelHook .*set_model\(model\)'
     with pytest.raises(ValueError, match=message):
         Evaluator(metric).process(samples)
     evaluate(metric, head, features, labels)
@@ -291,5 +293,7 @@ def test_a_checkpoint_without_projector_is_refused_where_it_matters(tmp_path):
         load_from=str(tmp_path / 'trained' / 'epoch_2.pth'),
         test_evaluator=EVALUATOR,
     )
-    with pytest.raises(ValueError, match='head.projector.0.weight is missing'):
+    with pytest.raises(
+        ValueError, match='head.branches.con.projector.0.weight is missing'
+    ):
         runner.test()

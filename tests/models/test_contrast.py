@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bcl_mm.engine.hooks.class_complement import ClassComplementHook
+from bcl_mm.engine.hooks import ClassComplementHook
 from bcl_mm.models.contrast import sample_classes
 from bcl_mm.models.losses import balanced_contrastive_loss
-from tests.engine.hooks.test_class_complement import make
+from tests.engine.hooks.common import make
 from tests.models.test_heads import batch
 from tests.models.test_heads import make as make_head
 
@@ -100,7 +100,7 @@ def test_a_head_with_enough_samples_has_the_full_loss():
     head = make_head()
     full = head.loss(feats, samples)['loss_con']
     full_grads = torch.autograd.grad(full, list(head.parameters())[:1])
-    head.set_class_complement(True, num_sampled=5, seed=3)
+    head.projection.set_class_complement(True, num_sampled=5, seed=3)
     sampled = head.loss(feats, samples)['loss_con']
     grads = torch.autograd.grad(sampled, list(head.parameters())[:1])
     assert torch.allclose(sampled, full, rtol=1e-12)
@@ -112,7 +112,7 @@ def test_each_step_of_a_head_draws_anew_and_a_seed_repeats_it():
     head = make_head()
     losses = []
     for _ in range(2):
-        head.set_class_complement(True, num_sampled=2, seed=7)
+        head.projection.set_class_complement(True, num_sampled=2, seed=7)
         steps = [head.loss(feats, samples)['loss_con'] for _ in range(6)]
         losses.append([loss.item() for loss in steps])
     assert losses[0] == losses[1]
@@ -148,6 +148,6 @@ def test_a_compiled_head_draws_the_same():
     head = make_head()
     losses = []
     for loss in (head.loss, torch.compile(head.loss, backend='aot_eager')):
-        head.set_class_complement(True, num_sampled=2, seed=7)
+        head.projection.set_class_complement(True, num_sampled=2, seed=7)
         losses.append(loss(feats, samples)['loss_con'])
     assert torch.allclose(*losses, rtol=1e-12)

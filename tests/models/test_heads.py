@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
+from bcl_mm.classes import ClassInfo
 from bcl_mm.models.heads import BCLHead
+from bcl_mm.utils.modules import tell
 from tests import oracles
 
 COUNTS = [40, 20, 10, 5, 2]
@@ -59,8 +61,8 @@ def test_one_step_equals_the_definition(classifier):
     else:
         logits = feats[0][:4] @ weight.T + head.classifier.bias
     loss_cls = oracles.logit_adjusted(logits, labels, COUNTS, 1.0)
-    z = projected(head.projector, feats[0])[4:]
-    prototypes = projected(head.prototype_projector, weight)
+    z = projected(head.projection.projector, feats[0])[4:]
+    prototypes = projected(head.projection.prototype_projector, weight)
     loss_con = oracles.balanced_contrastive(z, labels * 2, prototypes)
     # log_prior is a float32 buffer.
     assert torch.allclose(losses['loss_cls'], 2.0 * loss_cls, rtol=1e-6)
@@ -77,10 +79,12 @@ def test_prototypes_are_classes_not_feature_dimensions():
     for classifier in ('cosine', 'linear'):
         head = make(num_classes=6, class_counts=None, classifier=classifier)
         head.eval()
-        before = head.prototypes()
+        before = head.projection.prototypes(head.class_vectors())
         with torch.no_grad():
             head.classifier.weight[2] += 1
-        changed = (head.prototypes() != before).any(dim=1)
+        changed = (
+            head.projection.prototypes(head.class_vectors()) != before
+        ).any(dim=1)
         assert changed.tolist() == [i == 2 for i in range(6)]
 
 
@@ -90,10 +94,10 @@ def test_every_contrastive_view_is_an_anchor():
     loss = head.loss(feats, samples)['loss_con']
     (grad,) = torch.autograd.grad(loss, feats[0])
     assert (grad.abs().sum(1) > 0).all()
-    z = head.project(feats[0])[3:]
+    z = head.projection.project(feats[0])[3:]
     assert len(z) == 9
     expected = oracles.balanced_contrastive(
-        z, [0, 1, 2] * 3, head.prototypes()
+        z, [0, 1, 2] * 3, head.projection.prototypes(head.class_vectors())
     )
     assert torch.allclose(loss, 0.35 * expected, rtol=1e-9)
 
@@ -110,7 +114,7 @@ def test_view_zero_is_classified():
 
 def test_baseline_is_the_same_head_with_one_entry_changed():
     head = make(loss_con=None)
-    assert head.projector is head.prototype_projector is head.loss_con is None
+    assert head.projection is None
     names = {name for name, _ in head.named_parameters()}
     assert names == {'classifier.weight'}
     feats, samples = batch([0, 1], views=1)
@@ -133,19 +137,19 @@ def test_complement_off_for_good_and_for_a_while():
             type='bcl_mm.BalancedContrastiveLoss', class_complement=False
         )
     )
-    assert ablation.prototype_projector is None
+    assert ablation.projection.prototype_projector is None
     head = make()
-    head.set_class_complement(False)
+    head.projection.set_class_complement(False)
     loss = head.loss(feats, samples)['loss_con']
-    z = head.project(feats[0])[4:]
+    z = head.projection.project(feats[0])[4:]
     expected = oracles.balanced_contrastive(z, [0, 1, 1, 4] * 2)
     assert torch.allclose(loss, 0.35 * expected, rtol=1e-9)
     # DDP waits for every gradient.
     loss.backward()
-    for parameter in head.prototype_projector.parameters():
+    for parameter in head.projection.prototype_projector.parameters():
         assert parameter.grad is not None
         assert not parameter.grad.any()
-    head.set_class_complement(True)
+    head.projection.set_class_complement(True)
     assert head.loss(feats, samples)['loss_con'] != loss
 
 
@@ -186,16 +190,16 @@ def test_counts_are_in_the_checkpoint():
 def test_counts_are_checked():
     head = make()
     with pytest.raises(ValueError, match='num_classes is 5, but .* has 3'):
-        head.set_class_counts([1, 2, 3])
+        tell(head, 'set_class_info', ClassInfo([1, 2, 3]))
     with pytest.raises(ValueError, match='contradicts .* in class 4: '):
-        head.set_class_counts([40, 20, 10, 5, 3])
+        tell(head, 'set_class_info', ClassInfo([40, 20, 10, 5, 3]))
     free = make(class_counts=None)
     feats, samples = batch([0, 1])
     with pytest.raises(ValueError, match='needs class_counts'):
         free.loss(feats, samples)
     with pytest.raises(ValueError, match='none of class 3'):
-        free.set_class_counts([40, 20, 10, 0, 3])
-    free.set_class_counts(COUNTS)
+        tell(free, 'set_class_info', ClassInfo([40, 20, 10, 0, 3]))
+    tell(free, 'set_class_info', ClassInfo(COUNTS))
     assert free.loss(feats, samples)['loss_cls'].isfinite()
 
 
@@ -209,7 +213,7 @@ def test_too_few_views(views):
 
 def test_rows_must_be_whole_views():
     (features,), samples = batch([0, 1])
-    with pytest.raises(ValueError, match='5 rows of features are no whole'):
+    with pytest.raises(ValueError, match='5 rows of features are not a whole'):
         make().loss((features[:5],), samples)
 
 
@@ -227,8 +231,10 @@ def test_wrong_arguments(options, message):
 
 
 def test_norm_of_the_projectors():
-    assert isinstance(make(norm_cfg=None).projector[1], torch.nn.Identity)
-    layer = make(norm_cfg=dict(type='LN')).projector[1]
+    assert isinstance(
+        make(norm_cfg=None).projection.projector[1], torch.nn.Identity
+    )
+    layer = make(norm_cfg=dict(type='LN')).projection.projector[1]
     assert isinstance(layer, torch.nn.LayerNorm)
 
 

@@ -53,7 +53,9 @@ def step(head, feats, samples):
 
 def build(name):
     head = make(**HEADS[name])
-    head.set_class_complement(True, 2 if name == 'sampled classes' else None)
+    head.projection.set_class_complement(
+        True, 2 if name == 'sampled classes' else None
+    )
     return head
 
 

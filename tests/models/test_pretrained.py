@@ -15,8 +15,10 @@ from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
 import bcl_mm
+from bcl_mm.classes import ClassInfo
 from bcl_mm.models.pretrained import apply_pretrained
 from bcl_mm.utils.checkpoint import fetch
+from bcl_mm.utils.modules import tell
 
 VIEWS, CLASSES = 3, 5
 
@@ -41,12 +43,12 @@ def build(cfg):
 def step(model, size):
     """A training step of two images; returns its losses."""
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
-    views = VIEWS if model.head.loss_con is not None else 1
+    views = VIEWS if model.head.branches else 1
     images = [torch.randint(0, 255, (2, 3, size, size)) for _ in range(views)]
-    if model.head.loss_con is None:
+    if not model.head.branches:
         (images,) = images
     samples = [DataSample().set_gt_label(i) for i in range(2)]
-    model.head.set_class_counts(range(1, CLASSES + 1))
+    tell(model.head, 'set_class_info', ClassInfo(range(1, CLASSES + 1)))
     model.train()
     return model.train_step(
         dict(inputs=images, data_samples=samples), optimizer

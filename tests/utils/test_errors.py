@@ -9,7 +9,7 @@ import torch
 from bcl_mm.classes import long_tail_counts, shot_groups
 from bcl_mm.datasets import Digits, LongTailDataset
 from bcl_mm.datasets.samplers import ClassBalancedSampler
-from bcl_mm.engine.hooks.class_complement import ClassComplementHook
+from bcl_mm.engine.hooks import ClassComplementHook
 from bcl_mm.engine.schedules import ShiftedCosineLR
 from bcl_mm.evaluation import CalibrationError, ShotAccuracy
 from bcl_mm.models.backbones import CIFARResNet
@@ -213,7 +213,10 @@ def test_arguments_are_named(make, name, wrong, least):
         (contrast, 'class_averaging'),
         (contrast, 'class_complement'),
         (head, 'classify_all_views'),
-        (lambda enabled: head().set_class_complement(enabled), 'enabled'),
+        (
+            lambda enabled: head().projection.set_class_complement(enabled),
+            'enabled',
+        ),
         (ShotAccuracy, 'per_class'),
     ],
 )

@@ -65,7 +65,9 @@ class ClassInfoHook(Hook):
                 config or the checkpoint that training resumes from.
         """
         resumed = self.info if runner._resume else None
-        self._set_from_data(runner, runner.train_dataloader.dataset)
+        self._set_from_data(
+            runner, runner.train_dataloader.dataset, fallback=resumed
+        )
         self.info.require_same(
             resumed,
             'the checkpoint',
@@ -88,7 +90,11 @@ class ClassInfoHook(Hook):
             InputValueError: The training set had to be counted and does not
                 fit the model, or the test set does not fit it.
         """
-        if self.info is None and any(
+        if self.info is None:
+            self.info = _given_info(runner)
+        if self.info is not None:
+            tell(runner.model, 'set_class_info', self.info)
+        elif any(
             hasattr(metric, 'set_class_info')
             and getattr(metric, 'given_info', None) is None
             for metric in runner.test_evaluator.metrics
@@ -119,19 +125,27 @@ class ClassInfoHook(Hook):
         if shifted:
             raise InputValueError(f'{name} set: {shifted}')
 
-    def _set_from_data(self, runner: Runner, dataset: Any) -> None:
-        """Count a training set and hand the counts to the model."""
-        given = _given_info(runner)
+    def _set_from_data(
+        self,
+        runner: Runner,
+        dataset: Any,
+        fallback: Optional[ClassInfo] = None,
+    ) -> None:
+        """Count a training set and hand the counts to the model.
+
+        Data without labels, such as a stream, take what the config gives, or
+        else ``fallback``.
+        """
+        source = source_of(dataset)
         try:
-            self.info = ClassInfo.from_dataset(dataset)
-            tell(runner.model, 'set_class_info', self.info)
-        except InputTypeError:  # a stream
-            if given is None:
-                raise
-            self.info = given
+            try:
+                self.info = ClassInfo.from_dataset(dataset)
+            except InputTypeError:
+                self.info = _given_info(runner) or fallback
+                if self.info is None:
+                    raise
             tell(runner.model, 'set_class_info', self.info)
         except InputValueError as error:
-            source = source_of(dataset)
             raise InputValueError(
                 f'training set{source and f" {source}"}: {error}'
             ) from error

@@ -89,7 +89,7 @@ class LogitAdjustedLoss(ClassCountsLoss):
         """(C,) log of the class prior, None while the counts are unknown."""
         if self._counts is None:
             return None
-        return self.derive(self._counts).float()
+        return self.prepare_counts(self._counts).float()
 
     def prepare_counts(self, class_counts: Tensor) -> Tensor:
         """(C,) log of the class prior."""

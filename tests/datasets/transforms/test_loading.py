@@ -22,7 +22,7 @@ from bcl_mm.datasets.transforms.loading import (
     is_cut_short,
 )
 from tests.conftest import ROOT
-from tests.engine.hooks.test_class_complement import make
+from tests.engine.hooks.common import INFO_HOOKS, make
 from tests.trees import write_lists
 
 PHOTO = load_sample_images().images[0][:120, :160]  # RGB
@@ -223,7 +223,7 @@ def train(root, work_dir, on_corrupt='error', workers=0, wrap=None, **options):
         train=dict(wrap, dataset=dataset) if wrap else dataset,
         default_hooks=dict(
             logger=dict(type='LoggerHook'),
-            class_complement=dict(type='bcl_mm.ClassComplementHook'),
+            **INFO_HOOKS,
             corrupt_images=dict(
                 type='bcl_mm.CorruptImageHook', on_corrupt=on_corrupt
             ),

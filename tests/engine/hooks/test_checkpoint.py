@@ -13,7 +13,7 @@ from bcl_mm.engine.hooks import checkpoint as saving
 from bcl_mm.engine.hooks.checkpoint import CheckpointError
 from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.utils.files import write_atomically
-from tests.engine.hooks.test_class_complement import make
+from tests.engine.hooks.common import INFO_HOOKS, make
 
 
 def runner(work_dir, epochs=3, checkpoint=None, hooks=None, **options):
@@ -22,7 +22,7 @@ def runner(work_dir, epochs=3, checkpoint=None, hooks=None, **options):
         work_dir,
         default_hooks=dict(
             logger=dict(type='LoggerHook'),
-            class_complement=dict(type='bcl_mm.ClassComplementHook'),
+            **INFO_HOOKS,
             sample_seed=dict(type='bcl_mm.SampleSeedHook'),
             checkpoint=dict(hook, **(checkpoint or {})),
             **(hooks or {}),

@@ -13,11 +13,11 @@ from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 
-from tests.engine.hooks.test_class_complement import make
+from tests.engine.hooks.common import INFO_HOOKS, make
 
 UNGUARDED = dict(
     logger=dict(type='LoggerHook'),
-    class_complement=dict(type='bcl_mm.ClassComplementHook'),
+    **INFO_HOOKS,
 )
 GUARDED = dict(UNGUARDED, finite_loss=dict(type='bcl_mm.FiniteLossHook'))
 SGD = dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4)

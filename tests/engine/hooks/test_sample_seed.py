@@ -10,11 +10,11 @@ from torch.utils.data import RandomSampler
 
 from bcl_mm.engine.hooks.sample_seed import _EpochSampler
 from bcl_mm.registry import TRANSFORMS
-from tests.engine.hooks.test_class_complement import DIGITS, make
+from tests.engine.hooks.common import DIGITS, INFO_HOOKS, make
 
 HOOKS = dict(
     logger=dict(type='LoggerHook'),
-    class_complement=dict(type='bcl_mm.ClassComplementHook'),
+    **INFO_HOOKS,
     sample_seed=dict(type='bcl_mm.SampleSeedHook'),
 )
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bcl_mm.engine.hooks import view_grid
 from bcl_mm.engine.hooks.view_grid import ViewGridHook, draw_grid, to_image
-from tests.engine.hooks.test_class_complement import DIGITS, make
+from tests.engine.hooks.common import DIGITS, INFO_HOOKS, make
 from tests.engine.hooks.test_sample_seed import noisy
 
 JITTER = dict(type='bcl_mm.ColorJitter', brightness=0.4, prob=0.8)
@@ -28,7 +28,7 @@ WITH_CONTRAST = dict(loss_con=dict(type='bcl_mm.BalancedContrastiveLoss'))
 def hooks(**options):
     return dict(
         logger=dict(type='LoggerHook'),
-        class_complement=dict(type='bcl_mm.ClassComplementHook'),
+        **INFO_HOOKS,
         view_grid=dict(type='bcl_mm.ViewGridHook', **options),
     )
 

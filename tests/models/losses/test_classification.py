@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
 
+from bcl_mm.classes import ClassInfo
 from bcl_mm.models.losses import (
     LogitAdjustedLoss,
     logit_adjusted_cross_entropy,
@@ -114,19 +115,19 @@ def test_extreme_counts_are_finite():
 
 def test_missing_counts_say_how_to_give_them():
     logits, labels = data()
-    with pytest.raises(ValueError, match='add ClassComplementHook'):
+    with pytest.raises(ValueError, match='add ClassInfoHook'):
         LogitAdjustedLoss()(logits, labels)
 
 
 def test_counts_are_checked():
     loss = LogitAdjustedLoss()
     with pytest.raises(ValueError, match='none of class 1'):
-        loss.set_class_counts([5, 0, 5])
+        loss.set_class_info(ClassInfo([5, 0, 5]))
     with pytest.raises(ValueError, match='whole numbers'):
-        loss.set_class_counts([5, 0.5])
+        loss.set_class_info(ClassInfo([5, 0.5]))
     given = LogitAdjustedLoss(class_counts=[5, 3])
     with pytest.raises(ValueError, match='LogitAdjustedLoss contradicts'):
-        given.set_class_counts([5, 4])
+        given.set_class_info(ClassInfo([5, 4]))
     with pytest.raises(ValueError, match='of 2 classes, but there are 4'):
         given(*data())
 

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.structures import DataSample
 
+from bcl_mm.classes import ClassInfo
 from bcl_mm.models.heads import BCLHead
 from bcl_mm.models.losses import (
     BalancedContrastiveLoss,
@@ -14,6 +15,7 @@ from bcl_mm.models.losses import (
     LogitAdjustedLoss,
     balanced_contrastive_loss,
 )
+from bcl_mm.utils.modules import tell
 
 HALF = [torch.float16, torch.bfloat16]
 DTYPES = [torch.float32, *HALF]
@@ -194,7 +196,7 @@ def test_head(case, loss_cls):
                     type='bcl_mm.BalancedContrastiveLoss', temperature=0.01
                 ),
             )
-            head.set_class_counts(counts(num_classes))
+            tell(head, 'set_class_info', ClassInfo(counts(num_classes)))
             for labels in ([0, 1, 1], [1]):
                 features = head_features(case, 3 * len(labels))
                 features = features.to(dtype).requires_grad_()
@@ -211,7 +213,7 @@ def test_head(case, loss_cls):
 @pytest.mark.parametrize('classifier', ['cosine', 'linear'])
 def test_nan_features_are_not_hidden(classifier):
     head = BCLHead(num_classes=3, in_channels=16, classifier=classifier)
-    head.set_class_counts([3, 2, 1])
+    tell(head, 'set_class_info', ClassInfo([3, 2, 1]))
     features = torch.randn(6, 16)
     features[4, 0] = torch.nan
     terms = head.loss((features,), samples([0, 1]))
