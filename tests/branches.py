@@ -74,7 +74,7 @@ class StatisticsBranch(nn.Module):
             hot = F.one_hot(every_label, len(self.means)).to(every)  # (N, C)
             counts = hot.sum(0)[:, None]
             means = hot.T @ every / counts.clamp(min=1)
-            step = (1 - self.momentum) * (counts > 0)
+            step = (1 - self.momentum) * (counts > 0).to(means)
             self.means.lerp_(means, step.expand_as(means))
         return dict(loss=self.weight * (weights * distance).mean())
 
