@@ -98,7 +98,9 @@ def gradients(model, ranks):
     loss.backward()
     grads = {name: p.grad.clone() for name, p in model.named_parameters()}
     # The state that the step leaves must be equal on all ranks.
-    grads.update((n, b.clone()) for n, b in model.named_buffers())
+    for name, buffer in model.named_buffers():
+        if 'branches' in name and 'projector.' not in name:
+            grads[name] = buffer.clone()
     return loss.detach(), grads, losses.get('batch_classes')
 
 
