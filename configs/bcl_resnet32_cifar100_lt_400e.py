@@ -1,21 +1,8 @@
-# CIFAR-100-LT, imbalance factor 100, 400 epochs. The weights of the losses
-# and the projector are known from third parties, not from the paper's code.
-_base_ = [
-    './_base_/methods/bcl.py',
-    './_base_/datasets/cifar100_lt.py',
-    './_base_/schedules/cifar_lt_400e.py',
-    './_base_/runtime/default.py',
+# 400 epochs: 10 of warm-up, then a tenth of the rate from epochs 360 and 380.
+# Known from third parties.
+_base_ = './bcl_resnet32_cifar100_lt.py'
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=True, end=10),
+    dict(type='MultiStepLR', milestones=[360, 380], gamma=0.1, by_epoch=True),
 ]
-model = dict(
-    backbone=_base_.resnet32,
-    head=dict(
-        num_classes=100,
-        in_channels=64,
-        classifier='linear',
-        cls_weight=2.0,
-        con_weight=0.6,
-    ),
-)
-train_dataloader = dict(
-    dataset=dict(dataset=dict(pipeline=_base_.three_views))
-)
+train_cfg = dict(max_epochs=400)

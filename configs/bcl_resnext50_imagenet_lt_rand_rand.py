@@ -1,18 +1,3 @@
 # The contrastive views "rand-rand", which the reference cannot launch.
-_base_ = [
-    './_base_/methods/bcl.py',
-    './_base_/datasets/imagenet_lt.py',
-    './_base_/schedules/imagenet_lt_90e.py',
-    './_base_/runtime/default.py',
-]
-model = dict(
-    backbone=_base_.resnext50,
-    head=dict(
-        num_classes=1000,
-        in_channels=2048,
-        hidden_channels=2048,
-        out_channels=1024,
-        loss_con=dict(temperature=0.07),
-    ),
-)
+_base_ = './bcl_resnext50_imagenet_lt.py'
 train_dataloader = dict(dataset=dict(pipeline=_base_.three_views_rand_rand))
