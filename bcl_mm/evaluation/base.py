@@ -20,13 +20,13 @@ class ShotMetric(BaseMetric):
         few: Classes with fewer training images than this are few-shot.
             Defaults to 20.
         class_counts: (C,) training images per class. Defaults to None: from
-            :class:`~bcl_mm.engine.hooks.class_complement.ClassInfoHook`.
-        collect_device: Where results of ranks meet. Defaults to ``'cpu'``.
+            :class:`~bcl_mm.engine.hooks.ClassInfoHook`.
+        collect_device: Device on which the ranks' results are collected. Defaults to ``'cpu'``.
         prefix: Prefix of the names. Defaults to the metric's own.
 
     Raises:
-        TypeError: A threshold is no whole number.
-        ValueError: A threshold is negative, or the groups would overlap.
+        InputTypeError: A threshold is not a whole number.
+        InputValueError: A threshold is negative, or the groups would overlap.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ShotMetric(BaseMetric):
         self.class_counts = info.counts
 
     def require_class_counts(self) -> None:
-        """Raise a ValueError if the class counts are not known."""
+        """Raise an InputValueError if the class counts are unknown."""
         if self.class_counts is None:
             name = type(self).__name__
             raise InputValueError(

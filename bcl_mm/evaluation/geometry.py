@@ -1,4 +1,4 @@
-"""How near the features of a test set are to a regular simplex."""
+"""Distance of the features of a test set from a regular simplex."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def _reference_vectors(
 
 @METRICS.register_module()
 class SimplexGeometry(BaseMetric):
-    r"""How far features are from a regular simplex: neural collapse.
+    r"""Distance of features from a regular simplex: neural collapse.
 
-    Balanced contrastive learning is to give each class, however few its
-    images, a corner of one regular simplex: the cosine of any two classes is
+    Balanced contrastive learning aims to give each class, however small, a
+    corner of one regular simplex: the cosine of any two classes is
     :math:`-1 / (C - 1)`. On the images of a test set this metric measures
     ``features`` (the backbone's, as they reach the classifier, against the
-    class vectors of the classifier), ``projected`` (those that the projector
-    of :class:`~bcl_mm.models.BCLHead` makes of them, against its prototypes)
-    and ``prototypes`` (by themselves):
+    class vectors of the classifier), ``projected`` (the projections of a
+    branch such as :class:`~bcl_mm.models.PrototypeContrast`, against its
+    prototypes) and ``prototypes`` (by themselves):
 
     =========================  ==========================  ==================
     emitted, ``geometry/``     what                        of
@@ -82,20 +82,20 @@ class SimplexGeometry(BaseMetric):
     All are 0 for a simplex without scatter. The formulas are those of
     :func:`~bcl_mm.evaluation.neural_collapse` and
     :func:`~bcl_mm.evaluation.simplex_figures`. Classes without test images are
-    left out, as is what is not defined or what a head does not have: without
-    contrastive loss nothing is projected. A cosine classifier's class vectors
+    left out, as are figures that are undefined or that a head does not have:
+    without a contrastive loss nothing is projected. A cosine classifier's class vectors
     are taken with unit norm, those of a linear one (``head.classifier`` or
     ``head.fc``) as they are, without ``tau_norm``. The projectors' batch norm
     uses its running statistics, as everywhere in testing.
 
     One pass over the test set, in float64 and on the CPU, in memory
-    C * D + D * D. It goes with any head of mmpretrain that has
-    ``pre_logits``. The images that a sampler repeats to serve all processes
-    alike do not count.
+    C * D + D * D. It works with any head of mmpretrain that
+    has ``pre_logits``. Images that a sampler repeats to give all processes
+    as many are not counted.
 
     Args:
-        collect_device: As in other metrics; there is nothing to collect but
-            sums, which any process group adds up. Defaults to ``'cpu'``.
+        collect_device: As in other metrics; only sums are collected, by any
+            process group. Defaults to ``'cpu'``.
         prefix: Prefix of the names. Defaults to ``'geometry'``.
 
     Attributes:
@@ -120,7 +120,7 @@ class SimplexGeometry(BaseMetric):
         self.prototypes: Dict[str, np.ndarray] = {}
         self._num_images = 0
         self._captured: List[Dict[str, Tensor]] = []
-        # The newest image is held back: it may be a repeated one.
+        # The newest image is held back: it may be a repetition.
         self._newest: Optional[Tuple[Dict[str, np.ndarray], np.ndarray]] = None
 
     def set_model(self, model: nn.Module) -> None:

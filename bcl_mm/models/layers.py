@@ -1,4 +1,4 @@
-"""From features to logits."""
+"""Layers of the head: classifier and projector."""
 
 from __future__ import annotations
 

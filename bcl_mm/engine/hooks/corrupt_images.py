@@ -1,4 +1,4 @@
-"""Training images that cannot be loaded: an error, or left out."""
+"""Training images that cannot be loaded: an error, or replaced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bcl_mm.utils.errors import InputValueError
 class _SkippingDataset:
     """Replaces images that cannot be loaded by others of their class."""
 
-    left_out = 'left_out'  # what a sample's news are called
+    left_out = 'left_out'  # field of a sample with its load errors
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -42,7 +42,7 @@ class _SkippingDataset:
             except CorruptImageError as another:
                 left_out.append(str(another))
                 continue
-            # With the sample the news come from workers to the hook.
+            # The sample carries the load errors from a worker to the hook.
             data['data_samples'].set_field(
                 left_out, self.left_out, field_type='metainfo'
             )
@@ -63,7 +63,7 @@ class _SkippingDataset:
 
 @HOOKS.register_module()
 class CorruptImageHook(Hook):
-    """Says what becomes of training images that cannot be loaded.
+    """Handles training images that cannot be loaded.
 
     ``'error'`` lets the error of ``bcl_mm``'s :class:`LoadImageFromFile`, in
     a data worker too, end training. ``'skip'`` takes another image of the
@@ -82,7 +82,7 @@ class CorruptImageHook(Hook):
         on_corrupt: ``'error'`` or ``'skip'``. Defaults to ``'error'``.
 
     Raises:
-        ValueError: ``on_corrupt`` is neither.
+        InputValueError: ``on_corrupt`` is something else.
     """
 
     # Before SampleSeedHook (NORMAL), which must seed what this one draws.
@@ -98,7 +98,7 @@ class CorruptImageHook(Hook):
         self._num_replaced = 0
 
     def before_train(self, runner: Runner) -> None:
-        """Let the training dataset replace images, if it shall."""
+        """Let the training dataset replace images, with ``'skip'``."""
         dataset = runner.train_dataloader.dataset
         trained_before = hasattr(dataset, _SkippingDataset.left_out)
         if self.on_corrupt == 'skip' and not trained_before:
@@ -111,7 +111,7 @@ class CorruptImageHook(Hook):
         data_batch: Any = None,
         outputs: Optional[Dict] = None,
     ) -> None:
-        """Note what the batch's samples stand for; report after an epoch."""
+        """Collect the load errors of the batch; report after an epoch."""
         if self.on_corrupt == 'error':
             return
         for sample in data_batch['data_samples']:

@@ -15,21 +15,21 @@ from bcl_mm.utils.errors import InputValueError, check_number
 
 
 def check_hard_labels(labels: Tensor, name: str) -> None:
-    """Raise a ValueError for soft labels, for losses that have no use for."""
+    """Raise an InputValueError for soft labels, where a loss has no use."""
     if labels.ndim != 1:
         raise InputValueError(
             f'{name} takes integer labels of shape (M,), got shape '
-            f'{tuple(labels.shape)}: soft labels (Mixup, CutMix) do not go '
-            'with it'
+            f'{tuple(labels.shape)}: it does not '
+            'support soft labels (Mixup, CutMix)'
         )
 
 
 def cross_entropy(
     logits: Tensor, labels: Tensor, reduction: str = 'none'
 ) -> Tensor:
-    """Cross-entropy that ignores no label, not torch's -100 either.
+    """Cross-entropy that ignores no label, not even torch's -100.
 
-    A sample that is ignored would still count in the mean.
+    An ignored sample would still count in the mean.
     """
     never = torch.iinfo(torch.int32).min
     return F.cross_entropy(
@@ -40,14 +40,14 @@ def cross_entropy(
 class ClassificationLoss(nn.Module):
     """A loss per sample in mmpretrain's calling convention.
 
-    Subclasses say in :meth:`per_sample` what a sample costs.
+    Subclasses define :meth:`per_sample`.
 
     Args:
         loss_weight: Multiplies the loss, >= 0. Defaults to 1.0.
 
     Raises:
-        TypeError: ``loss_weight`` is no number.
-        ValueError: It is negative or not finite.
+        InputTypeError: ``loss_weight`` is not a number.
+        InputValueError: It is negative or not finite.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -71,24 +71,25 @@ class ClassificationLoss(nn.Module):
 
         Args:
             logits: (M, C).
-            labels: (M,) integers in [0, C) or, where the loss knows them,
-                (M, C) soft labels. None is ignored, -100 (torch's
-                ``ignore_index``) neither: leave such samples out, or give
+            labels: (M,) integers in [0, C) or, where the loss supports them,
+                (M, C) soft labels. No label is ignored, not even -100
+                (torch's ``ignore_index``): leave such samples out, or give
                 them a ``weight`` of zero and a label in range.
             weight: (M,) weights of the samples, or None.
-            avg_factor: What the sum over samples is divided by. Defaults to
-                their number M.
+            avg_factor: Divisor of the sum over samples. Defaults to their
+                number M.
             reduction_override: ``'mean'`` (default), ``'sum'``, ``'none'``.
 
         Returns:
             Scalar, or (M,) with ``'none'``.
 
         Raises:
-            ValueError: The class counts are needed, but not known.
+            InputValueError: The loss needs class counts, and they are
+                unknown.
             IndexError: A label is out of range, on a CPU. On a GPU, where a
-                look at the labels would wait for the device, CUDA's
-                assertion ends the program. (The hook checks the labels of
-                data sets before training.)
+                check would be a device sync, CUDA's assertion ends the
+                program. (ClassInfoHook checks the labels of data sets before
+                training.)
         """
         return self.loss_weight * weight_reduce_loss(
             self.per_sample(logits, labels),
@@ -147,7 +148,7 @@ class ClassCountsLoss(ClassificationLoss):
         In at least float32; where the logits (M, C) are float64, in float64.
 
         Raises:
-            ValueError: The class counts are not known, or not C.
+            InputValueError: The class counts are unknown, or not C.
         """
         if self._counts is None:
             raise InputValueError(
