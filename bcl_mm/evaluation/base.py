@@ -21,7 +21,8 @@ class ShotMetric(BaseMetric):
             Defaults to 20.
         class_counts: (C,) training images per class. Defaults to None: from
             :class:`~bcl_mm.engine.hooks.ClassInfoHook`.
-        collect_device: Device on which the ranks' results are collected. Defaults to ``'cpu'``.
+        collect_device: Device on which the ranks' results are collected.
+            Defaults to ``'cpu'``.
         prefix: Prefix of the names. Defaults to the metric's own.
 
     Raises:

@@ -16,12 +16,12 @@ from bcl_mm.utils.errors import InputValueError, check_number
 def unit_rows(rows: Tensor) -> Tensor:
     """Rows of unit norm, in at least float32; zero rows stay zero.
 
-    A zero row has no direction and gets no gradient. (That of
-    ``F.normalize``, 1e12, is infinite in half precision.)
+    A zero row has no direction and gets no gradient. (``F.normalize`` gives
+    it one of 1e12, which is infinite in half precision.)
     """
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
     norms = rows.norm(dim=1, keepdim=True)
-    # (A row of NaN stays one, to be seen.)
+    # (A row of NaN stays NaN, so that it is noticed.)
     return rows / norms.masked_fill(norms <= 1e-12, torch.inf)
 
 
@@ -56,7 +56,7 @@ class Projector(nn.Sequential):
 
 
 class ClassVectors(nn.Linear):
-    """One vector for each class; a logit is its product with the feature.
+    """Classifier of one vector per class; a logit is a product with it.
 
     Args:
         in_channels: Width of the features.
@@ -71,8 +71,8 @@ class ClassVectors(nn.Linear):
             to 0.0, off.
 
     Raises:
-        TypeError: ``scale`` or ``tau_norm`` is no number.
-        ValueError: An argument is out of its range.
+        InputTypeError: ``scale`` or ``tau_norm`` is not a number.
+        InputValueError: An argument is out of range.
     """
 
     def __init__(

@@ -11,18 +11,18 @@ from mmengine.runner import Runner
 
 from bcl_mm.classes import labels_of
 from bcl_mm.datasets.transforms.loading import CorruptImageError
-from bcl_mm.engine.loaders import replace_dataset
+from bcl_mm.engine.loaders import WrappedDataset, replace_dataset
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import InputValueError
 
 
-class _SkippingDataset:
+class _SkippingDataset(WrappedDataset):
     """Replaces images that cannot be loaded by others of their class."""
 
     left_out = 'left_out'  # field of a sample with its load errors
 
     def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
+        super().__init__(dataset)
         self.labels = labels_of(dataset)
 
     def __getitem__(self, index: int) -> Any:
@@ -51,14 +51,6 @@ class _SkippingDataset:
             f'{error}; no other image of class {label} can be loaded to take '
             'its place'
         )
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == 'dataset':  # while being unpickled
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
 
 
 @HOOKS.register_module()

@@ -1,4 +1,4 @@
-"""Random draws that depend on the seed, the epoch and the sample alone."""
+"""Random draws that depend only on seed, epoch and sample."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from bcl_mm.engine.loaders import replace_dataset
+from bcl_mm.engine.loaders import WrappedDataset, replace_dataset
 from bcl_mm.engine.seeds import mix
 from bcl_mm.registry import HOOKS
 
@@ -23,7 +23,7 @@ def _seed_all(seed: int, generator: Any = torch) -> None:
 
 
 class _SampleIndex(int):
-    """An index that takes its epoch along, to the worker processes."""
+    """An index that carries its epoch to the worker processes."""
 
     epoch = 0
 
@@ -40,8 +40,8 @@ class _EpochSampler:
         rank, world_size = get_dist_info()
         for position, number in enumerate(self.sampler):
             index = _SampleIndex(number)
-            # MMEngine's endless sampler, and torch's own, have no epoch. The
-            # endless one deals its indices out to the processes in turn.
+            # MMEngine's endless sampler and torch's samplers have no epoch.
+            # The endless one deals its indices to the processes in turn.
             passed = (position * world_size + rank) // self.length
             index.epoch = getattr(self.sampler, 'epoch', self.epoch + passed)
             yield index
@@ -56,11 +56,11 @@ class _EpochSampler:
             self.sampler.set_epoch(epoch)
 
 
-class _SeededDataset:
+class _SeededDataset(WrappedDataset):
     """Seeds the random generators anew for each sample of a dataset."""
 
     def __init__(self, dataset: Any, seed: int) -> None:
-        self.dataset = dataset
+        super().__init__(dataset)
         self.seed = seed
 
     def __getitem__(self, index: _SampleIndex) -> Any:
@@ -68,14 +68,6 @@ class _SeededDataset:
         # too, takes a hundred times as long.
         _seed_all(mix(self.seed, index.epoch, index), torch.default_generator)
         return self.dataset[int(index)]
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == 'dataset':  # while being unpickled
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
 
 
 @HOOKS.register_module()
