@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.checkpoint import fetch, load_checkpoint
+from bcl_mm.utils.checkpoint import fetch, load_checkpoint, misfits
 from bcl_mm.utils.errors import InputTypeError, InputValueError, similar_names
 
 # Prefixes of the names of a backbone's weights in a checkpoint.
@@ -47,19 +47,15 @@ def backbone_weights(
     found = {
         key.removeprefix(start): state[key]
         for key in keys
-        if key.startswith(start)
+        if key.startswith(start) and isinstance(state[key], Tensor)
     }
     own = backbone.state_dict()
     parts = {key.split('.')[0] for key in own}
     problems = [
-        f'{start}{key} is missing'
-        if key not in found
-        else f'{start}{key} has shape {_shape(found[key])}, not '
-        f'{tuple(value.shape)}'
-        for key, value in own.items()
-        if _shape(found.get(key)) != tuple(value.shape)
+        f'{start}{key} {problem}'
+        for key, problem in misfits(backbone, found).items()
         # Optional: some checkpoints omit it, and nothing needs it.
-        and not key.endswith('num_batches_tracked')
+        if not key.endswith('num_batches_tracked')
     ]
     # A deeper net has all the weights of a shallower one, and more.
     problems += [
@@ -75,10 +71,6 @@ def backbone_weights(
             f'(the file starts with {", ".join(keys[:3]) or "no weights"})'
         )
     return {key: found[key] for key in own if key in found}, prefix
-
-
-def _shape(value: Any) -> Optional[Tuple[int, ...]]:
-    return tuple(value.shape) if isinstance(value, Tensor) else None
 
 
 def _build(config: dict, scope: str) -> nn.Module:

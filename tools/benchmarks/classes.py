@@ -11,7 +11,7 @@ from bcl_mm.models.contrast import sample_classes
 from bcl_mm.models.layers import Projector, unit_rows
 from bcl_mm.models.losses import balanced_contrastive_loss
 from bcl_mm.utils.distributed import gather
-from benchmarks.common import Candidates, Curve, Row, Settings, ratio_rows
+from benchmarks.common import Candidates, Curve, Row, Settings, rows_of
 
 MAX_RATIO = 0.8
 # Number of classes where all of them complement and where a sample does, size
@@ -80,9 +80,9 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
         for name, size in sizes.items()
     }
     limit = {baseline: MAX_RATIO}
-    rows = ratio_rows(f'time, {ours}', times, ours, limit)
+    rows = rows_of(f'time, {ours}', times, ours, limit)
     name = f'extra memory, {ours}'
-    rows += ratio_rows(name, memory, ours, limit, unit='MB')
+    rows += rows_of(name, memory, ours, limit, unit='MB')
 
     def candidates_at(count: int) -> Candidates:
         size = count, min(sampled, count - batch_size), *shared

@@ -17,47 +17,34 @@ Row = Dict[str, Any]
 Times = Dict[str, List[float]]
 
 
-def row(
+def rows_of(
     name: str,
-    values: List[float],
-    baseline: str = '',
-    baseline_values: Optional[List[float]] = None,
-    max_ratio: Optional[float] = None,
+    figures: Times,
+    ours: str,
+    max_ratios: Optional[Dict[str, Optional[float]]] = None,
     unit: str = 'ms',
     max_median: Optional[float] = None,
-) -> Row:
-    """A figure, alone or as a ratio to a baseline of the same rounds.
+) -> List[Row]:
+    """Rows of the table: our figure alone, or its ratio to each baseline.
 
-    ``values`` has one entry per round; ``max_median`` and ``max_ratio`` are
-    what the project promises not to exceed.
+    Figures have one value per round. ``max_ratios``, by baseline, and
+    ``max_median`` are what the project promises not to exceed.
     """
-    median = float(np.median(values))
-    figure = dict(name=name, unit=unit, median=median, max_median=max_median)
-    if baseline_values is not None:
-        ratios = np.divide(values, baseline_values)
+    median = float(np.median(figures[ours]))
+    row = dict(name=name, unit=unit, median=median, max_median=max_median)
+    rows = []
+    for baseline, max_ratio in (max_ratios or {}).items():
+        ratios = np.divide(figures[ours], figures[baseline])
         low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-        figure.update(
+        of_baseline = dict(
             baseline=baseline,
-            baseline_median=float(np.median(baseline_values)),
+            baseline_median=float(np.median(figures[baseline])),
             ratio=middle,
             ratio_quartiles=[low, high],
             max_ratio=max_ratio,
         )
-    return figure
-
-
-def ratio_rows(
-    name: str,
-    values: Times,
-    ours: str,
-    max_ratios: Dict[str, Optional[float]],
-    **options: Any,
-) -> List[Row]:
-    """One row per baseline of ``max_ratios``."""
-    return [
-        row(name, values[ours], baseline, values[baseline], limit, **options)
-        for baseline, limit in max_ratios.items()
-    ]
+        rows.append({**row, **of_baseline})
+    return rows or [row]
 
 
 @dataclass

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bcl_mm.models.losses import balanced_contrastive_loss
-from benchmarks.common import Candidates, Curve, Row, Settings, ratio_rows, row
+from benchmarks.common import Candidates, Curve, Row, Settings, rows_of
 
 TEMPERATURE = 0.07
 BARE, REFERENCE = 'bare matrix product', 'reference-style loss'
@@ -100,7 +100,7 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     for classes, dim, batch_size, max_of_bare, max_of_reference in (
         QUICK_SIZES if settings.quick else SIZES
     ):
-        rows += ratio_rows(
+        rows += rows_of(
             f'loss, C={classes} D={dim} B={batch_size}',
             settings.time(case(classes, dim, batch_size, device)),
             'loss',
@@ -110,7 +110,8 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     size, small = (classes, dim, batch_size, device), (4, 8, 8, device)
     memory = settings.peak_memory(loss_alone, size, small)
     name = f'extra memory, C={classes} N={2 * batch_size} D={dim}'
-    rows.append(row(name, memory, unit='MB', max_median=2048))
+    options = dict(unit='MB', max_median=2048)
+    rows += rows_of(name, {'loss': memory}, 'loss', **options)
 
     def without_reference(num_classes: int, num_keys: int) -> Candidates:
         candidates = case(num_classes, 256, num_keys // 2, device)

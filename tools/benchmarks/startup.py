@@ -15,7 +15,7 @@ from mmpretrain.datasets import CustomDataset
 import bcl_mm
 from bcl_mm.classes import count_classes
 from bcl_mm.datasets import INaturalist2018
-from benchmarks.common import Curve, Row, Settings, ratio_rows, row
+from benchmarks.common import Curve, Row, Settings, Times, rows_of
 
 # As long as iNaturalist 2018.
 SIZE, QUICK_SIZE = (437_513, 8_142), (5_000, 100)
@@ -53,11 +53,10 @@ def write_images(root: Path, count: int, classes: int) -> None:
         images.append(dict(id=i, file_name=name))
         annotations.append(dict(id=i, image_id=i, category_id=label))
     (root / LIST).write_text(''.join(lines))
-    (root / JSON).write_text(
-        json.dumps(
-            dict(images=images, annotations=annotations, categories=categories)
-        )
+    content = dict(
+        images=images, annotations=annotations, categories=categories
     )
+    (root / JSON).write_text(json.dumps(content))
 
 
 def reader(name: str, folder: str) -> Callable[[], Any]:
@@ -78,7 +77,7 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
             }
             options = dict(unit='MB', max_median=150)
             name = 'list, extra peak memory'
-            rows += ratio_rows(name, memory, 'list', {STOCK: None}, **options)
+            rows += rows_of(name, memory, 'list', {STOCK: None}, **options)
     return rows + _import_rows(settings), []
 
 
@@ -99,32 +98,42 @@ def _time_rows(folder: str, settings: Settings) -> List[Row]:
         },
         most_repeats=5,
     )
-    return [
-        row(name, times[name], baseline, times[baseline], max_median=limit)
-        for name, baseline, limit in (
-            ('list', STOCK, 1500),
-            ('list, files not looked for', STOCK, 1500),
-            ('JSON', 'json.loads', None),
-            ('labels', 'labels of CustomDataset', 50),
-            ('class counts', 'labels of CustomDataset', 50),
-        )
-    ]
+    rows = []
+    for name, baseline, limit in (
+        ('list', STOCK, 1500),
+        ('list, files not looked for', STOCK, 1500),
+        ('JSON', 'json.loads', None),
+        ('labels', 'labels of CustomDataset', 50),
+        ('class counts', 'labels of CustomDataset', 50),
+    ):
+        rows += rows_of(name, times, name, {baseline: None}, max_median=limit)
+    return rows
 
 
 def _import_rows(settings: Settings) -> List[Row]:
-    modules = [f'bcl_mm.{name}' for name in bcl_mm.__all__]
-    modules.remove('bcl_mm.config_path')
-    # What any training imports of mmpretrain.
-    stock_modules = 'mmpretrain.models,mmpretrain.datasets'
-    stages = 'mmpretrain', 'bcl_mm', stock_modules, ','.join(modules)
-    command = [sys.executable, '-W', 'ignore', '-c', IMPORT_CODE, *stages]
-    rounds = [
-        map(float, subprocess.check_output(command, text=True).split())
-        for _ in range(min(5, settings.repeats))
-    ]
-    stock, ours, of_stock, of_ours = map(list, zip(*rounds))
-    titles = 'import of its modules', "import of mmpretrain's"
+    names = set(bcl_mm.__all__) - {'config_path'}
+    modules = [f'bcl_mm.{name}' for name in sorted(names)]
+    stages = {
+        'import mmpretrain': 'mmpretrain',
+        'import bcl_mm': 'bcl_mm',
+        # As any training needs.
+        "import of mmpretrain's": 'mmpretrain.models,mmpretrain.datasets',
+        'import of its modules': ','.join(modules),
+    }
+    command = sys.executable, '-W', 'ignore', '-c', IMPORT_CODE
+    times: Times = {name: [] for name in stages}
+    for _ in range(min(5, settings.repeats)):
+        printed = subprocess.check_output([*command, *stages.values()])
+        for values, number in zip(times.values(), printed.split()):
+            values.append(float(number))
+    stock, ours, stock_modules, our_modules = stages
     return [
-        row('import bcl_mm', ours, 'import mmpretrain', stock, max_median=200),
-        row(titles[0], of_ours, titles[1], of_stock, max_median=200),
+        *rows_of(ours, times, ours, {stock: None}, max_median=200),
+        *rows_of(
+            our_modules,
+            times,
+            our_modules,
+            {stock_modules: None},
+            max_median=200,
+        ),
     ]

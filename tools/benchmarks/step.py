@@ -27,7 +27,7 @@ from bcl_mm.classes import count_classes
 from bcl_mm.engine.hooks.class_complement import ClassComplementHook
 from bcl_mm.engine.hooks.finite_loss import FiniteLossHook
 from bcl_mm.engine.hooks.sample_seed import SampleSeedHook
-from benchmarks.common import Curve, Row, Settings, Times, ratio_rows, row
+from benchmarks.common import Curve, Row, Settings, Times, rows_of
 
 # Configs, and the maximum ratio to the bare loop.
 EPOCHS = {
@@ -193,7 +193,7 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     """Epochs beside the bare loop; the package's share of a step."""
     rows = []
     for config, limit in (QUICK_EPOCHS if settings.quick else EPOCHS).items():
-        rows += ratio_rows(
+        rows += rows_of(
             f'epoch of {config}',
             epochs(config, settings.repeats),
             'train.py',
@@ -205,6 +205,5 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     whole = np.median(backbone['backbone']) + np.median(times['ours'])
     overhead = np.subtract(times['ours'], times['products']).tolist()
     name = 'our share of a ResNet-50 step, 32 images x 3 views'
-    step_times = [float(whole)] * len(overhead)
-    rows.append(row(name, overhead, 'whole step', step_times, MAX_SHARE))
-    return rows, []
+    figures = {'ours': overhead, 'whole step': [whole] * len(overhead)}
+    return rows + rows_of(name, figures, 'ours', {'whole step': MAX_SHARE}), []

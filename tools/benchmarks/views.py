@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, List, Sequence, Tuple
 
@@ -20,15 +21,7 @@ from torchvision import transforms as T
 from torchvision.io import decode_jpeg
 
 from bcl_mm import config_path
-from benchmarks.common import (
-    Candidates,
-    Curve,
-    Row,
-    Settings,
-    Times,
-    ratio_rows,
-    row,
-)
+from benchmarks.common import Candidates, Curve, Row, Settings, Times, rows_of
 
 LEAVES = {
     'ImageNet-LT': 'bcl_resnext50_imagenet_lt',
@@ -193,15 +186,12 @@ def _jpeg_rows(paths: List[str], settings: Settings) -> List[Row]:
     times = settings.time(candidates, units=len(paths))
     fastest = min(decoding, key=lambda name: np.median(times[name]))
     height, width = JPEG_SIZE
-    return [
-        *ratio_rows(
-            f'ImageNet-LT, three views of a {width}x{height} JPEG',
-            times,
-            'views',
-            {USUAL: MAX_OF_USUAL, fastest: MAX_OF_DECODING},
-        ),
-        *(row(name, times[name]) for name in decoding),
-    ]
+    title = f'ImageNet-LT, three views of a {width}x{height} JPEG'
+    limits = {USUAL: MAX_OF_USUAL, fastest: MAX_OF_DECODING}
+    rows = rows_of(title, times, 'views', limits)
+    for name in decoding:
+        rows += rows_of(name, times, name)
+    return rows
 
 
 def _small_rows(settings: Settings) -> List[Row]:
@@ -212,12 +202,9 @@ def _small_rows(settings: Settings) -> List[Row]:
         arrays = [np.array(image) for image in images]
         if name == 'Fashion-MNIST-LT':
             arrays = [np.array(i.convert('L'))[..., None] for i in images]
-        rows += ratio_rows(
-            f'{name}, three views of {side}x{side}',
-            settings.time(both_views(name, arrays), units=count),
-            'views',
-            {USUAL: MAX_OF_USUAL_SMALL},
-        )
+        times = settings.time(both_views(name, arrays), units=count)
+        title = f'{name}, three views of {side}x{side}'
+        rows += rows_of(title, times, 'views', {USUAL: MAX_OF_USUAL_SMALL})
     return rows
 
 
@@ -235,6 +222,12 @@ def _over_size(folder: Path, settings: Settings) -> Curve:
     )
 
 
+def _make_batch(
+    make: Callable[[Any], List[Any]], sources: Sequence[Any]
+) -> List[torch.Tensor]:
+    return [torch.stack(view) for view in zip(*map(make, sources))]
+
+
 def _over_workers(paths: List[str], settings: Settings) -> Curve:
     workers = [0, 1] if settings.quick else [0, 1, 2]
     repeat = 2 if settings.quick else 40
@@ -246,9 +239,7 @@ def _over_workers(paths: List[str], settings: Settings) -> Curve:
                 paths * repeat,
                 batch_size=len(paths),
                 num_workers=number,
-                collate_fn=lambda batch, make=make: [
-                    torch.stack(view) for view in zip(*map(make, batch))
-                ],
+                collate_fn=partial(_make_batch, make),
             )
             batches = iter(loader)
             next(batches)  # the workers have started

@@ -208,7 +208,7 @@ class SafeCheckpointHook(CheckpointHook):
         except ValueError:
             latest = None
         then = (
-            f'once that is fixed, --resume resumes from {latest}'
+            f'when that is fixed, --resume resumes from {latest}'
             if latest
             else 'there is no earlier checkpoint to resume from'
         )
