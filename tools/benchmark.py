@@ -1,8 +1,8 @@
-"""Measure the package's speed: each figure as a ratio within one run.
+"""Measure the package's speed, as ratios within one run.
 
-Candidates are timed in turn, so that a machine which grows slower does so for
-all. The table shows medians, the median ratio and its quartiles, and the
-figures and ratios that the project promises not to pass. Everything is
+Candidates are timed in turn, so that a machine that slows down does so for
+all of them. The table shows medians, the median ratio with its quartiles, and
+the figures and ratios that the project promises not to exceed. Results are
 written to WORK_DIR/NAME.json, curves to WORK_DIR/NAME_*.png.
 """
 
@@ -13,12 +13,13 @@ import importlib
 import json
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Any, Dict, List
 
 import matplotlib
 import torch
-from benchmarks.common import Curve, Settings
+from benchmarks.common import Curve, Row, Settings
 
 matplotlib.use('Agg')
 from matplotlib import pyplot  # noqa: E402
@@ -30,7 +31,7 @@ BENCHMARKS = {
     'step': 'epochs beside a bare loop, and our share of a step',
     'classes': 'class-complement by a sample of the classes',
 }
-# Measured on one thread, as a data worker has.
+# These run on one thread, as a data worker does.
 ONE_THREAD = ('views', 'startup')
 
 
@@ -44,13 +45,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('names', nargs='+', metavar='NAME', choices=BENCHMARKS)
     parser.add_argument('--repeats', type=int, default=20, metavar='N')
     parser.add_argument(
-        '--threads', type=int, default=0, help='default: as torch chooses'
+        '--threads', type=int, default=0, help="default: torch's own choice"
     )
     parser.add_argument('--device', type=torch.device, default='cpu')
     parser.add_argument(
         '--quick',
         action='store_true',
-        help='tiny sizes, whose figures mean nothing: to see that it runs',
+        help='check that it runs, with sizes too small for useful figures',
     )
     parser.add_argument('--work-dir', type=Path, default='work_dirs/benchmark')
     args = parser.parse_args()
@@ -62,17 +63,12 @@ def parse_args() -> argparse.Namespace:
 
 
 def machine() -> Dict[str, Any]:
-    """What the figures were measured on."""
+    """The machine and the versions of a run."""
     cpuinfo = Path('/proc/cpuinfo')
-    names = [
-        line.split(':', 1)[1].strip()
-        for line in (
-            cpuinfo.read_text().splitlines() if cpuinfo.exists() else ()
-        )
-        if line.startswith('model name')
-    ]
+    text = cpuinfo.read_text() if cpuinfo.exists() else ''
+    name = re.search(r'^model name\s*: (.*)', text, re.MULTILINE)
     return dict(
-        processor=names[0] if names else platform.processor(),
+        processor=name[1] if name else platform.processor(),
         cores=os.cpu_count(),
         threads=torch.get_num_threads(),
         torch=torch.__version__,
@@ -80,26 +76,26 @@ def machine() -> Dict[str, Any]:
     )
 
 
-def print_table(rows: List[Dict[str, Any]]) -> None:
-    """Print one line for each row."""
+def print_table(rows: List[Row]) -> None:
+    """Print one line per row."""
     width = max(len(row['name']) for row in rows)
     for row in rows:
         line = f'{row["name"]:{width}} {row["median"]:9.2f} {row["unit"]}'
-        if row['most'] is not None:
-            line += f', at most {row["most"]:g}'
+        if row['max_median'] is not None:
+            line += f', at most {row["max_median"]:g}'
         if 'ratio' in row:
             low, high = row['ratio_quartiles']
             line += (
                 f'  {row["ratio"]:6.3f} ({low:.3f} to {high:.3f}) of '
                 f'{row["baseline"]} ({row["baseline_median"]:.2f})'
             )
-            if row['limit'] is not None:
-                line += f'; at most {row["limit"]:g}'
+            if row['max_ratio'] is not None:
+                line += f'; at most {row["max_ratio"]:g}'
         print(line)
 
 
 def draw(curve: Curve, path: Path) -> None:
-    """Draw the lines of a curve."""
+    """Plot the lines of a curve."""
     figure, axes = pyplot.subplots(figsize=(6, 4), layout='constrained')
     for label, values in curve.lines.items():
         axes.plot(curve.x, values, marker='o', label=label)
@@ -123,17 +119,15 @@ def main() -> None:
     for name in args.names:
         torch.set_num_threads(1 if name in ONE_THREAD else default_threads)
         print(f'== {name}: {BENCHMARKS[name]}')
-        rows, curves = importlib.import_module(f'benchmarks.{name}').run(
-            settings
-        )
-        summaries = [row.summary() for row in rows]
-        print_table(summaries)
+        benchmark = importlib.import_module(f'benchmarks.{name}')
+        rows, curves = benchmark.run(settings)
+        print_table(rows)
         report = dict(
             benchmark=name,
             quick=args.quick,
             repeats=args.repeats,
             machine=machine(),
-            rows=summaries,
+            rows=rows,
             curves=[vars(curve) for curve in curves],
         )
         path = args.work_dir / f'{name}.json'

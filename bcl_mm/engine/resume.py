@@ -8,12 +8,12 @@ from typing import Any, List, Optional, Tuple
 from bcl_mm.utils.checkpoint import is_file, load_weights_only
 from bcl_mm.utils.errors import InputValueError
 
-# Its mtime marks when a training started that had no checkpoint yet.
+# Its mtime marks the last start of a training that was not resumed.
 _STARTED_ANEW = 'started_anew'
 
 
 def obstacle_to_resume(content: Any) -> Optional[str]:
-    """Why training cannot go on from what was loaded, None if it can."""
+    """Reason why training cannot resume from ``content``, None if it can."""
     given = content if isinstance(content, dict) else {}
     entries = 'meta', 'state_dict', 'message_hub', 'optimizer'
     missing = [entry for entry in entries if entry not in given]
@@ -22,11 +22,11 @@ def obstacle_to_resume(content: Any) -> Optional[str]:
     meta, hub = given['meta'], given['message_hub']
     for name, part in (('meta', meta), ('message_hub', hub)):
         if not isinstance(part, dict):
-            return f'its {name} is no dict, but {type(part).__name__}'
+            return f'its {name} must be a dict, got {type(part).__name__}'
     for name in ('epoch', 'iter'):
         value = meta.get(name)
         if not isinstance(value, int) or value < 0:
-            return f'its meta.{name} is no whole number >= 0, but {value!r}'
+            return f'its meta.{name} must be an integer >= 0, got {value!r}'
     if 'config' in meta:
         return (
             "its meta.config is Python code, which MMEngine's Runner would "
@@ -40,10 +40,10 @@ def obstacle_to_resume(content: Any) -> Optional[str]:
 
 
 def forget_earlier_checkpoints(work_dir: str) -> None:
-    """Let nothing go on from what other trainings left in the folder.
+    """Make later resumptions ignore the checkpoints in a folder.
 
-    Where a training that starts anew is killed before its first checkpoint,
-    those of an earlier one are not its own.
+    If a new training is killed before its first checkpoint, it must not
+    resume from those of an earlier one.
     """
     folder = Path(work_dir)
     (folder / 'last_checkpoint').unlink(missing_ok=True)
@@ -52,19 +52,19 @@ def forget_earlier_checkpoints(work_dir: str) -> None:
 
 
 def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
-    """The checkpoint that training goes on from.
+    """The checkpoint that training resumes from.
 
-    It is the one that ``last_checkpoint`` names (of that name in the folder
-    itself, which may have been copied) or, if that cannot be, the newest in
-    the folder that is whole and has what training needs; none that is older
-    than a training which was started anew.
+    It is the one that ``last_checkpoint`` names (looked up by its name in
+    the folder first, which may be a copy). If that cannot be used, it is the
+    newest in the folder that is complete and has all that training needs,
+    unless it is older than the last new start of a training.
 
     Returns:
-        Its path, None if there is none; and what is wrong with
-        ``last_checkpoint``, None if nothing is.
+        Its path, None if there is none; and the problem with
+        ``last_checkpoint``, None if it is fine.
 
     Raises:
-        ValueError: There are checkpoints, and none is whole.
+        ValueError: There are checkpoints, but all are damaged.
     """
     folder = Path(work_dir)
     note = folder / 'last_checkpoint'
@@ -79,7 +79,7 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
             if obstacle is None:
                 return path, None
             problem = (
-                f'training cannot go on from {path!r}: {obstacle} (named by '
+                f'training cannot resume from {path!r}: {obstacle} (named by '
                 f'{note})'
             )
         except (ValueError, OSError) as error:
@@ -96,7 +96,7 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
         except ValueError as error:
             damages.append(str(error))
             continue
-        # The best ones, and published ones, are whole but for testing.
+        # Best and published checkpoints are complete, but only for testing.
         if obstacle_to_resume(content) is None:
             return str(path), problem
     if damages:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules that MMEngine does not have."""
+"""Learning-rate schedules that MMEngine lacks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from bcl_mm.utils.errors import InputValueError, check_number
 
 @PARAM_SCHEDULERS.register_module()
 class ShiftedCosineLR(CosineAnnealingLR):
-    r"""The reference's cosine: it starts one step below the full rate.
+    r"""The reference code's cosine, starting one step below the full rate.
 
     .. math::
         lr_e = \frac{lr}{2} \left(1 + \cos \frac{\pi (e + 1)}{E + 1} \right)
 
-    for step e = 0, 1, ..., E - 1, where MMEngine's ``CosineAnnealingLR`` is
-    at :math:`\pi e / E`.
+    for step e = 0, 1, ..., E - 1, where MMEngine's ``CosineAnnealingLR`` has
+    the angle :math:`\pi e / E`.
 
-    The factor of a step is applied to the rate of the step before, so that
-    it combines with other schedules, such as a warm-up.
+    Each step multiplies the rate of the previous step by a factor, so that
+    the schedule combines with others, such as a warm-up.
 
     Args:
         optimizer: Optimizer or its wrapper.
@@ -31,9 +31,9 @@ class ShiftedCosineLR(CosineAnnealingLR):
             (``by_epoch``, ...).
 
     Raises:
-        TypeError: ``T_max`` is no whole number.
-        ValueError: ``T_max`` is not positive, or ``eta_min`` is given: the
-            rate ends near zero.
+        TypeError: ``T_max`` is not an integer.
+        ValueError: ``T_max`` is not positive, or ``eta_min`` is given (the
+            rate always ends near zero).
     """
 
     def __init__(
@@ -63,21 +63,21 @@ class ShiftedCosineLR(CosineAnnealingLR):
 
 @PARAM_SCHEDULERS.register_module()
 class WarmUpLR(LinearLR):
-    """A linear warm-up that is a part of training, however long that is.
+    """A linear warm-up whose length is a fraction of the training.
 
-    MMEngine's ``LinearLR`` wants its length in epochs or iterations, which
-    takes all of a short trial, or must be known before the data are.
+    MMEngine's ``LinearLR`` takes a length in epochs or iterations, which may
+    exceed a short trial, or depend on data that are unknown so far.
 
     Args:
         optimizer: Optimizer or its wrapper.
-        fraction: The part of training, in (0, 1). Defaults to 0.05.
+        fraction: Fraction of the training, in (0, 1). Defaults to 0.05.
         begin: First step. Defaults to 0.
-        end: End of training (the Runner gives it).
+        end: Last step of the training (set by the Runner).
         **kwargs: Arguments of MMEngine's ``LinearLR`` (``start_factor``,
             ``by_epoch``, ``convert_to_iter_based``, ...).
 
     Raises:
-        TypeError: ``fraction`` is no number.
+        TypeError: ``fraction`` is not a number.
         ValueError: ``fraction`` is not in (0, 1).
     """
 
@@ -91,6 +91,6 @@ class WarmUpLR(LinearLR):
         **kwargs: Any,
     ) -> None:
         check_number('fraction', fraction, above=0, below=1)
-        # The full rate is reached in the last of its steps: one is too few.
+        # The last of the steps has the full rate: one step is too few.
         steps = max(2, round(fraction * (end - begin)))
         super().__init__(optimizer, begin=begin, end=begin + steps, **kwargs)

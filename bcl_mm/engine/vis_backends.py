@@ -1,4 +1,4 @@
-"""Where logs go, beside MMEngine's own backends."""
+"""Visualizer backends beyond MMEngine's own."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bcl_mm.registry import VISBACKENDS
 
 @VISBACKENDS.register_module()
 class WandbVisBackend(MMEngineWandbVisBackend):
-    """MMEngine's backend for Weights & Biases, without its copy of code.
+    """MMEngine's backend for Weights & Biases, without the upload of code.
 
-    That one uploads all Python files below the current folder, and looks for
-    them in every folder: 15,000 of a virtual environment, and through all of
-    a data set's. The arguments are the same.
+    MMEngine's searches every folder below the current one, data sets too,
+    for Python files and uploads them all: 15,000 files of a virtual
+    environment. The arguments are the same.
     """
 
     def add_config(self, config: Config, **kwargs: Any) -> None:
-        """Hand on the config of the run."""
+        """Add the config of the run."""
         self.experiment.config.update(config.to_dict())

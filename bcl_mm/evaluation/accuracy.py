@@ -1,4 +1,4 @@
-"""Accuracy of all classes, the worst, and many-, medium-, few-shot ones."""
+"""Accuracy, overall and of many-, medium- and few-shot classes."""
 
 from __future__ import annotations
 
@@ -18,35 +18,38 @@ class ShotAccuracy(ShotMetric):
     r"""Top-1 accuracy, and that of many-, medium- and few-shot classes.
 
     A group's accuracy is the mean of its classes' accuracies (Liu et al.,
-    CVPR 2019). Classes without test images are left out of it; a group
-    without any class is left out of the result. Of the accuracies
-    :math:`a_c` of the C' tested classes it also gives
+    CVPR 2019), without classes that have no test images. A group without
+    such classes is omitted. From the accuracies :math:`a_c` of the C' tested
+    classes it also computes
 
     .. math::
         balanced = \frac{1}{C'} \sum_c a_c, \quad
         harmonic = \frac{C'}{\sum_c 1 / a_c}, \quad
         worst = \min_c a_c
 
-    (the harmonic mean is 0 where a class has 0: no other class makes up for
-    it).
+    (the harmonic mean is 0 if any class has 0: no other class can make up
+    for it).
 
     Emits ``accuracy/top1``, ``accuracy/many``, ``accuracy/medium``,
     ``accuracy/few``, ``accuracy/balanced``, ``accuracy/harmonic``,
-    ``accuracy/worst`` and, on request, ``accuracy/class_<i>``, in percent.
+    ``accuracy/worst`` and, with ``per_class``, ``accuracy/class_<i>``, in
+    percent.
 
     Args:
         many: Classes with more training images than this are many-shot.
             Defaults to 100.
         few: Classes with fewer training images than this are few-shot.
             Defaults to 20.
-        per_class: Emit each class's accuracy too. Defaults to False.
+        per_class: Also emit the accuracy of each class. Defaults to False.
         class_counts: (C,) training images per class. Defaults to None: from
-            :class:`~bcl_mm.engine.hooks.class_complement.ClassInfoHook`.
-        collect_device: Where results of ranks meet. Defaults to ``'cpu'``.
+            :class:`~bcl_mm.engine.hooks.ClassInfoHook`.
+        collect_device: Where the results of all ranks are collected.
+            Defaults to ``'cpu'``.
         prefix: Prefix of the names. Defaults to ``'accuracy'``.
 
     Raises:
-        TypeError: A threshold is no whole number, or ``per_class`` no bool.
+        TypeError: A threshold is not an integer, or ``per_class`` is not a
+            bool.
         ValueError: A threshold is negative, or the groups would overlap.
     """
 
@@ -66,13 +69,13 @@ class ShotAccuracy(ShotMetric):
         self.per_class = per_class
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep (predicted class, label) of each sample of a batch.
+        """Collect (predicted class, label) of each sample of a batch.
 
         Raises:
-            ValueError: The class counts are not known.
+            ValueError: The class counts are unknown.
         """
         self.require_class_counts()
-        # One transfer for the batch, not one for each sample.
+        # One transfer per batch, not one per sample.
         pairs = torch.stack(
             [
                 torch.cat([sample['pred_label'] for sample in data_samples]),
@@ -83,7 +86,7 @@ class ShotAccuracy(ShotMetric):
         self.results.extend(pairs.tolist())
 
     def compute_metrics(self, results: List[Tuple[int, int]]) -> Dict:
-        """Accuracies in percent, from the pairs of all ranks."""
+        """Compute accuracies in percent from the pairs of all ranks."""
         predictions, labels = np.array(results, dtype=np.int64).T
         return self.calculate(
             predictions,
@@ -103,7 +106,7 @@ class ShotAccuracy(ShotMetric):
         few: int = 20,
         per_class: bool = False,
     ) -> Dict[str, float]:
-        """Accuracies in percent.
+        """Compute accuracies in percent.
 
         Args:
             predictions: (N,) predicted classes.
@@ -115,12 +118,12 @@ class ShotAccuracy(ShotMetric):
 
         Returns:
             ``top1``, those of ``many``, ``medium`` and ``few`` that have
-            classes, ``balanced``, ``harmonic``, ``worst``, and
-            ``class_<i>`` on request.
+            tested classes, ``balanced``, ``harmonic``, ``worst`` and, with
+            ``per_class``, ``class_<i>``.
 
         Raises:
-            TypeError: A threshold is no whole number, or ``per_class`` no
-                bool.
+            TypeError: A threshold is not an integer, or ``per_class`` is
+                not a bool.
             ValueError: A label or a threshold is out of range.
         """
         check_flag('per_class', per_class)

@@ -1,4 +1,4 @@
-"""Whether a confidence of 80 % is right 80 times in 100."""
+"""Calibration: whether confidences match accuracies."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from bcl_mm.utils.errors import InputValueError, check_number
 def reliability(
     confidences: np.ndarray, correct: np.ndarray, num_bins: int = 15
 ) -> Dict[str, np.ndarray]:
-    r"""Confidence and accuracy in bins of confidence.
+    r"""Confidence and accuracy per bin, as in a reliability diagram.
 
-    What a reliability diagram shows. Bin b of M holds the samples with a
-    confidence in :math:`(b / M, (b + 1) / M]` (Guo et al., ICML 2017,
-    Sec. 2); a confidence of 0 is in the first.
+    Bin b of M holds the samples with a confidence in
+    :math:`(b / M, (b + 1) / M]` (Guo et al., ICML 2017, Sec. 2); a
+    confidence of 0 belongs to the first bin.
 
     Args:
         confidences: (N,) scores of the predicted classes, in [0, 1].
-        correct: (N,) whether the prediction is right.
+        correct: (N,) whether the prediction is correct.
         num_bins: Number M of bins. Defaults to 15.
 
     Returns:
-        ``counts`` (M,) int64 samples, ``confidence`` (M,) and ``accuracy``
-        (M,), their means in [0, 1]; 0 where a bin is empty.
+        ``counts`` (M,) int64 samples, and the means ``confidence`` (M,) and
+        ``accuracy`` (M,) in [0, 1]; 0 where a bin is empty.
 
     Raises:
-        TypeError: ``num_bins`` is no whole number.
-        ValueError: ``num_bins < 1``, a confidence is out of [0, 1], or the
+        TypeError: ``num_bins`` is not an integer.
+        ValueError: ``num_bins < 1``, a confidence is not in [0, 1], or the
             lengths differ.
     """
     check_number('num_bins', num_bins, at_least=1, whole=True)
@@ -63,16 +63,17 @@ def reliability(
 
 @METRICS.register_module()
 class CalibrationError(ShotMetric):
-    r"""Expected calibration error, of all and of groups of classes.
+    r"""Expected calibration error, overall and of groups of classes.
 
-    Of the predicted class's score, in M bins of equal width (Guo et al.,
-    ICML 2017, Sec. 2), with bin :math:`B_b` of the N samples:
+    The confidence is the score of the predicted class. With M bins
+    :math:`B_b` of equal width and N samples (Guo et al., ICML 2017, Sec. 2):
 
     .. math::
         ECE = \sum_b \frac{|B_b|}{N} |acc(B_b) - conf(B_b)|
 
-    A group's is that of the test images whose *true* class is many-, medium-
-    or few-shot, in bins of its own; a group without test images is left out.
+    The error of a group is that of the test images whose *true* class is
+    many-, medium- or few-shot, in separate bins; a group without test images
+    is omitted.
 
     Emits ``calibration/ece``, ``calibration/ece_many``,
     ``calibration/ece_medium`` and ``calibration/ece_few``, in percent.
@@ -84,12 +85,13 @@ class CalibrationError(ShotMetric):
         few: Classes with fewer training images than this are few-shot.
             Defaults to 20.
         class_counts: (C,) training images per class. Defaults to None: from
-            :class:`~bcl_mm.engine.hooks.class_complement.ClassInfoHook`.
-        collect_device: Where results of ranks meet. Defaults to ``'cpu'``.
+            :class:`~bcl_mm.engine.hooks.ClassInfoHook`.
+        collect_device: Where the results of all ranks are collected.
+            Defaults to ``'cpu'``.
         prefix: Prefix of the names. Defaults to ``'calibration'``.
 
     Raises:
-        TypeError: ``num_bins`` or a threshold is no whole number.
+        TypeError: ``num_bins`` or a threshold is not an integer.
         ValueError: ``num_bins < 1``, a threshold is negative, or the groups
             would overlap.
     """
@@ -110,10 +112,10 @@ class CalibrationError(ShotMetric):
         self.num_bins = num_bins
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep (predicted class, label, confidence) of each sample.
+        """Collect (predicted class, label, confidence) of each sample.
 
         Raises:
-            ValueError: The class counts are not known.
+            ValueError: The class counts are unknown.
         """
         self.require_class_counts()
         scores = torch.stack([s['pred_score'] for s in data_samples])  # (B, C)
@@ -126,7 +128,7 @@ class CalibrationError(ShotMetric):
         )
 
     def compute_metrics(self, results: List[Tuple[int, int, float]]) -> Dict:
-        """Calibration errors in percent, from the samples of all ranks."""
+        """Compute errors in percent from the samples of all ranks."""
         predictions, labels, confidences = map(np.array, zip(*results))
         return self.calculate(
             predictions,
@@ -148,7 +150,7 @@ class CalibrationError(ShotMetric):
         many: int = 100,
         few: int = 20,
     ) -> Dict[str, float]:
-        """Expected calibration errors in percent.
+        """Compute expected calibration errors in percent.
 
         Args:
             predictions: (N,) predicted classes.
@@ -164,12 +166,12 @@ class CalibrationError(ShotMetric):
             there are test images.
 
         Raises:
-            TypeError: ``num_bins`` or a threshold is no whole number.
+            TypeError: ``num_bins`` or a threshold is not an integer.
             ValueError: A label, a confidence, ``num_bins`` or a threshold is
                 out of range, or the lengths differ.
         """
         labels, confidences = np.asarray(labels), np.asarray(confidences)
-        bincount_labels(labels, len(class_counts))  # refuses wrong labels
+        bincount_labels(labels, len(class_counts))  # checks the labels
         correct = np.asarray(predictions) == labels
         groups = shot_groups(class_counts, many, few)
         chosen = {f'ece_{name}': groups[name][labels] for name in groups}

@@ -1,4 +1,4 @@
-"""Class means, scatter, and how near they are to a simplex (numpy only)."""
+"""Class means, scatter, and their distance from a simplex (numpy only)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mmengine.dist import all_reduce
 from bcl_mm.classes import bincount_labels
 from bcl_mm.utils.errors import InputValueError
 
-# Entries of the block of cosines that is in memory at a time.
+# Maximum number of cosines in memory at a time.
 BLOCK = 2**20
 
 
 class ClassMoments:
     r"""Running class means and within-class scatter, in float64.
 
-    One pass over the features, in memory C * D + D * D. The scatter is kept
-    about the running means (as Welford's is), so that features far from the
-    origin lose no digits.
+    One pass over the features, with C * D + D * D numbers in memory. The
+    scatter is about the running means (as in Welford's algorithm), so that
+    features far from the origin lose no digits.
 
     Args:
         num_classes: Number of classes C.
@@ -40,12 +40,12 @@ class ClassMoments:
 
     @property
     def means(self) -> np.ndarray:
-        """(C, D) class means; zeros of a class without images."""
+        """(C, D) class means; zeros for a class without images."""
         return self.sums / np.maximum(self.counts, 1)[:, None]
 
     @property
     def within(self) -> np.ndarray:
-        r"""(D, D) within-class covariance :math:`\Sigma_W`, over images."""
+        r"""(D, D) within-class covariance :math:`\Sigma_W` of all images."""
         return self.scatter / max(self.counts.sum(), 1)
 
     def update(self, features: np.ndarray, labels: np.ndarray) -> None:
@@ -66,14 +66,14 @@ class ClassMoments:
                 f'features must be (images, width) = {expected}, got '
                 f'{features.shape}'
             )
-        bincount_labels(labels, len(self.counts))  # refuses wrong labels
+        bincount_labels(labels, len(self.counts))  # checks the labels
         infinite = ~np.isfinite(features).all(axis=1)
         if infinite.any():
             raise InputValueError(
                 'features must be finite, but those of an image of class '
                 f'{labels[infinite][0]} are not'
             )
-        # Only the classes that are there: C may be a multiple of B.
+        # Only the classes of this batch: C may be much larger than B.
         classes, rows = np.unique(labels, return_inverse=True)
         before = self._means_of(classes)
         is_new = self.counts[classes] == 0
@@ -84,7 +84,7 @@ class ClassMoments:
         self.scatter += (features - before[rows]).T @ (features - after[rows])
 
     def all_reduce(self) -> None:
-        """Make them those of the images of all ranks."""
+        """Combine the moments of all ranks, on each of them."""
         own_counts, own_means = self.counts.copy(), self.means
         all_reduce(torch.from_numpy(self.counts))
         all_reduce(torch.from_numpy(self.sums))
@@ -98,7 +98,7 @@ class ClassMoments:
 
 
 def _rounding(vectors: np.ndarray) -> float:
-    """Length below which a difference of rows is rounding."""
+    """Length below which a difference of rows is a rounding error."""
     precision = np.finfo(np.float64).eps
     return max(vectors.shape) * precision * np.linalg.norm(vectors)
 
@@ -106,13 +106,13 @@ def _rounding(vectors: np.ndarray) -> float:
 def _cosines(
     vectors: np.ndarray, num_classes: int
 ) -> Tuple[float, float, float]:
-    """Mean and spread of cosines, and their distance from -1 / (C - 1).
+    """Mean and deviation of cosines, and mean gap to -1 / (C - 1).
 
-    Of all pairs of K vectors, in blocks of rows: there may be millions.
+    Over all pairs of K vectors, in blocks of rows: there may be millions.
     """
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     num_pairs = len(unit) * (len(unit) - 1) / 2
-    # |sum of all|^2 holds each pair twice, and each with itself.
+    # |sum of all|^2 counts each pair twice, and each vector with itself.
     total = np.square(unit.sum(axis=0)).sum() - np.square(unit).sum()
     mean, simplex = total / 2 / num_pairs, -1 / (num_classes - 1)
     squares = gaps = 0.0
@@ -128,7 +128,7 @@ def _cosines(
 def simplex_figures(
     vectors: np.ndarray, num_classes: Optional[int] = None
 ) -> Dict[str, float]:
-    r"""How far vectors are from the corners of a regular simplex.
+    r"""Deviations of vectors from the corners of a regular simplex.
 
     Centred by their own mean, :math:`\tilde v_c = v_c - \bar v`, as in
     neural collapse (Papyan, Han and Donoho, PNAS 2020, NC2):
@@ -141,25 +141,25 @@ def simplex_figures(
     ``nc2_angles_std``
         :math:`\mathrm{std}_{c \ne c'} \cos(\tilde v_c, \tilde v_{c'})`
 
-    Not centred, as on the unit sphere of contrastive losses, whose optimum
-    is a simplex about the origin (Graf et al., ICML 2021):
+    Not centred, as the optimum of contrastive losses on the unit sphere is a
+    simplex about the origin (Graf et al., ICML 2021):
 
     ``cosine_mean_gap``
         :math:`\mathrm{mean}_{c \ne c'} \cos(v_c, v_{c'}) + 1 / (C - 1)`
     ``cosine_std``
         :math:`\mathrm{std}_{c \ne c'} \cos(v_c, v_{c'})`
 
-    All are 0 for a regular simplex about the origin. Some of a simplex's
-    corners, centred anew, are a smaller simplex, so that centred figures
-    look at K corners and the others at C.
+    All are 0 for a regular simplex about the origin. A subset of a simplex's
+    corners, centred again, is a smaller simplex, so that the centred figures
+    compare with K corners and the others with C.
 
     Args:
-        vectors: (K, D), one of each of K classes.
-        num_classes: Number C >= K of the model's classes. Defaults to K.
+        vectors: (K, D), one per class.
+        num_classes: Number C >= K of classes of the model. Defaults to K.
 
     Returns:
-        The figures that are defined: none of one class, no angle of a vector
-        of length zero.
+        The figures that are defined: none for a single class, no angles if a
+        vector has length zero.
     """
     if len(vectors) < 2:
         return {}
@@ -182,12 +182,12 @@ def simplex_figures(
 def neural_collapse(
     moments: ClassMoments, prototypes: Optional[np.ndarray] = None
 ) -> Dict[str, float]:
-    r"""How far features are from neural collapse.
+    r"""Distance of features from neural collapse.
 
-    NC1 to NC3 of Papyan, Han and Donoho (PNAS 2020), of the C' classes that
-    have images, with class means :math:`\mu_c`, and their mean, in which
-    each class has the same say, as :math:`\mu_G` (on a balanced test set it
-    is the mean of all images):
+    NC1 to NC3 of Papyan, Han and Donoho (PNAS 2020) for the C' classes that
+    have images. :math:`\mu_c` are the class means and :math:`\mu_G` is their
+    mean, each class having the same weight (on a balanced test set it is the
+    mean of all images):
 
     ``nc1``
         :math:`\mathrm{Tr}(\Sigma_W \Sigma_B^+) / C'`, with
@@ -195,21 +195,21 @@ def neural_collapse(
         (\mu_c - \mu_G)^\top`
     ``nc3``
         :math:`\| \tilde P / \|\tilde P\|_F - \tilde M / \|\tilde M\|_F \|_F`,
-        with rows :math:`\tilde M_c = \mu_c - \mu_G`, and those of
-        ``prototypes``, centred by their mean, too (unlike in the paper: what
-        all have in common decides between no two classes)
+        with rows :math:`\tilde M_c = \mu_c - \mu_G`, and ``prototypes``
+        centred by their mean as well (unlike in the paper: a common offset
+        does not discriminate between classes)
 
-    and those of :func:`simplex_figures`, of the class means.
+    and the figures of :func:`simplex_figures` for the class means.
 
     Args:
-        moments: Of the features.
-        prototypes: (C, D) what the class means should be parallel to: class
-            vectors of a classifier, or prototypes. Defaults to None: no
-            ``nc3``.
+        moments: Moments of the features.
+        prototypes: (C, D) vectors that the class means should be parallel
+            to: class vectors of a classifier, or prototypes. Defaults to
+            None: no ``nc3``.
 
     Returns:
-        The figures that are defined: without scatter between the classes
-        neither ``nc1`` nor ``nc3`` is.
+        The figures that are defined: ``nc1`` and ``nc3`` require scatter
+        between the classes.
 
     Raises:
         ValueError: ``prototypes`` are not (C, D).
@@ -227,21 +227,24 @@ def neural_collapse(
     means = moments.means[tested]  # (C', D)
     figures = simplex_figures(means, len(tested))
     centred, rounding = means - means.mean(axis=0), _rounding(means)
-    # (The triangle has the same axes, and is smaller where C' > D.)
+    # The triangular factor has the same axes and is smaller if C' > D.
     triangle = np.linalg.qr(centred, mode='r')
     _, scales, axes = np.linalg.svd(triangle, full_matrices=False)
-    # Centred means span at most C' - 1 dimensions: what is left is rounding.
+    # Centred means span at most C' - 1 dimensions; the rest is rounding.
     is_spanned = scales > rounding
     if not is_spanned.any():
         return figures
     scales, axes = scales[is_spanned], axes[is_spanned]
-    # Sigma_B is axes' diag(scales^2 / C') axes.
+    # Sigma_B = axes.T @ diag(scales^2 / C') @ axes.
     along = ((axes @ moments.within) * axes).sum(axis=1)
     figures['nc1'] = float((along / scales**2).sum())
     if prototypes is not None:
-        partners = prototypes[tested] - prototypes[tested].mean(axis=0)
-        length = np.linalg.norm(partners)
+        centred_prototypes = prototypes[tested] - prototypes[tested].mean(
+            axis=0
+        )
+        length = np.linalg.norm(centred_prototypes)
         if length > _rounding(prototypes):
-            gap = partners / length - centred / np.linalg.norm(centred)
+            directions = centred_prototypes / length
+            gap = directions - centred / np.linalg.norm(centred)
             figures['nc3'] = float(np.linalg.norm(gap))
     return figures

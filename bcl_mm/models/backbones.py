@@ -1,4 +1,4 @@
-"""The ResNet of the CIFAR-LT literature; those of timm."""
+"""The ResNet of the CIFAR-LT literature, and the models of timm."""
 
 from __future__ import annotations
 
@@ -68,24 +68,25 @@ class CIFARResNet(BaseModule):
 
     Three stages of n basic blocks with c, 2c, 4c channels. Depth 32 with the
     defaults is the ``ResNet_s`` of LDAM-DRW, which the CIFAR-LT literature
-    uses: 464,154 parameters together with a linear layer of 10 classes.
+    uses: 464,154 parameters, including a linear layer for 10 classes.
 
     Args:
         depth: 6n + 2: 8, 14, 20, 32, ...
         in_channels: Channels of the images. Defaults to 3.
         base_channels: Channels c of the first stage. Defaults to 16.
         stem_stride: Stride of the first convolution. Defaults to 1.
-        shortcut: Where the shape changes: ``'pad'`` (option A of the paper,
-            no parameters) or ``'projection'`` (option B, 1x1 convolution).
+        shortcut: Shortcut at a change of shape: ``'pad'`` (option A of the
+            paper, no parameters) or ``'projection'`` (option B, 1x1
+            convolution).
             Defaults to ``'pad'``.
         norm_cfg: Norm layers. Defaults to BatchNorm.
         init_cfg: MMEngine's initialisation config, or several. Defaults to
             Kaiming-normal convolutions (fan-in), as in LDAM-DRW.
 
     Raises:
-        TypeError: A number is none, or not whole.
-        ValueError: A number is out of its range, ``depth`` is not 6n + 2, or
-            ``shortcut`` is unknown.
+        TypeError: An argument is not an integer.
+        ValueError: An argument is out of range, ``depth`` is not 6n + 2,
+            or ``shortcut`` is unknown.
     """
 
     def __init__(
@@ -133,8 +134,8 @@ class CIFARResNet(BaseModule):
                 )
                 before = channels
         self.blocks = nn.Sequential(*stages)
-        # Convolutions follow the layout of their weights; small ones are
-        # much faster on a CPU with channels last.
+        # Convolutions follow the memory layout of their weights; on a CPU,
+        # small ones are much faster with channels last.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tuple[Tensor]:
@@ -144,23 +145,23 @@ class CIFARResNet(BaseModule):
 
 @MODELS.register_module()
 class TimmBackbone(BaseModule):
-    """A model of timm without its classifier, with its own pooling.
+    """A model of timm with its own pooling and without its classifier.
 
-    mmpretrain's ``TIMMBackbone`` takes the pooling out, and what is left
-    differs with the architecture: maps, tokens, channels last. Here it is
-    always one vector for each image, and the model needs no neck.
+    mmpretrain's ``TIMMBackbone`` removes the pooling, and its output depends
+    on the architecture: maps, tokens, channels last. This one always returns
+    one vector per image, and the model needs no neck.
 
     Args:
-        name: timm's name of the model.
-        pretrained: Whether timm loads its weights, and downloads them if
-            need be. Defaults to False.
-        init_cfg: MMEngine's initialisation config. Defaults to None: timm
-            has initialised the model.
+        name: Name of the model in timm.
+        pretrained: Whether timm loads its weights, downloading them if
+            necessary. Defaults to False.
+        init_cfg: MMEngine's initialisation config. Defaults to None: timm's
+            own initialisation.
         **kwargs: Arguments of the model.
 
     Attributes:
-        mean: (3,) of the images that the weights are for, in [0, 255], like
-            ``std``.
+        mean: (3,) mean of the images that the weights expect, in [0, 255].
+        std: (3,) standard deviation of these images.
     """
 
     def __init__(
@@ -183,7 +184,10 @@ class TimmBackbone(BaseModule):
 
     @property
     def out_channels(self) -> int:
-        """Width of the features; found by a try, for timm's is not always."""
+        """Width of the features, measured by a dummy forward pass.
+
+        (timm's ``num_features`` is wrong for some models.)
+        """
         size = self.model.pretrained_cfg['input_size']
         parameter = next(self.parameters())
         was_training = self.training
@@ -194,7 +198,7 @@ class TimmBackbone(BaseModule):
         return features.shape[1]
 
     def init_weights(self) -> None:
-        """Initialise by ``init_cfg`` alone: timm's models have their own."""
+        """Apply ``init_cfg`` only: timm initialises its own models."""
         if self.init_cfg:
             initialize(self, self.init_cfg)
 

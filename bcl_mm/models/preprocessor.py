@@ -1,4 +1,4 @@
-"""Batches of several views."""
+"""Data preprocessor for batches of several views."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bcl_mm.utils.errors import InputValueError
 def is_multi_view(inputs: Any) -> bool:
     """Whether collated inputs are V views, each of them a batch.
 
-    A view is a (B, C, H, W) tensor under MMEngine's ``default_collate``, a
-    list of B images under ``pseudo_collate``; a list of (C, H, W) tensors is
-    B plain images.
+    A view is a (B, C, H, W) tensor with MMEngine's ``default_collate``, and a
+    list of B images with ``pseudo_collate``. A list of (C, H, W) tensors is B
+    plain images.
     """
     if not isinstance(inputs, Sequence):
         return False
@@ -26,13 +26,13 @@ def is_multi_view(inputs: Any) -> bool:
 
 @MODELS.register_module()
 class MultiViewDataPreprocessor(ClsDataPreprocessor):
-    """``ClsDataPreprocessor`` that also takes V views of each image.
+    """``ClsDataPreprocessor`` that also accepts V views of each image.
 
     The views become one batch (V * B, C, H, W), view-major: rows
-    ``v * B ... (v + 1) * B - 1`` are view v. Plain images pass as usual.
-    Works with ``default_collate`` and ``pseudo_collate``. The arguments are
-    those of mmpretrain's ``ClsDataPreprocessor``; normalisation runs on the
-    device.
+    ``v * B ... (v + 1) * B - 1`` are view v. Plain images are processed as
+    usual. Works with ``default_collate`` and ``pseudo_collate``. The arguments
+    are those of mmpretrain's ``ClsDataPreprocessor``; normalisation runs on
+    the device.
     """
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -46,8 +46,8 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
             ``inputs`` (V * B, C, H, W) and ``data_samples`` of length B.
 
         Raises:
-            ValueError: Views of different sizes, or Mixup/CutMix
-                (``batch_augments``) with several views.
+            ValueError: Views differ in size, or Mixup/CutMix
+                (``batch_augments``) meets several views.
         """
         inputs = data['inputs']
         if not is_multi_view(inputs):
@@ -63,7 +63,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         shapes = {tuple(image.shape) for image in images}
         if len(shapes) > 1:
             raise InputValueError(
-                f'all views of a batch must have one size, got {shapes}'
+                f'all views of a batch must have the same size, got {shapes}'
             )
         if torch.is_tensor(inputs[0]):
             images = torch.cat(list(inputs))  # (V * B, C, H, W)

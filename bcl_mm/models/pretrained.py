@@ -1,17 +1,17 @@
-"""Backbones that start from weights of elsewhere."""
+"""Pretrained weights of backbones."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.checkpoint import fetch, load_checkpoint
+from bcl_mm.utils.checkpoint import fetch, load_checkpoint, misfits
 from bcl_mm.utils.errors import InputTypeError, InputValueError, similar_names
 
-# What a checkpoint puts before the names of the backbone's weights.
+# Prefixes of the names of a backbone's weights in a checkpoint.
 _PREFIXES = ('backbone.', 'module.backbone.', 'module.')
 _TIMM = 'timm://'
 
@@ -19,22 +19,22 @@ _TIMM = 'timm://'
 def backbone_weights(
     source: str, backbone: nn.Module, name: str = 'pretrained'
 ) -> Tuple[Dict[str, Tensor], Optional[str]]:
-    """The weights of a checkpoint that are a backbone's, all of them.
+    """Read all weights of a backbone from a checkpoint.
 
     Args:
         source: Path or address, for :func:`fetch`, of a checkpoint of
-            MMPretrain or of ``bcl_mm``, or of the backbone's state dict, as
-            torchvision has it. A classifier in it is left over.
+            MMPretrain or ``bcl_mm``, or of the backbone's state dict, as
+            torchvision provides it. A classifier in it is ignored.
         backbone: The backbone.
-        name: What the user calls the source. Defaults to ``'pretrained'``.
+        name: The user's name for the source. Defaults to ``'pretrained'``.
 
     Returns:
-        The weights, by the backbone's names; and what stands before these in
-        the checkpoint, None if nothing does.
+        The weights, by the backbone's names; and the prefix of these names in
+        the checkpoint, None if there is none.
 
     Raises:
-        ValueError: The checkpoint cannot be used, or is of another backbone;
-            the message names the weights that do not fit.
+        ValueError: The checkpoint is unusable, or belongs to a different
+            backbone; the message names the weights that do not fit.
         OSError: It does not exist, or cannot be downloaded.
     """
     content = load_checkpoint(source)
@@ -47,23 +47,19 @@ def backbone_weights(
     found = {
         key.removeprefix(start): state[key]
         for key in keys
-        if key.startswith(start)
+        if key.startswith(start) and isinstance(state[key], Tensor)
     }
     own = backbone.state_dict()
     parts = {key.split('.')[0] for key in own}
     problems = [
-        f'{start}{key} is missing'
-        if key not in found
-        else f'{start}{key} has shape {_shape(found[key])}, not '
-        f'{tuple(value.shape)}'
-        for key, value in own.items()
-        if _shape(found.get(key)) != tuple(value.shape)
-        # Which some leave out, and nothing needs.
-        and not key.endswith('num_batches_tracked')
+        f'{start}{key} {problem}'
+        for key, problem in misfits(backbone, found).items()
+        # Optional: some checkpoints omit it, and nothing needs it.
+        if not key.endswith('num_batches_tracked')
     ]
-    # A deeper net has all that a shallower one needs, and more.
+    # A deeper net has all the weights of a shallower one, and more.
     problems += [
-        f'{start}{key} is of another net'
+        f'{start}{key} belongs to a different net'
         for key in found
         if key not in own and key.split('.')[0] in parts
     ]
@@ -72,13 +68,9 @@ def backbone_weights(
             f'{name}={source!r} does not fit model.backbone '
             f'({type(backbone).__name__}) in {len(problems)} weights: '
             f'{"; ".join(problems[:3])}{" ..." if len(problems) > 3 else ""} '
-            f'(the first of the file are {", ".join(keys[:3]) or "none"})'
+            f'(the file starts with {", ".join(keys[:3]) or "no weights"})'
         )
     return {key: found[key] for key in own if key in found}, prefix
-
-
-def _shape(value: Any) -> Optional[Tuple[int, ...]]:
-    return tuple(value.shape) if isinstance(value, Tensor) else None
 
 
 def _build(config: dict, scope: str) -> nn.Module:
@@ -99,23 +91,23 @@ def _check_timm_name(name: str) -> None:
 
 
 def apply_pretrained(cfg: dict, load: bool = True) -> None:
-    """Do what a config's ``pretrained`` says.
+    """Apply the ``pretrained`` setting of a config.
 
-    A file or an address of weights for ``model.backbone`` becomes its
-    ``init_cfg``, once it is seen to fit. ``timm://NAME`` replaces backbone
-    and neck by timm's model with its own pooling, tells the head its width
-    and the preprocessor its mean and deviation.
+    A file or an address becomes the ``init_cfg`` of ``model.backbone``, after
+    a check that its weights fit. ``timm://NAME`` replaces backbone and neck
+    by timm's model with its own pooling, and sets the head's width and the
+    preprocessor's mean and standard deviation.
 
     Args:
-        cfg: Config, changed in place. Without ``pretrained``, or with None,
-            nothing is done.
-        load: Whether the weights are wanted. Without, a checkpoint brings
-            them, and nothing is read or downloaded. Defaults to True.
+        cfg: Config, changed in place; unchanged if ``pretrained`` is missing
+            or None.
+        load: Whether to load the weights. If not, nothing is read or
+            downloaded: a checkpoint provides them. Defaults to True.
 
     Raises:
-        TypeError: ``pretrained`` is no text.
+        TypeError: ``pretrained`` is not text.
         ValueError: It does not fit, cannot be read, or is unknown; or timm is
-            needed and not installed.
+            required and not installed.
         OSError: It does not exist, or cannot be downloaded.
     """
     source, model = cfg.get('pretrained'), cfg.get('model')

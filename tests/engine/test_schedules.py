@@ -50,7 +50,7 @@ def test_has_no_eta_min():
 
 
 def warm_up_rates(epochs, length, **options):
-    """The rates of a training whose rate is 1."""
+    """Rates of a training with base rate 1."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = PARAM_SCHEDULERS.build(
         dict(
@@ -59,7 +59,7 @@ def warm_up_rates(epochs, length, **options):
             start_factor=0.2,
             by_epoch=True,
             convert_to_iter_based=True,
-            end=epochs,  # as the Runner gives it
+            end=epochs,  # set by the Runner
             **options,
         ),
         default_args=dict(epoch_length=length),
@@ -78,7 +78,7 @@ def warm_up_rates(epochs, length, **options):
         (100, 3, {}, 15),
         (10, 4, dict(fraction=0.25), 10),
         (2, 20, {}, 2),
-        (1, 3, {}, 2),  # as short as can be
+        (1, 3, {}, 2),  # the shortest possible
     ],
 )
 def test_a_warm_up_is_a_part_of_any_training(epochs, length, options, steps):

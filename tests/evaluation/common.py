@@ -1,13 +1,13 @@
-"""Neural collapse from its equations, in loops, and test images for it."""
+"""Neural collapse as loops over its equations, and test data for it."""
 
 import numpy as np
 
 
 def regular_simplex(num_classes, dim, seed=0):
-    """(C, D) unit corners of a regular simplex about the origin, turned.
+    """(C, D) unit corners of a randomly rotated regular simplex.
 
-    Corner by corner: coordinate k of corner k is what its unit norm leaves,
-    and that of all later corners what the cosine -1 / (C - 1) asks for.
+    Corner by corner: its unit norm determines coordinate k of corner k, and
+    the cosine -1 / (C - 1) determines that of all later corners.
     """
     corners = np.zeros((num_classes, dim))
     for k in range(num_classes - 1):

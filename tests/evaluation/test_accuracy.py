@@ -9,7 +9,7 @@ from bcl_mm.classes import ClassInfo
 from bcl_mm.evaluation import ShotAccuracy
 
 COUNTS = [500, 200, 50, 5, 3]
-# Of two test images a class: 2, 1, 1, 0 and 1 are right.
+# Two test images per class, of which 2, 1, 1, 0 and 1 are correct.
 LABELS = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 PREDICTIONS = [0, 0, 1, 0, 2, 1, 0, 0, 4, 0]
 EXPECTED = dict(
@@ -18,7 +18,7 @@ EXPECTED = dict(
     medium=50.0,
     few=25.0,
     balanced=50.0,  # (100 + 50 + 50 + 0 + 50) / 5
-    harmonic=0.0,  # class 3 has none
+    harmonic=0.0,  # class 3 has an accuracy of 0
     worst=0.0,
 )
 
@@ -38,14 +38,14 @@ def test_by_hand():
 
 
 def test_group_is_the_mean_of_its_classes():
-    # Class 0 has 3 images, all right, class 1 has one, wrong.
+    # Class 0 has 3 images, all correct; class 1 has one, wrong.
     metrics = ShotAccuracy.calculate([0, 0, 0, 0], [0, 0, 0, 1], [500, 500])
     assert (metrics['top1'], metrics['many']) == (75.0, 50.0)
     assert metrics['balanced'] == 50.0
 
 
 def test_summaries_by_hand():
-    # 2 of 2, 1 of 2 and 1 of 4 are right: 100 %, 50 % and 25 %.
+    # 2 of 2, 1 of 2 and 1 of 4 are correct: 100 %, 50 % and 25 %.
     labels = [0, 0, 1, 1, 2, 2, 2, 2]
     metrics = ShotAccuracy.calculate([0, 0, 1, 0, 2, 0, 0, 0], labels, [9] * 4)
     assert metrics == dict(
@@ -55,7 +55,7 @@ def test_summaries_by_hand():
         harmonic=pytest.approx(300 / 7),  # 3 / (1 + 2 + 4)
         worst=25.0,
     )
-    # All the same: the three means are one.
+    # Equal accuracies: all means are equal.
     metrics = ShotAccuracy.calculate([0] * 7, [0] * 7, [9] * 4)
     assert set(metrics.values()) == {100.0}
 

@@ -109,7 +109,7 @@ def test_against_loops(seed):
 def test_groups_without_images_are_left_out():
     found = CalibrationError.calculate([0, 2], [0, 0], [0.5, 1.0], COUNTS)
     assert found == dict(ece=75.0, ece_many=75.0)
-    # A sure and right classifier is calibrated.
+    # A classifier that is certain and correct is calibrated.
     found = CalibrationError.calculate([2], [2], [1.0], COUNTS)
     assert found == dict(ece=0.0, ece_few=0.0)
 

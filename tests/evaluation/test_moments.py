@@ -44,10 +44,10 @@ def test_collapse_by_hand():
     norms = [2**0.5, 2**0.5, 2]
     # cos(a, b) = 0, cos(a, c) = cos(b, c) = -1 / sqrt 2; the simplex's -1/2.
     root = 1 / 2**0.5
-    # Not centred cos((1, 0), (-1, 0)) = -1, and two of 0; C = 3.
+    # Not centred: cos((1, 0), (-1, 0)) = -1, the other two are 0; C = 3.
     prototypes = np.array([[1.0, 0], [-1, 0], [0, 0]])
-    # Parallel to (a, b, c) / sqrt 8 are these, / sqrt 2, but for
-    # y: (1/2 - 1/sqrt 8, ...): all by the definition.
+    # Prototypes (centred already) over their norm sqrt 2, minus (a, b, c)
+    # over its norm sqrt 8.
     gap = prototypes / 2**0.5 - np.array([[1, -1], [-1, -1], [0, 2]]) / 8**0.5
     assert neural_collapse(moments, prototypes) == pytest.approx(
         dict(
@@ -68,7 +68,7 @@ def test_two_classes_by_hand():
     moments = moments_of([[-1], [1], [2], [6]], [0, 0, 1, 1], 2)
     figures = neural_collapse(moments, np.array([[-3.0], [3]]))
     assert figures == pytest.approx(
-        # Two centred means are always opposite, and of one length. A class
+        # Two centred means are always opposite and equally long. A class
         # mean of length 0 has no cosine.
         dict(nc1=0.3125, nc2_norms=0, nc2_angles=0, nc2_angles_std=0, nc3=0)
     )
@@ -88,13 +88,13 @@ def test_an_exact_simplex_gives_zeros(num_classes, spare):
             moments_of(features, labels, num_classes), 3 * corners
         )
         assert {'nc1', 'nc3', *SIMPLEX_FIGURES} == set(figures)
-        if shift:  # centring takes it away; the origin is elsewhere
+        if shift:  # removed by centring; the origin moves
             for name in ('cosine_mean_gap', 'cosine_std'):
                 figures.pop(name)
         assert figures == pytest.approx(dict.fromkeys(figures, 0), abs=1e-11)
     alone = simplex_figures(corners)
     assert alone == pytest.approx(dict.fromkeys(SIMPLEX_FIGURES, 0), abs=1e-12)
-    # What single precision leaves of them; as lists, too.
+    # In single precision, and as lists.
     single = corners.astype(np.float32)
     alone = simplex_figures(single)
     assert alone == pytest.approx(dict.fromkeys(SIMPLEX_FIGURES, 0), abs=3e-7)
@@ -118,7 +118,7 @@ def test_each_flaw_of_a_simplex_is_seen():
     longer = corners * np.array([[1], [1], [1], [1], [2]])
     found = figures(longer)
     assert min(found['nc2_norms'], found['nc3'], found['nc2_angles']) > 0.1
-    # Only lengths differ: about the origin the cosines are still a simplex's.
+    # Only lengths differ: the cosines about the origin remain a simplex's.
     assert abs(found['cosine_mean_gap']) + found['cosine_std'] < 1e-12
     nearer = corners.copy()
     nearer[0] += 0.5 * nearer[1]
@@ -162,7 +162,7 @@ def test_order_batches_and_names_of_classes_change_nothing():
         )
         found = neural_collapse(moments, moved)
         assert found == pytest.approx(expected, rel=1e-10)
-    # A turn, a scale, and what prototypes or features have in common.
+    # Rotation, scale, and a common offset of prototypes or features.
     turn, _ = np.linalg.qr(np.random.RandomState(4).randn(4, 4))
     moments = moments_of(3 * features @ turn + 2, labels, 7)
     found = neural_collapse(moments, 2 * prototypes @ turn + 1)
@@ -175,8 +175,8 @@ def test_digits_survive_far_from_the_origin():
     near = neural_collapse(moments_of(features, labels, 7))
     far = neural_collapse(moments_of(features + 1e6, labels, 7))
     assert far['nc1'] == pytest.approx(near['nc1'], rel=1e-7)
-    # A mean of three classes in 9 dimensions spans two: no other one counts,
-    # however the rounding falls.
+    # The means of three classes in 9 dimensions span two. No other counts,
+    # whatever the rounding.
     features, labels = skewed_images(dim=9, tested=[1, 2, 3])
     near = neural_collapse(moments_of(features, labels, 7))
     far = neural_collapse(moments_of(features + 1e6, labels, 7))
@@ -184,7 +184,7 @@ def test_digits_survive_far_from_the_origin():
 
 
 def test_class_means_on_a_line_span_one_direction():
-    # In five dimensions; what is spread across the line does not count.
+    # In five dimensions; scatter across the line does not count.
     labels = np.repeat([0, 1, 2, 3], 2)
     along = np.array([3.0, 7, 5, 9, 0, 2, -4, -4])
     features = along[:, None] * np.array([0.1, 0.2, 0.3, 0.4, 0.5]) + 0.7
@@ -205,11 +205,11 @@ def test_what_is_not_defined_is_left_out():
     same = moments_of(values, [0, 0, 0, 1, 1, 1], 2)
     figures = neural_collapse(same, np.array([[1.0], [2]]))
     assert set(figures) == {'cosine_mean_gap', 'cosine_std'}
-    # The middle one of three on a line has no direction.
+    # The middle one of three points on a line has no direction.
     figures = simplex_figures(np.array([[1.0, 1], [2, 2], [3, 3]]))
     assert set(figures) == {'nc2_norms', 'cosine_mean_gap', 'cosine_std'}
     assert simplex_figures(np.zeros((3, 2))) == {}
-    # Prototypes that are all one.
+    # Identical prototypes.
     figures = neural_collapse(
         moments_of([[0.0], [1]], [0, 1], 2), np.full((2, 1), 0.3)
     )
@@ -243,5 +243,5 @@ def test_memory_does_not_grow_with_pairs_of_classes():
     tracemalloc.stop()
     assert figures['nc1'] == pytest.approx(0, abs=1e-20)
     assert figures['cosine_mean_gap'] == pytest.approx(0, abs=1e-3)
-    # A dozen of (C, D), and blocks; C * C numbers would be 530 MB.
+    # A dozen (C, D) arrays and the blocks; C * C numbers take 530 MB.
     assert peak < 12 * 8 * num_classes * dim + 40e6

@@ -68,5 +68,5 @@ def test_mixing_of_several_views_is_refused():
 def test_views_of_different_sizes_are_refused():
     views = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 5, 5)
     for inputs in (list(views), [list(view) for view in views]):
-        with pytest.raises(ValueError, match='views of a batch must have one'):
+        with pytest.raises(ValueError, match='views of a batch must have the'):
             MultiViewDataPreprocessor()(dict(inputs=inputs))

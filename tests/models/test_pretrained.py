@@ -1,4 +1,4 @@
-"""Backbones that start from weights of elsewhere."""
+"""Pretrained weights of backbones."""
 
 import builtins
 from functools import partial
@@ -41,7 +41,7 @@ def build(cfg):
 
 
 def step(model, size):
-    """A training step of two images; returns its losses."""
+    """Run a training step on two images, and return its losses."""
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     views = VIEWS if model.head.branches else 1
     images = [torch.randint(0, 255, (2, 3, size, size)) for _ in range(views)]
@@ -56,7 +56,7 @@ def step(model, size):
 
 
 def torchvision_net(path, name='resnet18'):
-    """Saves torchvision's net with statistics that are not the first."""
+    """Save torchvision's net with changed statistics."""
     net = torchvision.models.get_model(name, weights=None)
     net(torch.randn(4, 3, 64, 64) + 1)
     torch.save(net.state_dict(), path)
@@ -127,11 +127,11 @@ def test_weights_that_do_not_fit(tmp_path):
     torchvision_net(path, 'resnet34')  # has all of ResNet-18's, and more
     refuse(
         r"pretrained='.*a.pth' does not fit model.backbone \(ResNet\) in \d* "
-        r'weights: layer1.2.conv1.weight is of another net; .* \.\.\. \(the '
-        'first of the file are conv1.weight, bn1.weight'
+        r'weights: layer1.2.conv1.weight belongs to a different net; .* \.'
+        r'\.\. \(the file starts with conv1.weight, bn1.weight'
     )
     torch.save(dict(conv1=1), path)
-    refuse('conv1.weight is missing.*file are conv1')
+    refuse('conv1.weight is missing.*file starts with conv1')
     state = torchvision.models.resnet18(weights=None).state_dict()
     state['layer4.1.conv2.weight'] = torch.ones(2, 3)
     torch.save(state, path)
@@ -142,7 +142,7 @@ def test_weights_that_do_not_fit(tmp_path):
     torch.save([1], path)
     refuse('must be a dict of weights, got list')
     torch.save(dict(state_dict=[1]), path)
-    refuse('is missing.*the first of the file are none')
+    refuse('is missing.*the file starts with no weights')
     path.write_bytes(b'x')
     refuse("a.pth' is refused")
     path.write_bytes(b'')
@@ -181,12 +181,12 @@ def test_downloads_are_kept(tmp_path, monkeypatch):
     (tmp_path / 'other').mkdir()
     other = tmp_path / 'other/net.pth'
     torchvision_net(other)
-    assert fetch(other.as_uri()) != kept  # of the same name
+    assert fetch(other.as_uri()) != kept  # same file name, different address
     path.rename(f'{kept}.1')
     assert fetch(path.as_uri()) == kept
     with pytest.raises(OSError, match='none.pth cannot be downloaded .* file'):
         fetch((tmp_path / 'none.pth').as_uri())
-    # torchvision's own download, of the name that its address has.
+    # torchvision's own download has the file name of its address.
     (folder / 'resnet18-f37072fd.pth').symlink_to(kept)
     cfg = read('torchvision://resnet18', depth=18)
     apply_pretrained(cfg)
@@ -197,7 +197,7 @@ def test_downloads_are_kept(tmp_path, monkeypatch):
 
 @pytest.fixture
 def timm_offline(monkeypatch):
-    """timm's models with weights of their own; returns what was wanted."""
+    """Replace timm's downloads by random weights; records the requests."""
     wanted = []
     create = timm.create_model
 
@@ -230,7 +230,7 @@ def test_timms_models(timm_offline, name, width, size):
     model = build(cfg)
     torch.manual_seed(7)
     start = timm.create_model(name, pretrained=False, num_classes=0)
-    for key, value in start.state_dict().items():  # not initialised anew
+    for key, value in start.state_dict().items():  # not initialised again
         assert torch.equal(model.backbone.model.state_dict()[key], value)
     losses = step(model, size)
     assert np.isfinite(losses['loss'].item())

@@ -1,1 +1,1 @@
-"""What tools/benchmark.py measures, one module each."""
+"""The benchmarks of tools/benchmark.py, one module each."""

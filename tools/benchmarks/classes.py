@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -11,20 +11,13 @@ from bcl_mm.models.contrast import sample_classes
 from bcl_mm.models.layers import Projector, unit_rows
 from bcl_mm.models.losses import balanced_contrastive_loss
 from bcl_mm.utils.distributed import gather
-from benchmarks.common import (
-    Curve,
-    Row,
-    Settings,
-    interleave,
-    median,
-    peak_memory,
-)
+from benchmarks.common import Candidates, Curve, Row, Settings, rows_of
 
-LIMIT = 0.8
-# Classes where all complement and where a sample does, its size, the widths
-# of the projector and the batch size.
+MAX_RATIO = 0.8
+# Number of classes where all of them complement and where a sample does, size
+# of the sample, widths of the projector, batch size.
 SIZES = 8142, 100_000, 4096, (2048, 2048, 1024), 256
-QUICK = 4000, 8000, 1000, (64, 64, 64), 8
+QUICK_SIZES = 4000, 8000, 1000, (64, 64, 64), 8
 
 
 def branch(
@@ -37,7 +30,7 @@ def branch(
     """Forward and backward of prototype projector, gather and loss.
 
     Up to the gradient of the class vectors that are used: the dense gradient
-    of the classifier's weight is there without the branch, too.
+    of the classifier's weight exists without the branch, too.
     """
     torch.manual_seed(0)
     weight = torch.randn(num_classes, widths[0], device=device)
@@ -49,7 +42,7 @@ def branch(
     def run() -> None:
         projector.zero_grad()
         features.grad = None
-        used, of_sample = weight, {}
+        used, classes, log_weights = weight, None, None
         key_labels = gather(labels)
         if num_sampled is not None:
             present = features.new_zeros(num_classes)
@@ -58,19 +51,16 @@ def branch(
                 present, batch_size + num_sampled, num_sampled
             )
             used = weight[classes]
-            of_sample = dict(
-                prototype_labels=classes, prototype_log_weights=log_weights
-            )
         used = used.detach().requires_grad_()
-        loss = balanced_contrastive_loss(
+        balanced_contrastive_loss(
             features,
             labels,
             unit_rows(projector(used)),
             keys=gather(features),
             key_labels=key_labels,
-            **of_sample,
-        )
-        loss.backward()
+            prototype_labels=classes,
+            prototype_log_weights=log_weights,
+        ).backward()
 
     return run
 
@@ -78,54 +68,26 @@ def branch(
 def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     """Time and extra memory; the curve over the number of classes."""
     full, many, sampled, widths, batch_size = (
-        QUICK if settings.quick else SIZES
+        QUICK_SIZES if settings.quick else SIZES
     )
     shared = widths, batch_size, settings.device
-    sizes = {
-        f'C={many}, {sampled} sampled': (many, sampled, *shared),
-        f'C={full}, all': (full, None, *shared),
-    }
-    candidates = {name: branch(*size) for name, size in sizes.items()}
-    times = interleave(candidates, settings.repeats, settings.device)
+    ours, baseline = f'C={many}, {sampled} sampled', f'C={full}, all'
+    sizes = {ours: (many, sampled, *shared), baseline: (full, None, *shared)}
     small = 40, None, (8, 8, 4), 4, settings.device
+    times = settings.time({name: branch(*sizes[name]) for name in sizes})
     memory = {
-        name: [
-            peak_memory(branch, small, *size)
-            for _ in range(min(3, settings.repeats))
-        ]
+        name: settings.peak_memory(branch, size, small)
         for name, size in sizes.items()
     }
-    ours, of_all = sizes
-    rows = [
-        Row(
-            f'{what}, {ours}',
-            figures[ours],
-            of_all,
-            figures[of_all],
-            LIMIT,
-            unit,
-        )
-        for what, figures, unit in (
-            ('time', times, 'ms'),
-            ('extra memory', memory, 'MB'),
-        )
-    ]
-    return rows, [_curve(settings, full, many, sampled, shared)]
+    limit = {baseline: MAX_RATIO}
+    rows = rows_of(f'time, {ours}', times, ours, limit)
+    name = f'extra memory, {ours}'
+    rows += rows_of(name, memory, ours, limit, unit='MB')
 
+    def candidates_at(count: int) -> Candidates:
+        size = count, min(sampled, count - batch_size), *shared
+        all_classes = branch(count, None, *shared)
+        return {'all': all_classes, f'{sampled} sampled': branch(*size)}
 
-def _curve(
-    settings: Settings, full: int, many: int, sampled: int, shared: tuple
-) -> Curve:
-    counts = [many // 50, full, many // 5]
-    lines: Dict[str, List[float]] = {'all': [], f'{sampled} sampled': []}
-    for count in counts:
-        candidates = {
-            'all': branch(count, None, *shared),
-            f'{sampled} sampled': branch(
-                count, min(sampled, count - shared[1]), *shared
-            ),
-        }
-        times = interleave(candidates, 1, settings.device)
-        for name, values in times.items():
-            lines[name].append(median(values))
-    return Curve('over_classes', 'classes C', 'ms', counts, lines)
+    over_classes = 'over_classes', 'classes C', [many // 50, full, many // 5]
+    return rows, [settings.curve(*over_classes, candidates_at, most_repeats=1)]

@@ -1,9 +1,9 @@
-"""Interleaved timing, and ratios within one run."""
+"""Interleaved timing, peak memory, and ratios within one run."""
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,142 +12,140 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy as np
 import torch
 
+Candidates = Dict[str, Callable[[], Any]]
+Row = Dict[str, Any]
+Times = Dict[str, List[float]]
+
+
+def rows_of(
+    name: str,
+    figures: Times,
+    ours: str,
+    max_ratios: Optional[Dict[str, Optional[float]]] = None,
+    unit: str = 'ms',
+    max_median: Optional[float] = None,
+) -> List[Row]:
+    """Rows of the table: our figure alone, or its ratio to each baseline.
+
+    Figures have one value per round. ``max_ratios``, by baseline, and
+    ``max_median`` are what the project promises not to exceed.
+    """
+    median = float(np.median(figures[ours]))
+    row = dict(name=name, unit=unit, median=median, max_median=max_median)
+    rows = []
+    for baseline, max_ratio in (max_ratios or {}).items():
+        ratios = np.divide(figures[ours], figures[baseline])
+        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+        of_baseline = dict(
+            baseline=baseline,
+            baseline_median=float(np.median(figures[baseline])),
+            ratio=middle,
+            ratio_quartiles=[low, high],
+            max_ratio=max_ratio,
+        )
+        rows.append({**row, **of_baseline})
+    return rows or [row]
+
+
+@dataclass
+class Curve:
+    """Lines to plot: ``lines[label][i]`` at ``x[i]``."""
+
+    name: str
+    x_label: str
+    y_label: str
+    x: List[float]
+    lines: Times
+
 
 @dataclass
 class Settings:
-    """What all benchmarks are told.
+    """The options, and the measurements that follow them.
 
-    ``quick`` asks for sizes so small that the figures mean nothing: to see
-    that everything runs.
+    ``quick`` asks for sizes too small for useful figures.
     """
 
     repeats: int
     device: torch.device
     quick: bool = False
 
+    def time(
+        self, candidates: Candidates, most_repeats: int = 1000, units: int = 1
+    ) -> Times:
+        """Milliseconds per unit and round, after one warm-up round.
 
-@dataclass
-class Row:
-    """A figure beside another one of the same rounds.
+        Candidates take turns, A B C A B C ...: a machine that slows down
+        does so for all of them.
+        """
+        times: Times = {name: [] for name in candidates}
+        for round_ in range(-1, min(self.repeats, most_repeats)):
+            for name, candidate in candidates.items():
+                start = time.perf_counter()
+                candidate()
+                if self.device.type != 'cpu':
+                    torch.accelerator.synchronize(self.device)
+                if round_ >= 0:
+                    elapsed = time.perf_counter() - start
+                    times[name].append(1e3 * elapsed / units)
+        return times
 
-    ``values`` and ``baseline_values`` have one entry a round; ``limit`` is
-    the ratio, and ``most`` the figure itself, that the project promises not
-    to pass.
-    """
+    def curve(
+        self,
+        name: str,
+        x_label: str,
+        x: List[float],
+        candidates_at: Callable[[Any], Candidates],
+        **options: Any,
+    ) -> Curve:
+        """Median times of the candidates at each ``x``."""
+        options.setdefault('most_repeats', max(1, self.repeats // 3))
+        lines: Times = {}
+        for value in x:
+            times = self.time(candidates_at(value), **options)
+            for label, values in times.items():
+                lines.setdefault(label, []).append(float(np.median(values)))
+        return Curve(name, x_label, 'ms', x, lines)
 
-    name: str
-    values: List[float]
-    baseline: str = ''
-    baseline_values: Optional[List[float]] = None
-    limit: Optional[float] = None
-    unit: str = 'ms'
-    most: Optional[float] = None
+    def peak_memory(
+        self,
+        make: Callable[..., Callable[[], Any]],
+        size: tuple,
+        warm_up: Optional[tuple] = None,
+    ) -> List[float]:
+        """MB that ``make(*size)()`` takes beyond the result of ``make``.
 
-    def summary(self) -> Dict[str, Any]:
-        """Medians, and the quartiles of the ratios of each round."""
-        summary = dict(
-            name=self.name,
-            unit=self.unit,
-            median=float(np.median(self.values)),
-            most=self.most,
-        )
-        if self.baseline_values is not None:
-            ratios = np.divide(self.values, self.baseline_values)
-            low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-            summary.update(
-                baseline=self.baseline,
-                baseline_median=float(np.median(self.baseline_values)),
-                ratio=middle,
-                ratio_quartiles=[low, high],
-                limit=self.limit,
-            )
-        return summary
-
-
-@dataclass
-class Curve:
-    """Lines to be drawn: ``lines[label][i]`` at ``x[i]``."""
-
-    name: str
-    x_label: str
-    y_label: str
-    x: List[float]
-    lines: Dict[str, List[float]]
-
-
-def interleave(
-    candidates: Dict[str, Callable[[], Any]],
-    repeats: int,
-    device: torch.device,
-) -> Dict[str, List[float]]:
-    """Time the candidates in turn, A B C A B C ..., after one warm-up.
-
-    A machine that grows slower meanwhile does so for all of them.
-
-    Args:
-        candidates: Functions without arguments, by name.
-        repeats: Number of rounds.
-        device: Waited for after each call.
-
-    Returns:
-        Milliseconds of each round, by name.
-    """
-    times: Dict[str, List[float]] = {name: [] for name in candidates}
-    for round_ in range(-1, repeats):
-        for name, candidate in candidates.items():
-            start = time.perf_counter()
-            candidate()
-            if device.type != 'cpu':
-                torch.accelerator.synchronize(device)
-            if round_ >= 0:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return times
+        On the CPU, of a fresh process each time: memory that was freed
+        earlier would be reused unseen. There ``make(*warm_up)()`` first loads
+        what libraries load on first use. One value for each of three rounds.
+        """
+        peaks = []
+        for _ in range(min(3, self.repeats)):
+            if self.device.type != 'cpu':
+                peaks.append(_device_peak(self.device, make(*size)))
+                continue
+            with multiprocessing.get_context('spawn').Pool(1) as pool:
+                peaks.append(pool.apply(_host_peak, (make, size, warm_up)))
+        return peaks
 
 
-def median(values: List[float]) -> float:
-    """Median of some values."""
-    return float(np.median(values))
-
-
-def peak_memory(
-    make: Callable[..., Callable[[], Any]], small: tuple, *arguments: Any
-) -> float:
-    """MB that ``make(*arguments)()`` takes beside what it was made of.
-
-    On the CPU it is the process's peak, read from Linux's /proc, of a fresh
-    process: memory that was freed before would be used again unseen. There
-    ``make(*small)()`` first loads what the libraries load when first used.
-    The last argument is the device.
-    """
-    device = arguments[-1]
-    if device.type != 'cpu':
-        function = make(*arguments)
-        torch.accelerator.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        function()
-        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    context = multiprocessing.get_context('spawn')
-    with context.Pool(1) as pool:
-        return pool.apply(_peak_of_process, (make, small, arguments))
-
-
-def _peak_of_process(
-    make: Callable[..., Callable[[], Any]], small: tuple, arguments: tuple
-) -> float:
-    make(*small)()
-    function = make(*arguments)
-    gc.collect()
-    reset_the_peak = '5'
-    Path('/proc/self/clear_refs').write_text(reset_the_peak)
-    before = _process_memory('VmRSS')
+def _device_peak(device: torch.device, function: Callable[[], Any]) -> float:
+    torch.accelerator.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
     function()
-    return (_process_memory('VmHWM') - before) / 1024
+    return (torch.cuda.max_memory_allocated(device) - before) / 2**20
 
 
-def _process_memory(name: str) -> int:
-    """An entry of /proc/self/status, in KB."""
-    for line in Path('/proc/self/status').read_text().splitlines():
-        if line.startswith(f'{name}:'):
-            return int(line.split()[1])
-    raise KeyError(name)
+def _host_peak(make: Callable, size: tuple, warm_up: Optional[tuple]) -> float:
+    def megabytes(name: str) -> float:
+        status = Path('/proc/self/status').read_text()
+        return int(re.search(rf'{name}:\s*(\d+) kB', status)[1]) / 1024
+
+    if warm_up is not None:
+        make(*warm_up)()
+    function = make(*size)
+    reset_peak = '5'
+    Path('/proc/self/clear_refs').write_text(reset_peak)
+    before = megabytes('VmRSS')
+    function()
+    return megabytes('VmHWM') - before

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, List, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DATASETS
@@ -21,57 +23,52 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bcl_mm import config_path
-from bcl_mm.apis.config import build_runner, check_data_roots, load_config
 from bcl_mm.classes import count_classes
 from bcl_mm.engine.hooks.class_complement import ClassComplementHook
 from bcl_mm.engine.hooks.finite_loss import FiniteLossHook
 from bcl_mm.engine.hooks.sample_seed import SampleSeedHook
-from bcl_mm.models.heads import BCLHead
-from benchmarks.common import Curve, Row, Settings, interleave, median
+from benchmarks.common import Curve, Row, Settings, Times, rows_of
 
-# Configs, and the most of the bare loop's time.
+# Configs, and the maximum ratio to the bare loop.
 EPOCHS = {
     'bcl_resnet8_fashion_mnist_lt': 1.15,
     'ce_resnet8_fashion_mnist_lt': None,
 }
 QUICK_EPOCHS = {'bcl_resnet8_digits_lt': None}
-SHARE = 0.01
+MAX_SHARE = 0.01
 
 
-class BareLoop:
-    """An epoch of a config without Runner, as a user would write it."""
+def build_model(cfg: Config) -> ImageClassifier:
+    """The model of a config."""
+    model = dict(cfg.model, data_preprocessor=cfg.data_preprocessor)
+    return MODELS.build(model)
 
-    def __init__(self, runner: Runner) -> None:
-        cfg = runner.cfg
-        dataset = DATASETS.build(cfg.train_dataloader.dataset)
-        loader = runner.train_dataloader
-        self.loader = DataLoader(
-            dataset,
-            batch_size=loader.batch_size,
-            shuffle=True,
-            num_workers=loader.num_workers,
-            persistent_workers=loader.persistent_workers,
-            collate_fn=loader.collate_fn,
-            pin_memory=loader.pin_memory,
-        )
-        device = next(runner.model.parameters()).device
-        model = dict(cfg.model, data_preprocessor=cfg.data_preprocessor)
-        self.model = MODELS.build(model).to(device)
-        self.model.init_weights()
-        self.model.head.set_class_counts(count_classes(dataset))
-        wrapper = build_optim_wrapper(self.model, cfg.optim_wrapper)
-        self.optimizer = wrapper.optimizer
 
-    def epoch(self) -> None:
-        """Train one epoch."""
-        self.model.train()
-        for batch in self.loader:
-            data = self.model.data_preprocessor(batch, True)
-            losses = self.model(**data, mode='loss')
+def bare_loop(runner: Runner) -> Callable[[], None]:
+    """An epoch of a Runner's config, as a user would write it without one."""
+    cfg = runner.cfg
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    of_runner = runner.train_dataloader
+    names = 'batch_size num_workers persistent_workers collate_fn pin_memory'
+    options = {name: getattr(of_runner, name) for name in names.split()}
+    loader = DataLoader(dataset, shuffle=True, **options)
+    device = next(runner.model.parameters()).device
+    model = build_model(cfg).to(device)
+    model.init_weights()
+    model.head.set_class_counts(count_classes(dataset))
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+
+    def epoch() -> None:
+        model.train()
+        for batch in loader:
+            data = model.data_preprocessor(batch, True)
+            losses = model(**data, mode='loss')
             loss = sum(v for name, v in losses.items() if 'loss' in name)
-            self.optimizer.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            self.optimizer.step()
+            optimizer.step()
+
+    return epoch
 
 
 class InTurnHook(Hook):
@@ -80,45 +77,41 @@ class InTurnHook(Hook):
     priority = 'HIGHEST'  # the epoch alone, without its checkpoint
 
     def __init__(self) -> None:
-        self.times: Dict[str, List[float]] = {'train.py': [], 'bare': []}
+        self.times: Times = {'train.py': [], 'bare loop': []}
+
+    def before_train(self, runner: Runner) -> None:
+        """Build the bare loop."""
+        self.bare_epoch = bare_loop(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Start the clock."""
         self.start = time.perf_counter()
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Note the time; run the bare loop."""
-        self._note('train.py')
-        if not hasattr(self, 'bare'):
-            self.bare = BareLoop(runner)
+        """Keep the time; run the bare loop."""
+        self._keep_time('train.py')
         self.start = time.perf_counter()
-        self.bare.epoch()
-        self._note('bare')
+        self.bare_epoch()
+        self._keep_time('bare loop')
 
-    def _note(self, name: str) -> None:
+    def _keep_time(self, name: str) -> None:
         self.times[name].append(1e3 * (time.perf_counter() - self.start))
 
 
-def epochs(config: str, repeats: int) -> Dict[str, List[float]]:
+def epochs(config: str, repeats: int) -> Times:
     """Milliseconds of epochs of train.py's Runner and of the bare loop."""
-    with tempfile.TemporaryDirectory() as folder:
-        cfg = load_config(
-            argparse.Namespace(
-                config=config_path(config),
-                work_dir=folder,
-                cfg_options=None,
-                amp=False,
-                no_pin_memory=False,
-                launcher='none',
-                local_rank=0,
-            )
-        )
-        check_data_roots(cfg, ('train_dataloader',))
-        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-        cfg.log_level = 'WARNING'
-        cfg.train_cfg = dict(by_epoch=True, max_epochs=repeats + 1)
-        runner = build_runner(cfg)
-        in_turn = InTurnHook()
+    cfg = Config.fromfile(config_path(config))
+    root = cfg.get('data_root')
+    if root is not None and not Path(root).exists():
+        raise SystemExit(f'{root} does not exist. {cfg.data_hint}')
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
+    cfg.log_level = 'ERROR'
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=repeats + 1)
+    cfg.train_dataloader.pin_memory = torch.accelerator.is_available()
+    in_turn = InTurnHook()
+    with tempfile.TemporaryDirectory() as cfg.work_dir:
+        runner = Runner.from_cfg(cfg)
         runner.register_hook(in_turn)
         runner.train()
     # The first epoch starts the workers.
@@ -126,66 +119,40 @@ def epochs(config: str, repeats: int) -> Dict[str, List[float]]:
 
 
 class ResNetStep:
-    """A step of ResNet-50 on three views, and what of it is ours."""
+    """A step of ResNet-50 on three views, and our share of it."""
 
     def __init__(self, device: torch.device, quick: bool) -> None:
         side, batch_size = (32, 4) if quick else (224, 32)
-        widths = (64, 32) if quick else (2048, 1024)
-        self.num_classes = 20 if quick else 1000
+        cfg = Config.fromfile(config_path('bcl_resnet50_imagenet_lt'))
+        if quick:
+            small = dict(num_classes=20, hidden_channels=64, out_channels=32)
+            cfg.model.head.update(small)
+        num_classes = cfg.model.head.num_classes
         torch.manual_seed(0)
+        shape = batch_size, 3, side, side
         self.images = [
-            torch.randint(
-                256, (batch_size, 3, side, side), dtype=torch.uint8
-            ).to(device)
+            torch.randint(256, shape, dtype=torch.uint8).to(device)
             for _ in range(3)
         ]
-        self.labels = torch.randint(self.num_classes, (batch_size,))
-        self.labels = self.labels.to(device)
+        self.labels = torch.randint(num_classes, (batch_size,)).to(device)
         self.samples = [DataSample().set_gt_label(n) for n in self.labels]
-        self.model = ImageClassifier(
-            backbone=dict(type='mmpretrain.ResNet', depth=50),
-            neck=dict(type='mmpretrain.GlobalAveragePooling'),
-            head=dict(
-                type='bcl_mm.BCLHead',
-                num_classes=self.num_classes,
-                in_channels=2048,
-                hidden_channels=widths[0],
-                out_channels=widths[1],
-            ),
-            data_preprocessor=dict(
-                type='bcl_mm.MultiViewDataPreprocessor',
-                mean=[123.675, 116.28, 103.53],
-                std=[58.395, 57.12, 57.375],
-                to_rgb=True,
-            ),
-        ).to(device)
-        self.head.set_class_counts(torch.arange(self.num_classes) + 1)
+        self.model = build_model(cfg).to(device)
+        self.head = self.model.head
+        self.head.set_class_counts(torch.arange(num_classes) + 1)
         rows = torch.randn(3 * batch_size, 2048, device=device)
         self.features = rows.requires_grad_()
         for parameter in self.model.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        self.hooks = self._hooks()
-
-    @property
-    def head(self) -> BCLHead:
-        """The model's head."""
-        return self.model.head
-
-    def _hooks(self) -> List[Hook]:
-        wrapper = OptimWrapper(torch.optim.SGD(self.model.parameters(), 0.1))
+        optimizer = torch.optim.SGD(self.model.parameters(), 0.1)
         self.runner = SimpleNamespace(
             model=self.model,
-            optim_wrapper=wrapper,
+            optim_wrapper=OptimWrapper(optimizer),
             train_dataloader=range(1000),
-            iter=0,
-            max_iters=1000,
-            seed=0,
-            rank=0,
-            world_size=1,
+            **dict(iter=0, max_iters=1000, seed=0, rank=0, world_size=1),
         )
         finite = FiniteLossHook()
         finite.before_train(self.runner)
-        return [finite, ClassComplementHook(), SampleSeedHook()]
+        self.hooks = [finite, ClassComplementHook(), SampleSeedHook()]
 
     def ours(self) -> None:
         """Views, hooks, head and losses, forward and backward."""
@@ -226,25 +193,17 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     """Epochs beside the bare loop; the package's share of a step."""
     rows = []
     for config, limit in (QUICK_EPOCHS if settings.quick else EPOCHS).items():
-        times = epochs(config, settings.repeats)
-        name = f'epoch of {config}'
-        rows.append(
-            Row(name, times['train.py'], 'bare loop', times['bare'], limit)
+        rows += rows_of(
+            f'epoch of {config}',
+            epochs(config, settings.repeats),
+            'train.py',
+            {'bare loop': limit},
         )
     step = ResNetStep(settings.device, settings.quick)
-    few = min(3, settings.repeats)
-    of_step = interleave({'step': step.backbone}, few, settings.device)
-    parts: Dict[str, Callable] = dict(ours=step.ours, products=step.products)
-    times = interleave(parts, settings.repeats, settings.device)
-    whole = median(of_step['step']) + median(times['ours'])
-    own = [a - b for a, b in zip(times['ours'], times['products'])]
-    rows.append(
-        Row(
-            'our share of a ResNet-50 step, 32 images x 3 views',
-            own,
-            'whole step',
-            [whole] * len(own),
-            SHARE,
-        )
-    )
-    return rows, []
+    backbone = settings.time(dict(backbone=step.backbone), 3)
+    times = settings.time(dict(ours=step.ours, products=step.products))
+    whole = np.median(backbone['backbone']) + np.median(times['ours'])
+    overhead = np.subtract(times['ours'], times['products']).tolist()
+    name = 'our share of a ResNet-50 step, 32 images x 3 views'
+    figures = {'ours': overhead, 'whole step': [whole] * len(overhead)}
+    return rows + rows_of(name, figures, 'ours', {'whole step': MAX_SHARE}), []

@@ -4,56 +4,49 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 import cv2
-import mmpretrain  # noqa: F401  (registers what the configs name)
+import mmpretrain  # noqa: F401  (registers its components)
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from PIL import Image
 from sklearn.datasets import load_sample_images
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision import transforms as T
 from torchvision.io import decode_jpeg
 
 from bcl_mm import config_path
-from benchmarks.common import Curve, Row, Settings, interleave
+from benchmarks.common import Candidates, Curve, Row, Settings, Times, rows_of
 
 LEAVES = {
     'ImageNet-LT': 'bcl_resnext50_imagenet_lt',
     'CIFAR-100-LT': 'bcl_resnet32_cifar100_lt',
     'Fashion-MNIST-LT': 'bcl_resnet8_fashion_mnist_lt',
 }
-# Most of the usual recipe's time, most of the fastest decoder's.
-OF_RECIPE, OF_RECIPE_SMALL, OF_DECODING = 0.33, 0.5, 5
+USUAL = 'PIL + torchvision'
+# Maximum ratios to the usual recipe, and to the fastest decoder.
+MAX_OF_USUAL, MAX_OF_USUAL_SMALL, MAX_OF_DECODING = 0.33, 0.5, 5
 JPEG_SIZE = (375, 500)
-# Distinct crops of the photographs, and samples in each timed call.
+# Distinct crops of the photographs in each timed call.
 NUM_IMAGES = 12
 NUM_SMALL = 120
 
 
-@dataclass
-class Samples(Dataset):
-    """Sources and what makes a sample of one; ``repeat`` times over."""
+def make_all(
+    make: Callable[[Any], Any], sources: Sequence[Any]
+) -> Callable[[], None]:
+    """A function that makes a sample of each source."""
 
-    sources: Sequence[Any]
-    make: Callable[[Any], Any]
-    repeat: int = 1
+    def run() -> None:
+        for source in sources:
+            make(source)
 
-    def __len__(self) -> int:
-        return len(self.sources) * self.repeat
-
-    def __getitem__(self, index: int) -> Any:
-        return self.make(self.sources[index % len(self.sources)])
-
-    def all(self) -> None:
-        """Make each sample once."""
-        for source in self.sources:
-            self.make(source)
+    return run
 
 
 def photographs(count: int, size: Tuple[int, int]) -> List[Image.Image]:
@@ -68,14 +61,12 @@ def photographs(count: int, size: Tuple[int, int]) -> List[Image.Image]:
         left = rng.randint(photo.width - width + 1)
         top = rng.randint(photo.height - height + 1)
         box = (left, top, left + width, top + height)
-        images.append(
-            photo.resize(size[::-1], Image.Resampling.LANCZOS, box=box)
-        )
+        images.append(photo.resize(size[::-1], Image.LANCZOS, box))
     return images
 
 
 def write_jpegs(folder: Path, count: int, size: Tuple[int, int]) -> List[str]:
-    """Write photographs as JPEG files; returns their paths."""
+    """Write photographs as JPEG files, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for i, image in enumerate(photographs(count, size)):
@@ -84,34 +75,25 @@ def write_jpegs(folder: Path, count: int, size: Tuple[int, int]) -> List[str]:
     return paths
 
 
-def our_views(name: str) -> Callable[[Any], Dict[str, Any]]:
+def our_views(name: str) -> Callable[[Any], List[Any]]:
     """The pipeline ``three_views`` of a data set's config."""
     cfg = Config.fromfile(config_path(LEAVES[name]))
     pipeline = Compose(cfg.three_views)
-    if name == 'ImageNet-LT':
-        return lambda path: pipeline(dict(img_path=path, gt_label=0))
-    return lambda img: pipeline(dict(img=img, gt_label=0))
+    key = 'img_path' if name == 'ImageNet-LT' else 'img'
+    return lambda source: pipeline({key: source, 'gt_label': 0})['inputs']
 
 
-def usual_views(name: str) -> Callable[[Any], Tuple[List[Any], int]]:
+def usual_views(name: str) -> Callable[[Any], List[Any]]:
     """The same recipe in PIL and torchvision.
 
-    torchvision's RandAugment has the identity in its list and no Invert and
-    SolarizeAdd, and applies all that it draws. Here each of its operations
-    is applied with probability 0.5 and is bilinear or bicubic at random, as
-    in the recipe, so that both do the same amount of work.
+    torchvision's RandAugment includes the identity, lacks Invert and
+    SolarizeAdd, and applies every operation that it draws. Here each of its
+    operations has probability 0.5 and is bilinear or bicubic at random, as
+    in the recipe, so that both sides do the same amount of work.
     """
-    rand_augment = T.RandomApply(
-        [
-            T.RandomChoice(
-                [
-                    T.RandAugment(1, 30, 31, T.InterpolationMode.BILINEAR),
-                    T.RandAugment(1, 30, 31, T.InterpolationMode.BICUBIC),
-                ]
-            )
-        ],
-        p=0.5,
-    )
+    modes = T.InterpolationMode.BILINEAR, T.InterpolationMode.BICUBIC
+    operations = [T.RandAugment(1, 30, 31, mode) for mode in modes]
+    rand_augment = T.RandomApply([T.RandomChoice(operations)], p=0.5)
     flip = T.RandomHorizontalFlip()
     colour = [
         T.RandomApply([T.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
@@ -138,57 +120,46 @@ def usual_views(name: str) -> Callable[[Any], Tuple[List[Any], int]]:
     views = [T.Compose([*first, *pack, *last])]
     views += [T.Compose([*other, *pack])] * 2
 
-    def make(source: Any) -> Tuple[List[Any], int]:
+    def make(source: Any) -> List[Any]:
         if isinstance(source, str):
             with Image.open(source) as image:
                 loaded = image.convert('RGB')
         else:
             loaded = Image.fromarray(source.squeeze())
-        return [view(loaded) for view in views], 0
+        return [view(loaded) for view in views]
 
     return make
 
 
-def decoders(paths: Sequence[str]) -> Dict[str, Callable[[], None]]:
-    """What turns all of the files' bytes, in memory, into pixels."""
+def decoders(paths: Sequence[str]) -> Candidates:
+    """Functions that decode all files, whose bytes are in memory."""
     contents = [np.fromfile(path, np.uint8) for path in paths]
+    tensors = [torch.from_numpy(content) for content in contents]
 
-    def pillow(path: str) -> None:
+    def with_cv2(content: np.ndarray) -> None:
+        cv2.imdecode(content, cv2.IMREAD_COLOR)
+
+    def with_pil(path: str) -> None:
         with Image.open(path) as image:
             image.load()
 
     candidates = {
-        'decoding with torchvision': Samples(
-            [torch.from_numpy(content) for content in contents], decode_jpeg
-        ),
-        'decoding with cv2': Samples(
-            contents, lambda content: cv2.imdecode(content, cv2.IMREAD_COLOR)
-        ),
-        'decoding with PIL': Samples(paths, pillow),
+        'decoding with torchvision': make_all(decode_jpeg, tensors),
+        'decoding with cv2': make_all(with_cv2, contents),
+        'decoding with PIL': make_all(with_pil, paths),
     }
     try:
-        candidates['decoding with torchvision'][0]
+        decode_jpeg(tensors[0])
     except RuntimeError:  # built without JPEG
         del candidates['decoding with torchvision']
-    return {name: decode.all for name, decode in candidates.items()}
+    return candidates
 
 
-def compare(
-    name: str,
-    sources: Sequence[Any],
-    settings: Settings,
-    **others: Callable[[], None],
-) -> Dict[str, List[float]]:
-    """Milliseconds a sample of ours, of the recipe and of ``others``."""
-    candidates = {
-        'views': Samples(sources, our_views(name)).all,
-        'PIL + torchvision': Samples(sources, usual_views(name)).all,
-        **others,
-    }
-    times = interleave(candidates, settings.repeats, torch.device('cpu'))
+def both_views(name: str, sources: Sequence[Any]) -> Candidates:
+    """Our pipeline and the usual recipe, over all sources."""
     return {
-        key: [value / len(sources) for value in values]
-        for key, values in times.items()
+        'views': make_all(our_views(name), sources),
+        USUAL: make_all(usual_views(name), sources),
     }
 
 
@@ -197,6 +168,7 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     cv2.setNumThreads(0)  # as MMEngine's Runner does: one thread a worker
     np.random.seed(0)
     torch.manual_seed(0)
+    settings = Settings(settings.repeats, torch.device('cpu'), settings.quick)
     count = 2 if settings.quick else NUM_IMAGES
     with tempfile.TemporaryDirectory() as folder:
         paths = write_jpegs(Path(folder, 'images'), count, JPEG_SIZE)
@@ -209,23 +181,17 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
 
 
 def _jpeg_rows(paths: List[str], settings: Settings) -> List[Row]:
-    times = compare('ImageNet-LT', paths, settings, **decoders(paths))
-    decoding = {
-        name: values
-        for name, values in times.items()
-        if name.startswith('decoding')
-    }
-    fastest = min(decoding, key=lambda name: np.median(decoding[name]))
+    decoding = decoders(paths)
+    candidates = {**both_views('ImageNet-LT', paths), **decoding}
+    times = settings.time(candidates, units=len(paths))
+    fastest = min(decoding, key=lambda name: np.median(times[name]))
     height, width = JPEG_SIZE
     title = f'ImageNet-LT, three views of a {width}x{height} JPEG'
-    rows = [
-        Row(title, times['views'], baseline, times[baseline], limit)
-        for baseline, limit in (
-            ('PIL + torchvision', OF_RECIPE),
-            (fastest, OF_DECODING),
-        )
-    ]
-    return rows + [Row(name, values) for name, values in decoding.items()]
+    limits = {USUAL: MAX_OF_USUAL, fastest: MAX_OF_DECODING}
+    rows = rows_of(title, times, 'views', limits)
+    for name in decoding:
+        rows += rows_of(name, times, name)
+    return rows
 
 
 def _small_rows(settings: Settings) -> List[Row]:
@@ -233,65 +199,51 @@ def _small_rows(settings: Settings) -> List[Row]:
     rows = []
     for name, side in (('CIFAR-100-LT', 32), ('Fashion-MNIST-LT', 28)):
         images = photographs(count, (side, side))
+        arrays = [np.array(image) for image in images]
         if name == 'Fashion-MNIST-LT':
-            arrays = [
-                np.array(image.convert('L'))[..., None] for image in images
-            ]
-        else:
-            arrays = [np.array(image) for image in images]
-        times = compare(name, arrays, settings)
-        rows.append(
-            Row(
-                f'{name}, three views of {side}x{side}',
-                times['views'],
-                'PIL + torchvision',
-                times['PIL + torchvision'],
-                OF_RECIPE_SMALL,
-            )
-        )
+            arrays = [np.array(i.convert('L'))[..., None] for i in images]
+        times = settings.time(both_views(name, arrays), units=count)
+        title = f'{name}, three views of {side}x{side}'
+        rows += rows_of(title, times, 'views', {USUAL: MAX_OF_USUAL_SMALL})
     return rows
 
 
 def _over_size(folder: Path, settings: Settings) -> Curve:
-    widths = [125, 250] if settings.quick else [125, 250, 500, 1000, 2000]
-    settings = Settings(max(1, settings.repeats // 3), settings.device)
-    lines: Dict[str, List[float]] = {}
-    for width in widths:
+    count = 2
+
+    def candidates(width: int) -> Candidates:
         size = (width * 3 // 4, width)
-        paths = write_jpegs(folder / str(width), 2, size)
-        times = compare('ImageNet-LT', paths, settings, **decoders(paths))
-        for name, values in times.items():
-            lines.setdefault(name, []).append(float(np.median(values)))
-    return Curve('over_size', 'width of the JPEG', 'ms', widths, lines)
+        paths = write_jpegs(folder / str(width), count, size)
+        return {**both_views('ImageNet-LT', paths), **decoders(paths)}
+
+    widths = [125, 250] if settings.quick else [125, 250, 500, 1000, 2000]
+    return settings.curve(
+        'over_size', 'width of the JPEG', widths, candidates, units=count
+    )
+
+
+def _make_batch(
+    make: Callable[[Any], List[Any]], sources: Sequence[Any]
+) -> List[torch.Tensor]:
+    return [torch.stack(view) for view in zip(*map(make, sources))]
 
 
 def _over_workers(paths: List[str], settings: Settings) -> Curve:
     workers = [0, 1] if settings.quick else [0, 1, 2]
     repeat = 2 if settings.quick else 40
-    recipes = {
-        'views': our_views('ImageNet-LT'),
-        'PIL + torchvision': usual_views('ImageNet-LT'),
-    }
-    lines: Dict[str, List[float]] = {name: [] for name in recipes}
+    ours, usual = our_views('ImageNet-LT'), usual_views('ImageNet-LT')
+    lines: Times = {'views': [], USUAL: []}
     for number in workers:
-        for name, make in recipes.items():
+        for name, make in zip(lines, (ours, usual)):
             loader = DataLoader(
-                Samples(paths, make, repeat),
+                paths * repeat,
                 batch_size=len(paths),
                 num_workers=number,
-                collate_fn=_only_inputs,
+                collate_fn=partial(_make_batch, make),
             )
             batches = iter(loader)
             next(batches)  # the workers have started
             start = time.perf_counter()
-            done = sum(len(batch[0]) for batch in batches)
+            done = sum(len(views[0]) for views in batches)
             lines[name].append(done / (time.perf_counter() - start))
     return Curve('over_workers', 'data workers', 'samples/s', workers, lines)
-
-
-def _only_inputs(samples: List[Any]) -> List[torch.Tensor]:
-    views = [
-        sample['inputs'] if isinstance(sample, dict) else sample[0]
-        for sample in samples
-    ]
-    return [torch.stack(view) for view in zip(*views)]

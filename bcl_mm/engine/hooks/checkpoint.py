@@ -1,4 +1,4 @@
-"""Checkpoints that are whole, whatever happens while they are written."""
+"""Checkpoints that stay complete if a write is interrupted or fails."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class CheckpointError(InputError, RuntimeError):
     """A checkpoint could not be written; the message says what to do."""
 
 
-@register_backend('bcl_mm.whole_files')
-class WholeFilesBackend(LocalBackend):
-    """MMEngine's local files, each written whole or not at all."""
+@register_backend('bcl_mm.atomic_files')
+class AtomicFilesBackend(LocalBackend):
+    """MMEngine's local files, each written completely or not at all."""
 
     def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
         """Write a file."""
@@ -34,18 +34,19 @@ class WholeFilesBackend(LocalBackend):
         write_atomically(obj, filepath)
 
 
-class _LateRemoval:
-    """A file backend that removes nothing before it is told to.
+class _DeferredRemoval:
+    """A file backend that removes files only in :meth:`remove_pending`.
 
-    And nothing but checkpoints in its folder: what a checkpoint says of older
-    ones may be of a work dir that was copied or moved, or made up.
+    It removes only checkpoints in its own folder: paths that a checkpoint
+    names may belong to another work dir (it was copied or moved), or be
+    forged.
     """
 
     def __init__(self, backend: Any, folder: str, filename: str) -> None:
         self.backend = backend
         self.folder = folder
-        number = 1234567890
-        name = re.escape(filename.format(number)).replace(str(number), r'\d+')
+        number = '1234567890'
+        name = re.escape(filename.format(int(number))).replace(number, r'\d+')
         self.checkpoint = re.compile(f'(best_.*_)?{name}')
         self.pending: List[str] = []
 
@@ -58,7 +59,7 @@ class _LateRemoval:
         ):
             self.pending.append(path)
 
-    rmtree = remove  # checkpoints of DeepSpeed are folders
+    rmtree = remove  # DeepSpeed writes folders
 
     def remove_pending(self) -> None:
         while self.pending:
@@ -74,32 +75,33 @@ class _LateRemoval:
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """MMEngine's CheckpointHook for runs that are killed, or fill the disk.
+    """MMEngine's CheckpointHook, safe against kills and full disks.
 
-    It takes the same arguments, and differs in this:
+    It takes the same arguments. The differences:
 
     - A checkpoint is written under a temporary name (``*.part``), synced and
-      renamed; then ``last_checkpoint`` is, and only then are older checkpoints
-      removed. What a killed run left is removed when training starts.
-    - A write that fails, as on a full disk, ends the training on all ranks,
-      with the older checkpoints and ``last_checkpoint`` as they were.
-    - A validation that was due after the checkpoint that training goes on
-      from, and is not in it, is done again.
+      renamed. ``last_checkpoint`` follows in the same way, and only then are
+      older checkpoints removed. Remains of a killed run are removed when
+      training starts.
+    - A failed write, as on a full disk, ends the training on all ranks and
+      leaves older checkpoints and ``last_checkpoint`` unchanged.
+    - A resumed training first repeats a validation that was due after its
+      checkpoint and was not completed.
 
-    Files on remote backends are written as these do it.
+    Remote backends keep their own way of writing.
 
     Raises:
         CheckpointError: A checkpoint could not be written.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare the folder; do the validation that a kill cut off."""
+        """Prepare the folder; repeat a validation that was interrupted."""
         out_dir = self.out_dir or runner.work_dir
         backend = get_file_backend(out_dir, backend_args=self.backend_args)
         if self.file_client_args is None and type(backend) is LocalBackend:
-            self.backend_args = dict(backend='bcl_mm.whole_files')
+            self.backend_args = dict(backend='bcl_mm.atomic_files')
         super().before_train(runner)
-        self.file_backend = _LateRemoval(
+        self.file_backend = _DeferredRemoval(
             self.file_backend, str(self.out_dir), self.filename_tmpl
         )
         info = runner.message_hub.runtime_info
@@ -117,24 +119,24 @@ class SafeCheckpointHook(CheckpointHook):
             _validation_is_due(runner)
             and info.get('validated_iter') != runner.iter
         ):
-            # To be updated with the best score.
+            # The checkpoint to update with the best score.
             self.last_ckpt = info.get('last_ckpt')
             runner.val_loop.run()
 
     def after_train(self, runner: Runner) -> None:
-        """Remove what a kill after the last checkpoint has left."""
+        """Remove files that were still pending."""
         super().after_train(runner)
         if is_main_process():
             self.file_backend.remove_pending()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take code out of it, which the Runner would run."""
+        """Drop ``meta.config``, which is code that the Runner would run."""
         checkpoint.get('meta', {}).pop('config', None)
 
     def after_val_epoch(
         self, runner: Runner, metrics: Optional[Dict[str, float]] = None
     ) -> None:
-        """Save the best checkpoint, and that the validation was done."""
+        """Record that the validation was done; save the best checkpoint."""
         runner.message_hub.update_info('validated_iter', runner.iter)
         super().after_val_epoch(runner, metrics or {})
 
@@ -150,7 +152,7 @@ class SafeCheckpointHook(CheckpointHook):
             runner.message_hub.update_info('keep_ckpt_ids', steps)
         self.last_ckpt = self._path(step)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        # For a kill before they are removed.
+        # Removed by a resumed training if this one is killed before.
         runner.message_hub.update_info(
             'outdated_ckpts', list(self.file_backend.pending)
         )
@@ -185,12 +187,12 @@ class SafeCheckpointHook(CheckpointHook):
 
     @contextlib.contextmanager
     def _ending_all_ranks(self, runner: Runner) -> Iterator[None]:
-        """Raise on every rank what fails on the one that writes."""
-        message = None
+        """Raise on all ranks an error of the rank that writes."""
+        cause = message = None
         try:
             yield
         except CheckpointError:
-            raise  # known to all ranks
+            raise  # on all ranks already
         except (OSError, RuntimeError, FloatingPointError) as error:
             if not is_main_process():
                 raise
@@ -198,9 +200,7 @@ class SafeCheckpointHook(CheckpointHook):
         shared = [message]
         broadcast_object_list(shared)
         if shared[0] is not None:
-            raise CheckpointError(shared[0]) from (
-                cause if message is not None else None
-            )
+            raise CheckpointError(shared[0]) from cause
 
     def _explain(self, runner: Runner, error: Exception) -> str:
         try:
@@ -210,15 +210,15 @@ class SafeCheckpointHook(CheckpointHook):
         then = (
             f'when that is fixed, --resume resumes from {latest}'
             if latest
-            else 'there is none yet to resume from'
+            else 'there is no earlier checkpoint to resume from'
         )
-        if not isinstance(error, InputFileError):  # which names the file
+        if not isinstance(error, InputFileError):  # that names the file
             error = f'a file in {self.out_dir}: {error}'
         return f'the checkpoint could not be saved: {error}; {then}'
 
 
 def _validation_is_due(runner: Runner) -> bool:
-    """Whether training would have validated where it goes on."""
+    """Whether a validation was due where training resumes."""
     loop = runner.train_loop
     if runner.val_loop is None or loop.iter == 0:
         return False

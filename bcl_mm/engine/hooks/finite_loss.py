@@ -1,4 +1,4 @@
-"""Training that stops at a loss that is not finite."""
+"""Stop training at a loss that is not finite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _name_images(data_batch: Any) -> List[str]:
-    """What to call the images of a batch: paths, or indices."""
+    """Names of the images of a batch: paths or indices."""
     samples = []
     if isinstance(data_batch, dict):
         samples = data_batch.get('data_samples') or []
@@ -30,7 +30,7 @@ def _name_images(data_batch: Any) -> List[str]:
         path = getattr(sample, 'img_path', None)
         index = getattr(sample, 'sample_idx', None)
         if path is not None:
-            names.append(repr(path))  # one that is no UTF-8 is printable so
+            names.append(repr(path))  # printable even if not UTF-8
         elif index is not None:
             names.append(f'image {index} of its dataset')
         else:
@@ -40,30 +40,28 @@ def _name_images(data_batch: Any) -> List[str]:
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Ends training at a NaN or infinite loss, before a weight has changed.
+    """Ends training at a NaN or infinite loss, before any weight changes.
 
-    The error (a ``FloatingPointError``) names iteration, epoch, loss terms
-    and the images of the batch, and the last checkpoint stays as it is.
+    The error (a ``FloatingPointError``) names iteration, epoch, loss terms,
+    the images of the batch, and the last checkpoint, which stays unchanged.
 
-    *When.* After the backward pass and before the optimizer's step the
-    losses are read, together with the gradient's norm. That the gradients
-    are finite, too, is needed on several processes: a loss that is not
-    finite is made to have gradients of NaN, which the averaging of gradients
-    takes to every process, and so all of them stop at this step, without a
-    collective of the hook's own. (While gradients are accumulated they are
-    not averaged: the process of the NaN stops, and the launcher ends the
+    *When.* Losses and the gradient norm are read after the backward pass and
+    before the optimizer's step. The gradients matter with several processes:
+    the hook turns a loss that is not finite into NaN gradients, which
+    gradient averaging spreads to all processes. All stop at the same step,
+    without an extra collective. (Gradients are not averaged while they are
+    accumulated: then the process of the NaN stops, and the launcher ends the
     others.)
 
-    *Cost.* No device synchronisation of its own. MMEngine waits for the
-    device in every iteration, when it logs the losses, once for each of
-    them; the hook reads them all at once, before the step instead of after
-    it, and hands the values on to be logged. Beside that it takes one pass
+    *Cost.* No additional device sync. MMEngine syncs once per loss and
+    iteration to log it. The hook reads all losses at once, before the step
+    instead of after it, and passes the values on to the log. It adds one pass
     over the gradients.
 
-    *Mixed precision.* A loss scaler looks for infinite gradients itself,
-    skips the step and lowers its scale: under ``AmpOptimWrapper`` gradients
-    are its affair, and the hook looks at the losses alone. (A NaN loss makes
-    every gradient NaN: the scalers of other processes skip that step.)
+    *Mixed precision.* A loss scaler checks for infinite gradients itself,
+    skips the step and lowers its scale. Under ``AmpOptimWrapper`` the hook
+    therefore checks only the losses. (A NaN loss makes all gradients NaN, so
+    that the scalers of other processes skip the step.)
 
     Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
     drop it.
@@ -72,36 +70,33 @@ class FiniteLossHook(Hook):
     def __init__(self) -> None:
         self._data_batch: Any = None
         self._log_vars: Dict[str, Tensor] = {}
-        self._guarded: List[Tuple[Any, str]] = []
+        self._wrapped: List[Tuple[Any, str]] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Guard the model's losses and the backward pass."""
-        self.after_train(runner)  # of a training that an error ended
-        self._guard(_unwrapped(runner.model), 'parse_losses', self._parse)
-        wrapper = runner.optim_wrapper
-        for part in (
-            [wrapper]
-            if isinstance(wrapper, OptimWrapper)
-            else wrapper.values()
-        ):
-            self._guard(
-                part, 'backward', partial(self._backward, runner, part)
-            )
+        """Wrap the model's ``parse_losses`` and the backward passes."""
+        self.after_train(runner)  # not called if an error ended a training
+        self._wrap(_unwrapped(runner.model), 'parse_losses', self._parse)
+        wrappers = [runner.optim_wrapper]
+        if not isinstance(runner.optim_wrapper, OptimWrapper):
+            wrappers = runner.optim_wrapper.values()
+        for wrapper in wrappers:
+            backward = partial(self._backward, runner, wrapper)
+            self._wrap(wrapper, 'backward', backward)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
-        """Keep the batch, whose images an error names."""
+        """Keep the batch for the error message."""
         self._data_batch = data_batch
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse to save weights that are not finite.
+        """Raise an error for weights that are not finite.
 
-        A finite loss and gradient still make them so, where the learning
-        rate is far too high, and the next loss comes after the checkpoint.
+        Far too high a learning rate causes them even with finite gradients,
+        and the checkpoint comes before the next loss.
         """
         for name, weight in checkpoint['state_dict'].items():
-            # (A module may keep more than tensors, as extra state.)
+            # (The extra state of a module may be any object.)
             is_real = torch.is_tensor(weight) and weight.is_floating_point()
             if is_real and not weight.isfinite().all():
                 raise FloatingPointError(
@@ -109,25 +104,25 @@ class FiniteLossHook(Hook):
                 )
 
     def after_train(self, runner: Runner) -> None:
-        """Let model and optimizer be what they were."""
-        for owner, name in self._guarded:
+        """Restore model and optimizer."""
+        for owner, name in self._wrapped:
             vars(owner).pop(name, None)
-        self._guarded = []
+        self._wrapped = []
         self._data_batch, self._log_vars = None, {}
 
-    def _guard(self, owner: Any, name: str, function: Callable) -> None:
-        # On this object alone, so that any model and optimizer will do.
+    def _wrap(self, owner: Any, name: str, function: Callable) -> None:
+        # On the instance, so that any model and optimizer class works.
         object.__setattr__(
             owner, name, partial(function, getattr(owner, name))
         )
-        self._guarded.append((owner, name))
+        self._wrapped.append((owner, name))
 
     def _parse(
         self, parse_losses: Callable, losses: dict
     ) -> Tuple[Tensor, Dict[str, Tensor]]:
-        """The sum of the losses, and what is to be logged."""
+        """The sum of the losses, and the values to log."""
         loss, self._log_vars = parse_losses(losses)
-        # Times 1, which changes no bit, or NaN.
+        # Times 1, which changes no bit, or times NaN.
         one = torch.ones_like(loss)
         loss = loss * one.where(loss.isfinite(), torch.nan)
         return loss, self._log_vars
@@ -140,10 +135,10 @@ class FiniteLossHook(Hook):
         loss: Tensor,
         **kwargs: Any,
     ) -> None:
-        """Backward pass, and the look at what came of it."""
+        """Run the backward pass and check its results."""
         backward(loss, **kwargs)
         norm = None
-        # Another backward pass is that of a loss scaler, or the like.
+        # An overridden backward pass belongs to a loss scaler or the like.
         if type(wrapper).backward is OptimWrapper.backward:
             norm = self._gradient_norm(wrapper.optimizer)
         values = self._read(loss, norm)
@@ -152,9 +147,9 @@ class FiniteLossHook(Hook):
             raise FloatingPointError(self._message(runner, values))
 
     def _read(self, loss: Tensor, norm: Optional[Tensor]) -> Dict[str, float]:
-        """Values of losses and gradient, in one transfer from the device."""
+        """Values of losses and gradient norm, in one device sync."""
         tensors = dict(self._log_vars)
-        if not tensors:  # a model with a train_step of its own
+        if not tensors:  # a model with its own train_step
             tensors['loss'] = loss
         if norm is not None:
             tensors['gradient'] = norm
@@ -163,7 +158,7 @@ class FiniteLossHook(Hook):
             for value in tensors.values()
         ]
         read = torch.cat(flat).cpu()
-        # What is logged is on the host by now.
+        # Log the values on the host, without another sync.
         self._log_vars.update(zip(self._log_vars, read.unbind()))
         return dict(zip(tensors, read.tolist()))
 
@@ -186,7 +181,8 @@ class FiniteLossHook(Hook):
                 'the gradient is not finite, though the loss is'
                 if runner.world_size == 1
                 else 'the gradient is not finite: the loss of another process '
-                'is not (see its message), or this backward pass overflowed'
+                'is not finite (see its message), or this backward pass '
+                'overflowed'
             )
         # runner.epoch stays 0 where training counts iterations.
         epoch = runner.iter // len(runner.train_dataloader)
@@ -195,7 +191,7 @@ class FiniteLossHook(Hook):
         last = runner.message_hub.runtime_info.get('last_ckpt')
         return (
             f'iteration {runner.iter + 1} (epoch {epoch + 1}){rank}: {what}: '
-            f'{terms}. No weight was changed by it. Last checkpoint: '
+            f'{terms}. No weight was changed. Last checkpoint: '
             f'{last or "none"}. The {len(images)} images of the batch:\n'
             + '\n'.join(images)
         )

@@ -21,14 +21,14 @@ from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import check_number
 from bcl_mm.utils.files import write_atomically
 
-LEAST_SIDE, MOST_SIDE = 96, 256  # of an image in the grid, in pixels
-GAP, LINE = 6, 17  # between images, and from line to line of a text
-MOST_LETTERS = 28  # of a row's name
+MIN_SIDE, MAX_SIDE = 96, 256  # of an image in the grid, in pixels
+GAP, LINE_HEIGHT = 6, 17  # between images, and of a line of text
+MAX_NAME_LENGTH = 28  # of a row
 
 
 def _views_of(inputs: Any) -> Optional[List[Sequence[Tensor]]]:
-    """The views of a collated batch, or None if it holds no images."""
-    # Not above: it loads all of mmpretrain's models.
+    """Views of a collated batch, or None if it has no images to draw."""
+    # Imported here: it loads all of mmpretrain's models.
     from bcl_mm.models.preprocessor import is_multi_view
 
     if not isinstance(inputs, (Tensor, Sequence)) or not len(inputs):
@@ -43,16 +43,16 @@ def _views_of(inputs: Any) -> Optional[List[Sequence[Tensor]]]:
 
 
 def to_image(image: Tensor, is_bgr: bool) -> Image.Image:
-    """An image of a batch, large enough to be looked at.
+    """An image of a batch, scaled for viewing.
 
     Args:
-        image: (1, H, W) or (3, H, W). Of another type than uint8 (normalised
-            by the pipeline), it is stretched from its minimum to its maximum.
-        is_bgr: Whether three channels are in the order BGR.
+        image: (1, H, W) or (3, H, W). Types other than uint8 (normalised by
+            the pipeline) are scaled from their minimum and maximum.
+        is_bgr: Whether three channels are in BGR order.
 
     Returns:
-        RGB. A side of less than 96 pixels is enlarged by a whole number, each
-        pixel as a square; one of more than 256 is shrunk.
+        RGB. Sides below 96 pixels are enlarged by an integer factor, each
+        pixel becoming a square; sides above 256 are shrunk.
     """
     if image.dtype != torch.uint8:
         image = image.float().nan_to_num()
@@ -64,12 +64,12 @@ def to_image(image: Tensor, is_bgr: bool) -> Image.Image:
     elif is_bgr:
         array = array[::-1]
     drawn = Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
-    factor = -(-LEAST_SIDE // min(drawn.size))
+    factor = -(-MIN_SIDE // min(drawn.size))
     if factor > 1:
         drawn = drawn.resize(
             (drawn.width * factor, drawn.height * factor), Image.NEAREST
         )
-    drawn.thumbnail((MOST_SIDE, MOST_SIDE))
+    drawn.thumbnail((MAX_SIDE, MAX_SIDE))
     return drawn
 
 
@@ -78,14 +78,14 @@ def draw_grid(
     column_names: Sequence[str],
     row_names: Sequence[str],
 ) -> Image.Image:
-    """Images in rows and columns, with names on the left and above.
+    """Images in rows and columns, with names on the left and on top.
 
     Args:
-        columns: For each column its images, one a row.
-        column_names: Names of the columns; may have several lines.
+        columns: Images of each column, one per row.
+        column_names: Names of the columns, which may have several lines.
         row_names: Names of the rows.
     """
-    # Has more alphabets than PIL's own, and comes with mmengine.
+    # It covers more scripts than PIL's font; matplotlib comes with mmengine.
     fonts = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf'
     font = ImageFont.truetype(str(fonts / 'DejaVuSans.ttf'), 13)
     images = [image for column in columns for image in column]
@@ -96,7 +96,7 @@ def draw_grid(
     )
     height = GAP + max(image.height for image in images)
     left = 2 * GAP + max(round(font.getlength(name)) for name in row_names)
-    top = 2 * GAP + LINE * max(n.count('\n') + 1 for n in column_names)
+    top = 2 * GAP + LINE_HEIGHT * max(n.count('\n') + 1 for n in column_names)
     size = left + width * len(columns), top + height * len(row_names)
     canvas = Image.new('RGB', size, 'white')
     draw = ImageDraw.Draw(canvas)
@@ -105,34 +105,33 @@ def draw_grid(
         for y, image in enumerate(column):
             canvas.paste(image, (left + x * width, top + y * height))
     for y, name in enumerate(row_names):
-        middle = top + y * height + (height - GAP - LINE) // 2
+        middle = top + y * height + (height - GAP - LINE_HEIGHT) // 2
         draw.text((GAP, middle), name, 'black', font)
     return canvas
 
 
 @HOOKS.register_module()
 class ViewGridHook(Hook):
-    """Draws what the model trains on, so that a wrong augmentation is seen.
+    """Draws the training views, to make wrong augmentations visible.
 
     Before the first iteration it writes ``views.png`` into the work dir: a
     row for each of the first images of the batch, with its class, and a
-    column for each view, before the normalisation. The visualizer gets the
-    picture too, for TensorBoard and Weights & Biases. A training that is
-    resumed leaves a picture that is there as it is.
+    column for each view, before normalisation. The picture also goes to the
+    visualizer, for TensorBoard and Weights & Biases. A resumed training keeps
+    an existing picture.
 
-    Colours are those that the model is told of: where its preprocessor has
-    ``to_rgb``, images are taken for BGR, else for RGB. Mixup and CutMix come
-    after, in the preprocessor, and are not seen.
+    Images are taken for BGR if the model's preprocessor has ``to_rgb``, else
+    for RGB. Mixup and CutMix run later, in the preprocessor, and do not show.
 
-    It draws no random number, and changes nothing of the training. A batch
-    without images of one or three channels, and a file that cannot be
-    written, are a warning.
+    The hook draws no random numbers and does not affect training. A batch
+    without images of one or three channels, or a file that cannot be written,
+    causes a warning.
 
     Args:
-        num_images: How many images; 0 for no picture. Defaults to 8.
+        num_images: Number of images; 0 disables the picture. Defaults to 8.
 
     Raises:
-        TypeError: ``num_images`` is no whole number.
+        TypeError: ``num_images`` is not an integer.
         ValueError: ``num_images < 0``.
     """
 
@@ -142,7 +141,7 @@ class ViewGridHook(Hook):
         self._is_due = num_images > 0
 
     def before_train(self, runner: Runner) -> None:
-        """See whether a picture is wanted."""
+        """Decide whether to draw a picture."""
         path = Path(runner.work_dir) / 'views.png'
         is_wanted = runner.iter == 0 or not path.is_file()
         self._is_due = self.num_images > 0 and is_wanted
@@ -158,7 +157,7 @@ class ViewGridHook(Hook):
         grid = self._draw(runner, data_batch)
         if grid is None:
             runner.logger.warning(
-                'views.png is left out: the batch has no "inputs" of one or '
+                'views.png is omitted: the batch has no "inputs" of one or '
                 'three channels'
             )
             return
@@ -194,7 +193,7 @@ class ViewGridHook(Hook):
 
 
 def _roles(head: Optional[nn.Module], num_views: int) -> Tuple[str, ...]:
-    """What a BCLHead does with the views; empty for another head."""
+    """How a BCLHead uses the views; empty for other heads."""
     if not hasattr(head, 'loss_con'):
         return ('',) * num_views
     if head.classify_all_views:
@@ -212,5 +211,5 @@ def _name_rows(
         name = ''
         if torch.is_tensor(label) and label.numel() == 1:
             name = 'class ' + name_classes([int(label)], class_names)
-        names.append(shorten(name, MOST_LETTERS))
+        names.append(shorten(name, MAX_NAME_LENGTH))
     return names

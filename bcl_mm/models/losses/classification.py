@@ -41,9 +41,9 @@ def logit_adjusted_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        TypeError: ``tau`` is no number.
-        ValueError: ``log_prior`` is not one number per class, or ``tau`` not
-            finite.
+        TypeError: ``tau`` is not a number.
+        ValueError: ``log_prior`` is not one number per class, or ``tau`` is
+            not finite.
     """
     check_number('tau', tau)
     if log_prior.shape != logits.shape[1:]:
@@ -62,7 +62,7 @@ def logit_adjusted_cross_entropy(
 class LogitAdjustedLoss(ClassCountsLoss):
     """Module over :func:`logit_adjusted_cross_entropy`.
 
-    Takes the place of mmpretrain's ``CrossEntropyLoss``. The class prior
+    A replacement for mmpretrain's ``CrossEntropyLoss``. The class prior
     comes from ``class_counts``, from
     :class:`~bcl_mm.engine.hooks.ClassInfoHook`, which counts the
     training set, or from :meth:`set_class_info`.
@@ -70,8 +70,8 @@ class LogitAdjustedLoss(ClassCountsLoss):
     Args:
         tau: Scales the log prior. Defaults to 1.0.
         loss_weight: Multiplies the loss. Defaults to 1.0.
-        class_counts: (C,) training images per class. Defaults to None: to be
-            set before the first use.
+        class_counts: (C,) training images per class. Defaults to None: set
+            them before the first use.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from torch import Tensor
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import InputValueError, check_flag, check_number
 
-from .chunked import Contrast, pair
+from .chunked import ChunkedContrastiveLoss, relate_keys
 
 
 def _check_settings(
@@ -56,18 +56,18 @@ def balanced_contrastive_loss(
         {\sum_j \frac{1}{w_{ij}}
         \sum_{k \in K_j, k \neq i} \exp(z_i \cdot k / T)}
 
-    The anchors :math:`z_i` are the rows of ``features``; :math:`K_j` are the
+    The anchors :math:`z_i` are the rows of ``features``. :math:`K_j` are the
     keys of class j: views and, with class-complement, the prototype
-    :math:`c_j`. :math:`P_i` are the keys of the anchor's own class without
-    the anchor. Class-averaging divides a class's share of the denominator by
-    the number of its keys, :math:`w_{ij} = |K_j|` (one less for the anchor's
-    own class, where the anchor is no key of its own). Prototypes are keys,
+    :math:`c_j`. :math:`P_i` are the keys of the anchor's class except the
+    anchor itself. Class-averaging divides a class's share of the denominator
+    by the number of its keys, :math:`w_{ij} = |K_j|` (one less for the
+    anchor's class, as the anchor is not its own key). Prototypes are keys,
     never anchors.
 
-    Without both parts it is the supervised contrastive loss
+    Without either part it is the supervised contrastive loss
     :math:`L_{out}` (Khosla et al., NeurIPS 2020, Eq. 2). An anchor without
-    positives counts as zero. Computed in at least float32, under autocast
-    too.
+    positives has a loss of zero. Computed in at least float32, even under
+    autocast.
 
     Args:
         features: (M, D) unit-norm anchors, the rows of all contrastive views.
@@ -75,26 +75,26 @@ def balanced_contrastive_loss(
         prototypes: (C, D) unit-norm class prototypes; None complements no
             class. Defaults to None.
         temperature: Divides similarities. Defaults to 0.1.
-        class_averaging: Give every class the same say in the denominator.
-            Defaults to True.
+        class_averaging: Give every class the same weight in the
+            denominator. Defaults to True.
         class_complement: Use ``prototypes`` as keys. Defaults to True.
         keys: (N, D) views of the global batch. The anchors' own rows are
             ``keys[anchor_start:anchor_start + M]``. Defaults to ``features``.
         key_labels: (N,) labels of ``keys``.
-        anchor_start: Where the anchors stand among the keys. Defaults to 0.
+        anchor_start: Row of the first anchor among the keys. Defaults to 0.
         prototype_labels: (C,) classes of the given prototypes. Defaults to
             0, 1, ..., C - 1.
         prototype_log_weights: (C,) added to the prototypes' logits in the
-            denominator: the log of how many classes a sampled one stands
-            for, -inf for an empty slot. Defaults to zeros.
+            denominator: the log of the number of classes that a sampled
+            one represents, -inf for an empty slot. Defaults to zeros.
 
     Returns:
         Scalar, the mean over the M anchors.
 
     Raises:
-        TypeError: ``temperature`` is no number, or a flag no bool.
+        TypeError: ``temperature`` is not a number, or a flag is not a bool.
         ValueError: ``temperature`` is not positive and finite, or shapes do
-            not fit.
+            not match.
     """
     _check_settings(temperature, class_averaging, class_complement)
     if features.ndim != 2 or len(features) == 0:
@@ -134,13 +134,13 @@ def balanced_contrastive_loss(
             f'{tuple(prototype_log_weights.shape)}'
         )
     else:
-        # An empty slot is a key of no class.
+        # An empty slot belongs to no class.
         prototype_labels = prototype_labels.masked_fill(
             prototype_log_weights == -torch.inf, -1
         )
     anchors = torch.arange(num_anchors, device=labels.device) + anchor_start
     with torch.no_grad():
-        pairs = pair(
+        relations = relate_keys(
             anchors[:, None],
             key_labels,
             prototype_labels,
@@ -148,13 +148,13 @@ def balanced_contrastive_loss(
             class_averaging,
         )
     with torch.autocast(features.device.type, enabled=False):
-        return Contrast.apply(
+        return ChunkedContrastiveLoss.apply(
             features.to(dtype),
-            # torch.compile takes no tensor twice, as keys are often features.
+            # A view: torch.compile does not accept the same tensor twice.
             keys.to(dtype).view_as(keys),
             prototypes.to(dtype),
             temperature,
-            *pairs,
+            *relations,
         )
 
 
@@ -164,7 +164,8 @@ class BalancedContrastiveLoss(nn.Module):
 
     Args:
         temperature: Divides similarities, > 0. Defaults to 0.1.
-        class_averaging: Give every class the same say. Defaults to True.
+        class_averaging: Give every class the same weight. Defaults to
+            True.
         class_complement: Use prototypes as keys. Defaults to True.
     """
 
@@ -194,8 +195,8 @@ class BalancedContrastiveLoss(nn.Module):
             features: (M, D) unit norm.
             labels: (M,) integers.
             prototypes: (C, D) unit norm, or None.
-            avg_factor: What the sum over anchors is divided by. Defaults to
-                their number M.
+            avg_factor: Divisor of the sum over anchors. Defaults to their
+                number M.
             **kwargs: Keyword-only arguments of
                 :func:`balanced_contrastive_loss`.
 

@@ -30,7 +30,7 @@ def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
         (C,) margins, float64.
 
     Raises:
-        TypeError: ``max_margin`` is no number.
+        TypeError: ``max_margin`` is not a number.
         ValueError: It is not positive and finite.
     """
     check_number('max_margin', max_margin, above=0)
@@ -66,9 +66,9 @@ def ldam_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        TypeError: ``scale`` is no number.
+        TypeError: ``scale`` is not a number.
         ValueError: ``margins`` is not one number per class, the labels are
-            no integers (M,), or ``scale`` is not positive and finite.
+            not of shape (M,), or ``scale`` is not positive and finite.
     """
     check_number('scale', scale, above=0)
     check_hard_labels(labels, 'ldam_cross_entropy')
@@ -78,8 +78,8 @@ def ldam_cross_entropy(
             f'class, got {tuple(margins.shape)}'
         )
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    own = scale * margins.to(dtype)[labels]  # (M,)
-    logits = logits.to(dtype).scatter_add(1, labels[:, None], -own[:, None])
+    shifts = -scale * margins.to(dtype)[labels, None]  # (M, 1)
+    logits = logits.to(dtype).scatter_add(1, labels[:, None], shifts)
     return cross_entropy(logits, labels, reduction)
 
 
@@ -87,27 +87,26 @@ def ldam_cross_entropy(
 class LDAMLoss(ClassCountsLoss):
     """LDAM with deferred re-weighting, LDAM-DRW (Cao et al., NeurIPS 2019).
 
-    Over :func:`ldam_cross_entropy`. For the last part of training the
+    Module over :func:`ldam_cross_entropy`. In the last part of training,
     samples are weighted by :func:`class_balanced_weights`, and the sum is
     divided by the sum of the global batch's weights (Algorithm 1).
-    :class:`~bcl_mm.engine.hooks.ProgressHook` says how far training is,
-    and ``BCLHead`` what the scale of its logits is.
+    :class:`~bcl_mm.engine.hooks.ProgressHook` reports the training progress, and ``BCLHead`` the scale of its logits.
 
     Args:
         max_margin: Margin of the smallest class, in cosines. Defaults to
             0.5.
-        reweight_begin: Part of training after which samples are weighted;
-            1 is LDAM without re-weighting. Defaults to 0.8, as the paper's
-            160 of 200 epochs.
+        reweight_begin: Fraction of training after which samples are
+            weighted; 1 is LDAM without re-weighting. Defaults to 0.8, the
+            paper's 160 of 200 epochs.
         beta: See :func:`class_balanced_weights`. Defaults to 0.9999.
-        scale: Scale of the logits, where the head does not set it. Defaults
-            to 30.0.
+        scale: Scale of the logits, unless the head sets it. Defaults to
+            30.0.
         loss_weight: Multiplies the loss. Defaults to 1.0.
-        class_counts: (C,) training images per class. Defaults to None: to be
-            set before the first use.
+        class_counts: (C,) training images per class. Defaults to None: set
+            them before the first use.
 
     Raises:
-        TypeError: An argument is no number.
+        TypeError: An argument is not a number.
         ValueError: An argument is out of its range.
     """
 
@@ -137,12 +136,12 @@ class LDAMLoss(ClassCountsLoss):
         self.is_reweighted = reweight_begin == 0
 
     def set_logit_scale(self, scale: Optional[float]) -> None:
-        """Take the scale of the head's logits; None is a linear classifier.
+        """Set the scale of the head's logits; None is a linear classifier.
 
         Raises:
-            TypeError: ``scale`` is no number.
-            ValueError: The classifier is linear, or ``scale`` not positive
-                and finite.
+            TypeError: ``scale`` is not a number.
+            ValueError: The classifier is linear, or ``scale`` is not
+                positive and finite.
         """
         if scale is None:
             raise InputValueError(
@@ -153,7 +152,7 @@ class LDAMLoss(ClassCountsLoss):
         self.scale = scale
 
     def set_progress(self, progress: float) -> None:
-        """Take how far training is, from 0 to 1."""
+        """Set the training progress, from 0 to 1."""
         check_number('progress', progress, at_least=0, at_most=1)
         self.is_reweighted = progress >= self.reweight_begin
 

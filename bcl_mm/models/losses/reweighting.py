@@ -1,4 +1,4 @@
-"""Losses that weight samples: by difficulty, by the class's size."""
+"""Losses that weight samples by difficulty or by class size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .base import (
 
 
 def check_beta(beta: float) -> None:
-    """Raise an error if ``beta`` is no number in [0, 1)."""
+    """Raise an error unless ``beta`` is a number in [0, 1)."""
     check_number('beta', beta, at_least=0, below=1)
 
 
@@ -32,8 +32,8 @@ def focal_cross_entropy(
     .. math::
         L = -(1 - p_y)^\gamma \log p_y, \quad p = \mathrm{softmax}(f)
 
-    (The paper's own detector, and mmpretrain's ``FocalLoss``, take the
-    sigmoid of each class.) Computed in at least float32.
+    (The paper's detector and mmpretrain's ``FocalLoss`` use a sigmoid per
+    class instead.) Computed in at least float32.
 
     Args:
         logits: (M, C) logits f.
@@ -47,9 +47,9 @@ def focal_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        TypeError: ``gamma`` is no number.
-        ValueError: ``gamma`` is negative or not finite, the labels are no
-            integers (M,), or ``reduction`` is unknown.
+        TypeError: ``gamma`` is not a number.
+        ValueError: ``gamma`` is negative or not finite, the labels are
+            not of shape (M,), or ``reduction`` is unknown.
     """
     check_number('gamma', gamma, at_least=0)
     if reduction not in ('mean', 'sum', 'none'):
@@ -60,10 +60,10 @@ def focal_cross_entropy(
     dtype = torch.promote_types(logits.dtype, torch.float32)
     loss = cross_entropy(logits.to(dtype), labels)
     if gamma:
-        # 1 - p, exact for small losses; the bound keeps the gradient of a
-        # power below 1 finite.
-        missed = -torch.expm1(-loss)
-        loss = missed.clamp(min=torch.finfo(dtype).tiny) ** gamma * loss
+        # 1 - p, exact for small losses too; the clamp keeps the gradient
+        # finite for gamma < 1.
+        missing = -torch.expm1(-loss)
+        loss = missing.clamp(min=torch.finfo(dtype).tiny) ** gamma * loss
     if reduction == 'none':
         return loss
     return loss.mean() if reduction == 'mean' else loss.sum()
@@ -79,21 +79,21 @@ def class_balanced_weights(
 
     Args:
         class_counts: (C,) training images per class :math:`n_c`.
-        beta: In [0, 1): 0 weights all classes alike, towards 1 the weights
-            become the inverse counts. Defaults to 0.9999.
+        beta: In [0, 1). 0 weights all classes equally; towards 1 the weights
+            approach the inverse counts. Defaults to 0.9999.
 
     Returns:
         (C,) weights, float64.
 
     Raises:
-        TypeError: ``beta`` is no number.
+        TypeError: ``beta`` is not a number.
         ValueError: ``beta`` is out of its range.
     """
     check_beta(beta)
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
     if beta == 0:
         return torch.ones_like(counts)
-    # 1 - beta^n, without cancellation where beta is close to 1.
+    # expm1 avoids cancellation in 1 - beta^n for beta close to 1.
     weights = -1 / torch.expm1(counts * math.log(beta))
     return weights * (len(weights) / weights.sum())
 
@@ -131,8 +131,8 @@ class ClassBalancedLoss(ClassCountsLoss):
         beta: See :func:`class_balanced_weights`. Defaults to 0.9999.
         gamma: Focusing parameter; 0 is cross-entropy. Defaults to 0.0.
         loss_weight: Multiplies the loss. Defaults to 1.0.
-        class_counts: (C,) training images per class. Defaults to None: to be
-            set before the first use.
+        class_counts: (C,) training images per class. Defaults to None: set
+            them before the first use.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Seesaw loss on several processes."""
+"""Seesaw loss for distributed training."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from bcl_mm.utils.distributed import gather
 
 @MODELS.register_module()
 class SeesawLoss(MMPretrainSeesawLoss):
-    """mmpretrain's loss, with the samples of all processes counted.
+    """mmpretrain's loss, counting the samples of all processes.
 
-    Seesaw loss (Wang et al., CVPR 2021) weights classes by how many of their
-    samples training has seen. mmpretrain's counts those of its own process:
-    each then trains with another loss, and a checkpoint keeps the counts of
-    one. This one gathers the labels, once a step.
+    Seesaw loss (Wang et al., CVPR 2021) weights classes by the number of
+    their samples that training has seen. mmpretrain's loss counts those of
+    its own process only: each process then trains with a different loss, and
+    a checkpoint keeps the counts of one. This one gathers the labels, once
+    per step.
 
-    Arguments are those of mmpretrain's ``SeesawLoss``; ``num_classes`` must
-    be given, as to the head.
+    The arguments are those of mmpretrain's ``SeesawLoss``; ``num_classes``
+    must be that of the head.
     """
 
     def forward(
         self, logits: Tensor, labels: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
         """Loss of logits (M, C) and integer labels (M,)."""
-        everyone = gather(labels)
-        ones = self.cum_samples.new_ones(len(everyone))
-        # mmpretrain adds those of this process.
-        self.cum_samples.index_add_(0, everyone, ones)
+        all_labels = gather(labels)
+        ones = self.cum_samples.new_ones(len(all_labels))
+        # mmpretrain itself adds those of this process.
+        self.cum_samples.index_add_(0, all_labels, ones)
         self.cum_samples.index_add_(0, labels, -ones[: len(labels)])
         return super().forward(logits, labels, *args, **kwargs)

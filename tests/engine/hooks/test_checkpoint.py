@@ -1,4 +1,4 @@
-"""Checkpoints that are whole, in the right order."""
+"""Checkpoints are complete, and written in the right order."""
 
 import errno
 import os
@@ -58,8 +58,8 @@ def test_old_ones_go_after_the_new_one_is_known(tmp_path, monkeypatch):
 
     def note(content, path):
         write(content, path)
-        there = sorted(p.name for p in tmp_path.glob('*.pth'))
-        events.append((Path(path).name, there))
+        existing = sorted(p.name for p in tmp_path.glob('*.pth'))
+        events.append((Path(path).name, existing))
 
     write = saving.write_atomically
     monkeypatch.setattr(saving, 'write_atomically', note)
@@ -99,7 +99,7 @@ def test_what_a_kill_left_is_removed_later(tmp_path, monkeypatch):
     options = dict(max_keep_ckpts=1)
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
         runner(tmp_path, 1, options).train()
-        context.setattr(saving._LateRemoval, 'remove_pending', kill)
+        context.setattr(saving._DeferredRemoval, 'remove_pending', kill)
         runner(tmp_path, 3, options, resume=True).train()
     assert names(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']
     runner(tmp_path, 3, options, resume=True).train()
@@ -120,7 +120,7 @@ def test_only_files_of_its_own_folder_are_removed(tmp_path):
 
 
 def test_only_checkpoints_are_removed(tmp_path):
-    """Whatever a checkpoint says is outdated."""
+    """Whatever a checkpoint lists as outdated."""
     options = dict(max_keep_ckpts=1, save_best='accuracy/top1', rule='less')
     runner(tmp_path / 'run', 1, options).train()
     last = tmp_path / 'run' / 'epoch_1.pth'
@@ -144,7 +144,7 @@ def test_only_checkpoints_are_removed(tmp_path):
 
 
 def test_code_in_the_meta_is_not_run(tmp_path):
-    """MMEngine's Runner takes meta.config for a config, and runs it."""
+    """MMEngine's Runner would execute meta.config as a config."""
     runner(tmp_path, 1).train()
     path = tmp_path / 'epoch_1.pth'
     content = torch.load(path)
@@ -178,7 +178,7 @@ def test_a_copied_folder_goes_on_from_its_own(tmp_path):
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
-    """A step may make them so, and the next loss comes later."""
+    """A step may cause them, and the next loss comes after the save."""
 
     class Overflow(Hook):
         def after_train_iter(self, runner, *args, **kwargs):
@@ -259,7 +259,7 @@ def test_a_validation_that_was_cut_off_is_done_again(tmp_path, monkeypatch):
         runner(tmp_path, 1, **options).train()
     runner(tmp_path, 1, resume=True, **options).train()
     assert validated == [1, 1]
-    # It is in the best checkpoint's last one, and so not due any more.
+    # The last checkpoint records it: it is no longer due.
     runner(tmp_path, 1, resume=True, **options).train()
     assert validated == [1, 1]
     assert len(list(tmp_path.glob('best_*'))) == 1
@@ -280,7 +280,7 @@ def test_which_checkpoint_is_the_latest(tmp_path):
     parts = 'log_scalars', 'runtime_info', 'resumed_keys'
     hub = {part: {} for part in parts}
     whole = dict(message_hub=hub, optimizer=dict(weight=torch.ones(1000)))
-    # Names, such as those of an earlier run in the folder, say nothing.
+    # Names do not matter: some may be of an earlier run in the folder.
     older = write('epoch_9.pth', 100, **whole)
     newer = write('epoch_3.pth', 200, **whole)
     write('best_epoch_3.pth', 300, message_hub={})
@@ -307,7 +307,7 @@ def test_which_checkpoint_is_the_latest(tmp_path):
     assert latest_checkpoint(tmp_path) == (newer, f'{note} is missing')
     content = bytearray(Path(newer).read_bytes())
     middle = content.index(torch.ones(20).numpy().tobytes())
-    content[middle + 40] ^= 1  # one bit, as a disk may lose it
+    content[middle + 40] ^= 1  # one flipped bit, as on a failing disk
     Path(newer).write_bytes(content)
     assert latest_checkpoint(tmp_path)[0] == older
     note.write_text(newer)

@@ -1,4 +1,4 @@
-"""A loss that is not finite ends training before a weight has changed."""
+"""A loss that is not finite ends training before any weight changes."""
 
 import copy
 import os
@@ -25,7 +25,7 @@ SGD = dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4)
 
 @OPTIM_WRAPPERS.register_module()
 class AmpOnCPU(AmpOptimWrapper):
-    """mmengine's, which refuses CPU, with torch's scaler for CPU."""
+    """mmengine's wrapper, which rejects the CPU, with torch's CPU scaler."""
 
     def __init__(self, **kwargs):
         OptimWrapper.__init__(self, **kwargs)
@@ -37,7 +37,7 @@ class AmpOnCPU(AmpOptimWrapper):
 def spoil(loss, kind):
     if kind == 'nan':
         return loss * torch.nan
-    if kind == 'inf':  # with gradients that are finite
+    if kind == 'inf':  # with finite gradients
         return loss + torch.inf
     loss = loss * 1
     if kind == 'gradient':
@@ -108,7 +108,7 @@ def test_training_stops_before_the_step(tmp_path, kind, wrapper):
     runner, (before,), error = train(
         tmp_path, kind, at=6, wrapper=WRAPPERS[wrapper]
     )
-    if scaled and kind == 'gradient':  # the scaler's affair
+    if scaled and kind == 'gradient':  # left to the scaler
         assert error is None
         assert runner.iter == 8
         return
@@ -134,7 +134,7 @@ def test_training_stops_before_the_step(tmp_path, kind, wrapper):
 
 
 def test_without_the_hook_the_weights_are_lost(tmp_path):
-    """That what the other tests see is the hook's doing."""
+    """Proof that the other tests observe the effect of the hook."""
     runner, (before,), error = train(tmp_path, 'nan', at=6, hooks=UNGUARDED)
     assert error is None
     assert not same(state_of(runner), before)
@@ -151,20 +151,21 @@ def test_finite_training_is_the_same_to_the_bit(tmp_path):
     (plain, plain_log), (guarded, guarded_log) = results
     assert same(plain, guarded)
     assert plain_log == guarded_log
-    assert 'parse_losses' not in vars(runner.model)  # which EMA copies
+    assert 'parse_losses' not in vars(runner.model)  # EMA copies them
     assert 'backward' not in vars(runner.optim_wrapper)
 
 
 @pytest.mark.parametrize('hooks', [UNGUARDED, GUARDED])
 def test_no_device_is_waited_for_more_often(tmp_path, monkeypatch, hooks):
-    """Reads of what the training step computed: one, instead of one a loss."""
+    """One read of what the training step computed, not one per loss."""
     reads, on_host = [], set()
 
     def spy(name):
         original = getattr(torch.Tensor, name)
 
         def read(tensor, *args):
-            # That a tensor is on the host shows on a CPU by its history only.
+            # On a CPU, only its history tells whether a tensor was copied to
+            # the host.
             if tensor.untyped_storage().data_ptr() not in on_host:
                 reads.append(name)
             result = original(tensor, *args)

@@ -1,4 +1,4 @@
-"""The picture of the views, and that it leaves the training alone."""
+"""The picture of the views does not affect training."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def digits(pipeline):
 
 
 def record_grids(monkeypatch):
-    """What is drawn: (columns of arrays, column names, row names)."""
+    """Record drawings: (columns of arrays, column names, row names)."""
     drawn = []
 
     def draw(columns, column_names, row_names):
@@ -152,7 +152,7 @@ def test_a_resumed_training_leaves_the_picture(tmp_path, monkeypatch):
 
     train('first')
     first = picture.read_bytes()
-    monkeypatch.setattr(view_grid, 'LEAST_SIDE', 40)  # another picture
+    monkeypatch.setattr(view_grid, 'MIN_SIDE', 40)  # a different picture
     longer = dict(resume=True, load_from=str(tmp_path / 'epoch_1.pth'))
     train('resumed', **longer)
     assert picture.read_bytes() == first
@@ -179,7 +179,7 @@ def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):
 
 
 class Fake:
-    """What the hook looks at in a Runner."""
+    """The parts of a Runner that the hook uses."""
 
     work_dir = ''
     iter = 0
@@ -210,7 +210,7 @@ def drawn_of(runner, images, samples, monkeypatch, tmp_path):
 @pytest.mark.parametrize('to_rgb', [True, False])
 def test_colours(tmp_path, monkeypatch, to_rgb):
     image = torch.zeros(3, 32, 32, dtype=torch.uint8)
-    image[0] = 200  # blue as it is loaded, red where arrays are RGB
+    image[0] = 200  # blue in BGR, red in RGB
     runner = Fake(to_rgb)
     drawn = drawn_of(runner, [image], [None], monkeypatch, tmp_path)
     ((((array,),), names, rows),) = drawn
@@ -254,7 +254,7 @@ def test_a_batch_without_images_is_a_warning(batch):
     runner = Fake()
     ViewGridHook().before_train_iter(runner, 0, batch)
     (message,) = runner.warnings
-    assert message.startswith('views.png is left out: the batch has no "in')
+    assert message.startswith('views.png is omitted: the batch has no "in')
 
 
 @pytest.mark.parametrize('collate', [default_collate, pseudo_collate])

@@ -136,7 +136,7 @@ def test_rows_in_chunks(averaging, monkeypatch):
 
 
 class LargestTensor(TorchDispatchMode):
-    """Remembers the number of elements of the largest result."""
+    """Records the number of elements of the largest result."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ def test_prototypes_by_label_in_padded_slots():
         prototype_log_weights=torch.tensor([0.0] * 7 + [-torch.inf] * 2),
     )
     assert torch.allclose(full, sampled, rtol=1e-12)
-    # A prototype of weight 2 stands for two classes in the denominator.
+    # A prototype of weight 2 represents two classes in the denominator.
     absent = torch.tensor([6])
     doubled = balanced_contrastive_loss(
         features,

@@ -1,4 +1,4 @@
-"""Losses, and gradients, stay finite where numbers are extreme."""
+"""Losses and gradients stay finite for extreme inputs."""
 
 import pytest
 import torch
@@ -107,10 +107,10 @@ def test_contrastive_maths_is_float32_under_autocast(dtype):
             loss = BalancedContrastiveLoss(0.01)(features, labels, prototypes)
         loss.backward()
         results.append((loss, features.grad, prototypes.grad))
-    for plain, mixed in zip(*results):  # to the bit
+    for plain, mixed in zip(*results):  # bit for bit
         assert mixed.dtype == torch.float32
         assert torch.equal(plain, mixed)
-    # Half-precision rows cost their own rounding, and no more.
+    # Half-precision rows add only their own rounding.
     halves = features.to(dtype), prototypes.to(dtype)
     with torch.autocast('cpu', dtype=dtype):
         mixed = balanced_contrastive_loss(halves[0], labels, halves[1], 0.01)
@@ -120,7 +120,7 @@ def test_contrastive_maths_is_float32_under_autocast(dtype):
 
 
 def counts(num_classes):
-    """From 10 million images a class to one."""
+    """From 10 million images per class to one."""
     return torch.logspace(7, 0, num_classes).long().tolist()
 
 

@@ -52,7 +52,7 @@ def test_re_weighting_begins_late():
     assert torch.equal(loss(logits, labels), plain)
     loss.set_progress(0.8)
     assert not torch.allclose(loss(logits, labels), plain)
-    loss.set_progress(0.1)  # a run that is resumed from an earlier epoch
+    loss.set_progress(0.1)  # as when a run resumes from an earlier epoch
     assert torch.equal(loss(logits, labels), plain)
     never = LDAMLoss(reweight_begin=1, class_counts=COUNTS)
     never.set_progress(0.99)
@@ -85,7 +85,7 @@ def test_errors():
 
 
 def test_seesaw_equals_the_definition():
-    """mmpretrain's maths: is it what its paper says?"""
+    """mmpretrain's implementation follows the paper."""
     loss = SeesawLoss(num_classes=4, p=0.8, q=2.0)
     loss.eps = 0
     seen = [0, 0, 0, 0]

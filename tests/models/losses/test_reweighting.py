@@ -66,10 +66,10 @@ def test_weights_equal_the_definition(beta):
 
 
 def test_weights_by_hand():
-    # Effective numbers 1 and 1 + 1/2; inverse 1 and 2/3, to the sum of 2.
+    # Effective numbers 1 and 1 + 1/2; inverses 1 and 2/3, scaled to sum 2.
     ours = class_balanced_weights([1, 2], beta=0.5)
     assert ours.tolist() == pytest.approx([6 / 5, 4 / 5])
-    # Towards beta = 1: the inverse counts.
+    # Towards beta = 1, they approach the inverse counts.
     ours = class_balanced_weights([1, 3], beta=1 - 1e-12)
     assert ours.tolist() == pytest.approx([3 / 2, 1 / 2])
     assert torch.isfinite(class_balanced_weights([1, 10**7])).all()
