@@ -72,7 +72,7 @@ def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
 
 
 def _read_table(
-    content: Any, ann_file: str, name: str, fields: Dict[str, type]
+    content: Any, ann_file: str, name: str, /, **fields: type
 ) -> List[tuple]:
     """Rows of one table of a JSON annotation, checked."""
     rows = content.get(name) if isinstance(content, dict) else None
@@ -90,19 +90,13 @@ def _read_table(
                 f'{ann_file}: each of {name!r} must have {", ".join(wanted)}, '
                 f'got {row}'
             )
-    return [tuple(row[field] for field in fields) for row in rows]
-
-
-def _index(ann_file: str, name: str, rows: List[tuple]) -> Dict[int, str]:
-    """Rows (id, value) of a table, as a dict."""
-    index = dict(rows)
-    if len(index) < len(rows):
-        ((twice, _),) = Counter(row[0] for row in rows).most_common(1)
+    if 'id' in fields and len({row['id'] for row in rows}) < len(rows):
+        ((twice, _),) = Counter(row['id'] for row in rows).most_common(1)
         raise InputValueError(
             f'{ann_file}: each of {name!r} must have its own id, but {twice} '
             'occurs more than once'
         )
-    return index
+    return [tuple(row[field] for field in fields) for row in rows]
 
 
 def read_coco(
@@ -132,39 +126,32 @@ def read_coco(
     except (ValueError, RecursionError) as error:  # not JSON, or not UTF-8
         raise InputValueError(f'{ann_file} must be JSON: {error}') from error
     read = partial(_read_table, content, ann_file)
-    images = _index(
-        ann_file, 'images', read('images', dict(id=int, file_name=str))
-    )
-    categories = _index(
-        ann_file, 'categories', read('categories', dict(id=int, name=str))
-    )
+    images = dict(read('images', id=int, file_name=str))
+    categories = dict(read('categories', id=int, name=str))
+
+    def wrong_number(image: int, found: str) -> InputValueError:
+        return InputValueError(
+            f'{ann_file}: an image must have one annotation, but image '
+            f'{image} ({images[image]}) has {found}'
+        )
+
     ids = sorted(categories)
     label_of = {category: label for label, category in enumerate(ids)}
     labels: Dict[int, int] = {}
-    for image, category in read(
-        'annotations', dict(image_id=int, category_id=int)
-    ):
-        for kind, known, value in (
-            ('image', images, image),
-            ('category', categories, category),
-        ):
-            if value not in known:
-                raise InputValueError(
-                    f'{ann_file}: an annotation must name an id of the '
-                    f'file, but it has no {kind} {value}'
-                )
+    for image, category in read('annotations', image_id=int, category_id=int):
+        if image not in images or category not in categories:
+            is_image = image not in images
+            unknown = f'image {image}' if is_image else f'category {category}'
+            raise InputValueError(
+                f'{ann_file}: an annotation must name an id of the file, but '
+                f'it has no {unknown}'
+            )
         if image in labels:
-            raise InputValueError(
-                f'{ann_file}: an image must have one annotation, but image '
-                f'{image} ({images[image]}) has more'
-            )
+            raise wrong_number(image, 'more')
         labels[image] = label_of[category]
-    for image, path in images.items():
+    for image in images:
         if image not in labels:
-            raise InputValueError(
-                f'{ann_file}: an image must have one annotation, but image '
-                f'{image} ({path}) has none'
-            )
+            raise wrong_number(image, 'none')
     if not images:
         raise InputValueError(f'{ann_file} lists no image')
     entries = [(path, labels[image], 0) for image, path in images.items()]
