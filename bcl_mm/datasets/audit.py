@@ -21,24 +21,24 @@ from bcl_mm.datasets.transforms.loading import (
 )
 from bcl_mm.utils.errors import InputTypeError, InputValueError
 
-_IMAGENET = dict(classes=1000)
-_PLACES = dict(classes=365)
-_INATURALIST = dict(classes=8142)
+# Published figures, and what a message calls them.
+FIGURES = dict(
+    classes='classes',
+    images='images',
+    largest='images in the largest class',
+    smallest='images in the smallest class',
+)
 PUBLISHED_LISTS = {
-    'ImageNet_LT_train.txt': dict(
-        _IMAGENET, images=115_846, largest=1280, smallest=5
-    ),
-    'ImageNet_LT_val.txt': dict(_IMAGENET, images=20_000),
-    'ImageNet_LT_test.txt': dict(_IMAGENET, images=50_000),
-    'Places_LT_train.txt': dict(
-        _PLACES, images=62_500, largest=4980, smallest=5
-    ),
-    'Places_LT_val.txt': dict(_PLACES, images=7_300),
-    'Places_LT_test.txt': dict(_PLACES, images=36_500),
-    'train2018.json': dict(_INATURALIST, images=437_513),
-    'val2018.json': dict(_INATURALIST, images=24_426),
-    'iNaturalist18_train.txt': dict(_INATURALIST, images=437_513),
-    'iNaturalist18_val.txt': dict(_INATURALIST, images=24_426),
+    'ImageNet_LT_train.txt': (1000, 115_846, 1280, 5),
+    'ImageNet_LT_val.txt': (1000, 20_000),
+    'ImageNet_LT_test.txt': (1000, 50_000),
+    'Places_LT_train.txt': (365, 62_500, 4980, 5),
+    'Places_LT_val.txt': (365, 7_300),
+    'Places_LT_test.txt': (365, 36_500),
+    'train2018.json': (8142, 437_513),
+    'val2018.json': (8142, 24_426),
+    'iNaturalist18_train.txt': (8142, 437_513),
+    'iNaturalist18_val.txt': (8142, 24_426),
 }
 # LDAM-DRW's subsets, by imbalance factor (profile 'exp', seed 0).
 PUBLISHED_SUBSETS = {
@@ -136,8 +136,7 @@ def published_figures(name: str, dataset: Any) -> Dict[str, int]:
         dataset: The dataset, with its wrappers.
 
     Returns:
-        ``images``, ``classes``, ``largest`` and ``smallest`` class, as far
-        as they are published.
+        Those of ``FIGURES`` that are published.
     """
     found = list(leaves(dataset, to_source=True))
     if len(found) != 1:  # a concatenation
@@ -151,7 +150,8 @@ def published_figures(name: str, dataset: Any) -> Dict[str, int]:
         by_factor = PUBLISHED_SUBSETS.get(kind, {})
         images = by_factor.get(subsets[-1].imbalance_factor)
     elif isinstance(source, ImageList):
-        return PUBLISHED_LISTS.get(osp.basename(source.ann_file), {})
+        figures = PUBLISHED_LISTS.get(osp.basename(source.ann_file), ())
+        return dict(zip(FIGURES, figures))
     else:
         images = PUBLISHED_TESTS.get(kind) if name != 'train' else None
     return dict(images=images) if images else {}
@@ -163,10 +163,9 @@ def unpublished_list(dataset: Any) -> str:
     Empty for the published lists, and for other data sets.
     """
     name = osp.basename(getattr(dataset, 'ann_file', ''))
-    is_known = (
-        isinstance(dataset, ImageList) and type(dataset) is not ImageList
-    )
-    return name if is_known and name not in PUBLISHED_LISTS else ''
+    if not isinstance(dataset, ImageList) or type(dataset) is ImageList:
+        return ''
+    return '' if name in PUBLISHED_LISTS else name
 
 
 def notes_of(dataset: Any) -> List[str]:
@@ -235,14 +234,8 @@ def figure_problems(split: Split) -> List[str]:
         largest=int(counts.max()),
         smallest=int(counts.min()),
     )
-    text = dict(
-        images='images',
-        classes='classes',
-        largest='images in the largest class',
-        smallest='images in the smallest class',
-    )
     return [
-        f'{split.name}: there are {found[key]:,} {text[key]}, but '
+        f'{split.name}: there are {found[key]:,} {FIGURES[key]}, but '
         f'{wanted:,} are published'
         for key, wanted in split.published.items()
         if found[key] != wanted

@@ -55,7 +55,7 @@ class ClassBalancedSampler(Sampler):
         self.num_samples = -(-len(labels) // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the draws, as MMEngine's DistSamplerSeedHook does."""
+        """Set the epoch of the draws; DistSamplerSeedHook calls it."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
