@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 def name_classes(
     indices: Sequence[int], class_names: Optional[Sequence[str]] = None
 ) -> str:
-    """Text that names classes in a message, e.g. ``3 (cat), 5 (dog)``.
+    """Name classes in a message, e.g. ``3 (cat), 5 (dog) and 7 more``.
 
     At most eight are written out.
     """
@@ -28,9 +28,9 @@ def name_classes(
 
 
 def shorten(name: str, most: int) -> str:
-    """A name of at most ``most`` letters, of both its ends if it is longer.
+    """Shorten a name to ``most`` characters; keep both of its ends.
 
-    Names of classes often differ in their last letters alone.
+    Class names often differ only in their last characters.
     """
     if len(name) <= most:
         return name
@@ -47,10 +47,10 @@ def class_names_of(dataset: Any) -> Optional[Sequence[str]]:
 def shifted_classes(
     train_names: Optional[Sequence[str]], test_names: Optional[Sequence[str]]
 ) -> str:
-    """Say which class has one number in training and another in testing.
+    """Describe classes whose labels differ between training and testing.
 
     Where classes are numbered by their folders, a folder that only one of
-    the two has shifts the labels of all after it.
+    the two has shifts the labels of all classes after it.
 
     Args:
         train_names: Class names of the training set, None if it has none.
@@ -70,21 +70,60 @@ def shifted_classes(
     name, ours, theirs = shifted[0]
     return (
         f'class {name!r} is {theirs}, but in training it is {ours} '
-        f'({len(shifted)} classes differ): the same classes must be there, '
-        'or be named (classes=[...]) alike'
+        f'({len(shifted)} classes differ): both sets must have the same '
+        'classes, or name them alike (classes=[...])'
     )
 
 
+def leaves(
+    dataset: Any, to_source: bool = False
+) -> Iterator[Tuple[Any, Optional[np.ndarray], Tuple[Any, ...]]]:
+    """Walk through the wrappers of a dataset, without repetition.
+
+    A wrapper has ``dataset`` or ``datasets``. Repetition
+    (``RepeatDataset``, ``ClassBalancedDataset``, a sampler) is passed over:
+    an image is one image however often it is shown.
+
+    Args:
+        dataset: A dataset or a wrapper of datasets.
+        to_source: Whether to go down to the datasets that were read. By
+            default the walk ends above them where a wrapper has labels of
+            its own (``class_counts`` or ``get_gt_labels()``, as
+            ``LongTailDataset`` has) or chooses ``indices`` (``Subset``).
+
+    Yields:
+        (dataset, its sorted unique indices or None for all of its samples,
+        the wrappers around it, the outermost first).
+    """
+    has_labels = hasattr(dataset, 'class_counts') or hasattr(
+        dataset, 'get_gt_labels'
+    )
+    parts = getattr(dataset, 'datasets', None)
+    if parts is None and hasattr(dataset, 'dataset'):
+        parts = [dataset.dataset]
+    if parts is None or (has_labels and not to_source):
+        yield dataset, None, ()
+        return
+    if hasattr(dataset, 'indices') and not to_source:
+        yield parts[0], np.unique(dataset.indices), (dataset,)
+        return
+    for part in parts:
+        for leaf, indices, wrappers in leaves(part, to_source):
+            yield leaf, indices, (dataset, *wrappers)
+
+
 def source_of(dataset: Any) -> str:
-    """List or folder that a dataset was read from; empty if not known."""
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    prefix = getattr(dataset, 'data_prefix', None)
-    folder = prefix.get('img_path') if isinstance(prefix, dict) else prefix
-    return getattr(dataset, 'ann_file', None) or folder or ''
+    """Lists or folders that a dataset was read from; empty if unknown."""
+    sources = []
+    for leaf, _, _ in leaves(dataset, to_source=True):
+        prefix = getattr(leaf, 'data_prefix', None)
+        folder = prefix.get('img_path') if isinstance(prefix, dict) else prefix
+        sources.append(getattr(leaf, 'ann_file', None) or folder)
+    return ', '.join(dict.fromkeys(filter(None, sources)))
 
 
 def _raw_labels(dataset: Any) -> Any:
+    # By position, so that repeated samples are repeated here, too.
     if hasattr(dataset, 'get_gt_labels'):
         return dataset.get_gt_labels()
     if hasattr(dataset, 'targets'):
@@ -97,7 +136,7 @@ def _raw_labels(dataset: Any) -> Any:
     if hasattr(dataset, 'indices') and hasattr(dataset, 'dataset'):
         return labels_of(dataset.dataset)[np.asarray(dataset.indices)]
     raise InputTypeError(
-        f'{type(dataset).__name__} gives no labels: it needs '
+        f'{type(dataset).__name__} has no labels: it needs '
         'get_gt_labels(), targets or get_data_info()'
     )
 
@@ -112,13 +151,13 @@ def labels_of(dataset: Any) -> np.ndarray:
         (N,) int64.
 
     Raises:
-        TypeError: The dataset offers none of them.
+        TypeError: The dataset has none of them.
         ValueError: A sample does not have exactly one integer label.
     """
     name = type(dataset).__name__
     try:
         labels = np.asarray(_raw_labels(dataset))
-    except ValueError as error:  # ragged: several labels for some images
+    except ValueError as error:  # ragged: some images have several labels
         raise InputValueError(
             f'{name} must have one integer label per image: {error}'
         ) from error
@@ -186,7 +225,7 @@ def long_tail_counts(
         larger than ``max_per_class``.
 
     Raises:
-        TypeError: An argument is no number, or no whole one.
+        TypeError: An argument is not a number, or not a whole one.
         ValueError: An argument is out of its range.
     """
     check_number('num_classes', num_classes, at_least=2, whole=True)
@@ -205,8 +244,8 @@ def long_tail_counts(
         exponents = np.arange(num_classes) / (num_classes - 1)
     else:
         exponents = (np.arange(num_classes) >= num_classes // 2).astype(float)
-    # Python's floats, as in the protocol's own code: numpy's vectorised power
-    # may differ in the last bit, and int() turns that into another count.
+    # Python floats, as in the protocol's own code: numpy's vectorised power
+    # may differ in the last bit, which int() turns into another count.
     counts = [int(max_per_class * ratio ** float(e)) for e in exponents]
     return np.array(counts, dtype=np.int64)
 
@@ -214,36 +253,32 @@ def long_tail_counts(
 def count_classes(dataset: Any) -> np.ndarray:
     """Training images per class of a dataset, found through its wrappers.
 
-    Repetition (``RepeatDataset``, ``ClassBalancedDataset``, a sampler) does
-    not count: an image is one image however often it is shown.
+    Each image counts once, however often it is shown (see :func:`leaves`).
 
     Args:
-        dataset: A dataset or a wrapper of datasets. ``class_counts``, where
-            it has them, are believed; else its labels are counted.
+        dataset: A dataset or a wrapper of datasets. Its ``class_counts`` are
+            trusted if it has them; otherwise its labels are counted.
 
     Returns:
         (C,) int64 counts; C is the number of ``metainfo['classes']``, or the
-        largest label + 1 where the dataset does not name its classes.
+        largest label + 1 if the dataset does not name its classes.
 
     Raises:
         ValueError: A label is out of range.
     """
-    if hasattr(dataset, 'class_counts'):
-        return np.asarray(dataset.class_counts, dtype=np.int64)
-    if hasattr(dataset, 'datasets'):
-        parts = [count_classes(part) for part in dataset.datasets]
-        counts = np.zeros(max(map(len, parts)), dtype=np.int64)
-        for part in parts:
-            counts[: len(part)] += part
-        return counts
-    if hasattr(dataset, 'get_gt_labels') or not hasattr(dataset, 'dataset'):
-        labels, names = labels_of(dataset), class_names_of(dataset)
-    elif not hasattr(dataset, 'indices'):
-        return count_classes(dataset.dataset)
-    else:  # a subset
-        labels = labels_of(dataset.dataset)[np.unique(dataset.indices)]
-        names = class_names_of(dataset.dataset)
-    return bincount_labels(labels, len(names) if names else None)
+    parts = []
+    for leaf, indices, _ in leaves(dataset):
+        if indices is None and hasattr(leaf, 'class_counts'):
+            parts.append(np.asarray(leaf.class_counts, dtype=np.int64))
+            continue
+        labels, names = labels_of(leaf), class_names_of(leaf)
+        if indices is not None:
+            labels = labels[indices]
+        parts.append(bincount_labels(labels, len(names) if names else None))
+    counts = np.zeros(max(map(len, parts)), dtype=np.int64)
+    for part in parts:
+        counts[: len(part)] += part
+    return counts
 
 
 def check_class_counts(
@@ -412,9 +447,9 @@ def shot_groups(
         ``{'many', 'medium', 'few'}`` -> (C,) bool; each class is in one.
 
     Raises:
-        TypeError: A threshold is no whole number.
+        TypeError: A threshold is not a whole number.
         ValueError: A threshold is negative, or ``few`` is larger than
-            ``many + 1``: groups would overlap.
+            ``many + 1``: the groups would overlap.
     """
     check_number('many', many, at_least=0, whole=True)
     check_number('few', few, at_least=0, whole=True)

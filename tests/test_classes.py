@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmpretrain.datasets import BaseDataset
+from torch.utils.data import ConcatDataset as Concatenation
 from torch.utils.data import Subset
 
 from bcl_mm.classes import (
@@ -11,9 +12,11 @@ from bcl_mm.classes import (
     check_class_counts,
     count_classes,
     labels_of,
+    leaves,
     long_tail_counts,
     shorten,
     shot_groups,
+    source_of,
 )
 from bcl_mm.datasets import LongTailDataset
 
@@ -89,6 +92,53 @@ def test_counts_through_wrappers_ignore_repetition():
     assert tailed.class_counts.tolist() == [3, 1, 1]
 
 
+def test_the_walk_through_wrappers():
+    inner = Labelled([0, 0, 0, 1, 1, 2])
+    tailed = LongTailDataset(inner, imbalance_factor=3)
+    subset = Subset(RepeatDataset(inner, 2), [5, 1, 1])
+    two = SimpleNamespace(datasets=[SimpleNamespace(dataset=tailed), inner])
+    repeated = SimpleNamespace(dataset=two)
+
+    (leaf, indices, wrappers), *others = leaves(SimpleNamespace(dataset=inner))
+    assert (leaf, indices, len(wrappers), others) == (inner, None, 1, [])
+    ((leaf, indices, wrappers),) = leaves(subset)
+    assert leaf is subset.dataset
+    assert indices.tolist() == [1, 5]
+    assert wrappers == (subset,)
+    assert list(leaves(repeated)) == [
+        (tailed, None, (repeated, two, two.datasets[0])),
+        (inner, None, (repeated, two)),
+    ]
+    sources = list(leaves(repeated, to_source=True))
+    assert [leaf for leaf, _, _ in sources] == [inner, inner]
+    assert sources[0][2][-1] is tailed
+    assert [leaf for leaf, _, _ in leaves(subset, True)] == [inner]
+
+    assert count_classes(repeated).tolist() == [6, 3, 2]
+    assert count_classes(Subset(tailed, [0, 3])).tolist() == [1, 1, 0]
+    twice = Concatenation([RepeatDataset(inner, 2), tailed])
+    assert labels_of(twice).tolist() == [0, 0, 0, 1, 1, 2] * 2 + [
+        0,
+        0,
+        0,
+        1,
+        2,
+    ]
+    assert labels_of(subset).tolist() == [2, 0, 0]
+
+
+def test_the_source_of_a_dataset():
+    assert source_of(Labelled([0])) == ''
+    parts = [
+        SimpleNamespace(ann_file='a.txt', data_prefix='b'),
+        SimpleNamespace(ann_file='', data_prefix=dict(img_path='c')),
+        SimpleNamespace(data_prefix='c'),
+    ]
+    wrapper = SimpleNamespace(datasets=parts)
+    assert source_of(SimpleNamespace(dataset=parts[0])) == 'a.txt'
+    assert source_of(wrapper) == 'a.txt, c'
+
+
 def test_counts_have_the_named_classes():
     dataset = Labelled([0, 1, 1], classes=('ant', 'bee', 'cat', 'dog'))
     assert count_classes(dataset).tolist() == [1, 2, 0, 0]
@@ -102,7 +152,7 @@ def test_labels_of_other_datasets():
         pass
 
     assert labels_of(Targets()).tolist() == [2, 0, 1]
-    with pytest.raises(TypeError, match='Nothing gives no labels'):
+    with pytest.raises(TypeError, match='Nothing has no labels'):
         labels_of(Nothing())
 
 

@@ -1,4 +1,4 @@
-"""Long-tailed data sets."""
+"""Readers of data sets, and long-tailed subsets."""
 
 from .custom import CustomImages
 from .digits import Digits

@@ -1,4 +1,4 @@
-"""Annotation files: lists of ``path label`` lines, and COCO's JSON."""
+"""Readers of annotation files: ``path label`` lines, and COCO's JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,21 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
-from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.errors import InputFileError, InputValueError
+
+
+def read_bytes(ann_file: str) -> bytes:
+    """Content of an annotation file.
+
+    Raises:
+        OSError: It cannot be read; the message names file and cause.
+    """
+    try:
+        return Path(ann_file).read_bytes()
+    except OSError as error:
+        raise InputFileError(
+            f'{ann_file} cannot be read: {error.strerror}'
+        ) from error
 
 
 def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
@@ -24,12 +38,12 @@ def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
         (path, label, line number from 1) for each image.
 
     Raises:
-        ValueError: A line has no label, or one that is no whole number in
-            range, or there is no line at all. The message gives file and
-            line.
+        ValueError: A line has no label, or its label is not a whole number
+            in range, or the list is empty. The message gives file and line.
+        OSError: The file cannot be read.
     """
     is_empty = True
-    content = Path(ann_file).read_bytes().removeprefix(BOM_UTF8)
+    content = read_bytes(ann_file).removeprefix(BOM_UTF8)
     # As in text mode: lines end with LF, CRLF or CR.
     content = content.replace(b'\r\n', b'\n').replace(b'\r', b'\n')
     for number, raw in enumerate(BytesIO(content), 1):
@@ -58,7 +72,7 @@ def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
 
 
 def _read_table(
-    content: Any, ann_file: str, name: str, fields: Dict[str, type]
+    content: Any, ann_file: str, name: str, /, **fields: type
 ) -> List[tuple]:
     """Rows of one table of a JSON annotation, checked."""
     rows = content.get(name) if isinstance(content, dict) else None
@@ -71,25 +85,18 @@ def _read_table(
         if not isinstance(row, dict) or not all(
             isinstance(row.get(field), kind) for field, kind in fields.items()
         ):
-            wanted = ', '.join(
-                f'{k} ({v.__name__})' for k, v in fields.items()
-            )
+            wanted = [f'{k} ({v.__name__})' for k, v in fields.items()]
             raise InputValueError(
-                f'{ann_file}: each of {name!r} must have {wanted}, got {row}'
+                f'{ann_file}: each of {name!r} must have {", ".join(wanted)}, '
+                f'got {row}'
             )
-    return [tuple(row[field] for field in fields) for row in rows]
-
-
-def _index(ann_file: str, name: str, rows: List[tuple]) -> Dict[int, str]:
-    """Rows (id, value) of a table as a dict."""
-    index = dict(rows)
-    if len(index) < len(rows):
-        ((twice, _),) = Counter(row[0] for row in rows).most_common(1)
+    if 'id' in fields and len({row['id'] for row in rows}) < len(rows):
+        ((twice, _),) = Counter(row['id'] for row in rows).most_common(1)
         raise InputValueError(
             f'{ann_file}: each of {name!r} must have its own id, but {twice} '
-            'is there more than once'
+            'occurs more than once'
         )
-    return index
+    return [tuple(row[field] for field in fields) for row in rows]
 
 
 def read_coco(
@@ -105,53 +112,47 @@ def read_coco(
         ann_file: Path of the JSON file (UTF-8).
 
     Returns:
-        (path, label, 0) for each image, in the order of ``images`` (there is
-        no line number), and the C names of the classes.
+        (path, label, 0) for each image, in the order of ``images`` (0 stands
+        for the line number), and the C names of the classes.
 
     Raises:
-        ValueError: The file is no such JSON, an id is there twice, an
-            annotation names an unknown image or category, or an image has
-            not exactly one annotation.
+        ValueError: The file is not such JSON, an id occurs twice, an
+            annotation names an unknown image or category, or an image does
+            not have exactly one annotation.
+        OSError: The file cannot be read.
     """
     try:
-        content = json.loads(Path(ann_file).read_text(encoding='utf-8-sig'))
-    except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
+        content = json.loads(read_bytes(ann_file).decode('utf-8-sig'))
+    except (ValueError, RecursionError) as error:  # not JSON, or not UTF-8
         raise InputValueError(f'{ann_file} must be JSON: {error}') from error
     read = partial(_read_table, content, ann_file)
-    images = _index(
-        ann_file, 'images', read('images', dict(id=int, file_name=str))
-    )
-    categories = _index(
-        ann_file, 'categories', read('categories', dict(id=int, name=str))
-    )
+    images = dict(read('images', id=int, file_name=str))
+    categories = dict(read('categories', id=int, name=str))
+
+    def wrong_number(image: int, found: str) -> InputValueError:
+        return InputValueError(
+            f'{ann_file}: an image must have one annotation, but image '
+            f'{image} ({images[image]}) has {found}'
+        )
+
     ids = sorted(categories)
     label_of = {category: label for label, category in enumerate(ids)}
     labels: Dict[int, int] = {}
-    for image, category in read(
-        'annotations', dict(image_id=int, category_id=int)
-    ):
-        for kind, known, value in (
-            ('image', images, image),
-            ('category', categories, category),
-        ):
-            if value not in known:
-                raise InputValueError(
-                    f'{ann_file}: an annotation must name an id of the '
-                    f'file, but it has no {kind} {value}'
-                )
+    for image, category in read('annotations', image_id=int, category_id=int):
+        if image not in images or category not in categories:
+            is_image = image not in images
+            unknown = f'image {image}' if is_image else f'category {category}'
+            raise InputValueError(
+                f'{ann_file}: an annotation must name an id of the file, but '
+                f'it has no {unknown}'
+            )
         if image in labels:
-            raise InputValueError(
-                f'{ann_file}: an image must have one annotation, but image '
-                f'{image} ({images[image]}) has more'
-            )
+            raise wrong_number(image, 'more')
         labels[image] = label_of[category]
-    for image, path in images.items():
+    for image in images:
         if image not in labels:
-            raise InputValueError(
-                f'{ann_file}: an image must have one annotation, but image '
-                f'{image} ({path}) has none'
-            )
+            raise wrong_number(image, 'none')
     if not images:
-        raise InputValueError(f'{ann_file}: there is no image')
+        raise InputValueError(f'{ann_file} lists no image')
     entries = [(path, labels[image], 0) for image, path in images.items()]
     return entries, tuple(categories[category] for category in ids)

@@ -1,4 +1,4 @@
-"""What can be wrong with a data set, found without training on it."""
+"""Checks of a data set before training on it."""
 
 from __future__ import annotations
 
@@ -7,40 +7,38 @@ import warnings
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import BytesIO
-from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from bcl_mm.classes import class_names_of, count_classes, name_classes
+from bcl_mm.classes import class_names_of, count_classes, leaves, name_classes
 from bcl_mm.datasets.lists import ImageList
 from bcl_mm.datasets.long_tail import LongTailDataset
 from bcl_mm.datasets.transforms.loading import (
     CorruptImageError,
     LoadImageFromFile,
-    is_cut_short,
 )
 from bcl_mm.utils.errors import InputTypeError, InputValueError
 
-_IMAGENET = dict(classes=1000)
-_PLACES = dict(classes=365)
-_INATURALIST = dict(classes=8142)
+# Published figures, and what a message calls them.
+FIGURES = dict(
+    classes='classes',
+    images='images',
+    largest='images in the largest class',
+    smallest='images in the smallest class',
+)
 PUBLISHED_LISTS = {
-    'ImageNet_LT_train.txt': dict(
-        _IMAGENET, images=115_846, largest=1280, smallest=5
-    ),
-    'ImageNet_LT_val.txt': dict(_IMAGENET, images=20_000),
-    'ImageNet_LT_test.txt': dict(_IMAGENET, images=50_000),
-    'Places_LT_train.txt': dict(
-        _PLACES, images=62_500, largest=4980, smallest=5
-    ),
-    'Places_LT_val.txt': dict(_PLACES, images=7_300),
-    'Places_LT_test.txt': dict(_PLACES, images=36_500),
-    'train2018.json': dict(_INATURALIST, images=437_513),
-    'val2018.json': dict(_INATURALIST, images=24_426),
-    'iNaturalist18_train.txt': dict(_INATURALIST, images=437_513),
-    'iNaturalist18_val.txt': dict(_INATURALIST, images=24_426),
+    'ImageNet_LT_train.txt': (1000, 115_846, 1280, 5),
+    'ImageNet_LT_val.txt': (1000, 20_000),
+    'ImageNet_LT_test.txt': (1000, 50_000),
+    'Places_LT_train.txt': (365, 62_500, 4980, 5),
+    'Places_LT_val.txt': (365, 7_300),
+    'Places_LT_test.txt': (365, 36_500),
+    'train2018.json': (8142, 437_513),
+    'val2018.json': (8142, 24_426),
+    'iNaturalist18_train.txt': (8142, 437_513),
+    'iNaturalist18_val.txt': (8142, 24_426),
 }
 # LDAM-DRW's subsets, by imbalance factor (profile 'exp', seed 0).
 PUBLISHED_SUBSETS = {
@@ -48,18 +46,18 @@ PUBLISHED_SUBSETS = {
     'CIFAR100': {100: 10_847, 50: 12_608, 10: 19_573},
 }
 PUBLISHED_TESTS = dict(CIFAR10=10_000, CIFAR100=10_000, FashionMNIST=10_000)
-_LOADER = LoadImageFromFile()
+_LOADER = LoadImageFromFile()  # as the configs load images
 
 
 @dataclass
 class Split:
-    """What a loader's dataset holds, each image once.
+    """Annotations of a loader's dataset, each image once.
 
     Attributes:
         name: ``'train'``, ``'val'`` or ``'test'``.
         labels: (N,) labels.
         paths: N absolute paths; empty for an image in memory.
-        digests: N hashes of the content; empty where it is not known.
+        digests: N hashes of the content; empty where it is unknown.
         class_counts: (C,) images per class.
         classes: C names, or None.
         published: The published figures of this data set, if it has any.
@@ -74,26 +72,27 @@ class Split:
     published: Dict[str, int]
 
     @classmethod
-    def of(cls, name: str, dataset: Any) -> Split:
+    def from_dataset(cls, name: str, dataset: Any) -> Split:
         """Read a dataset's annotations.
 
         Raises:
             ValueError: A label is missing or out of range.
-            TypeError: The dataset does not tell what its samples are.
+            TypeError: The dataset has no ``get_data_info()``.
         """
         labels, paths, digests = [], [], []
-        for info in own_images(dataset):
+        for info in unique_infos(dataset):
             if 'gt_label' not in info:
                 raise InputValueError(
                     f'every image needs a label (gt_label), got {info}'
                 )
             labels.append(info['gt_label'])
-            in_memory = info.get('img') is not None
-            digests.append(
-                digest(np.asarray(info['img']).tobytes()) if in_memory else b''
-            )
-            path = '' if in_memory else info.get('img_path', '')
-            paths.append(osp.abspath(path) if path else '')
+            pixels, path = info.get('img'), info.get('img_path')
+            if pixels is not None:
+                digests.append(digest(np.asarray(pixels).tobytes()))
+                paths.append('')
+            else:
+                digests.append(b'')
+                paths.append(osp.abspath(path) if path else '')
         return cls(
             name=name,
             labels=np.asarray(labels),
@@ -104,87 +103,78 @@ class Split:
             published=published_figures(name, dataset),
         )
 
-    def place(self, index: int) -> str:
-        """How to call an image in a message."""
+    def image_name(self, index: int) -> str:
+        """Name of an image in a message."""
         return self.paths[index] or f'image {index}'
 
 
-def own_images(dataset: Any) -> Iterator[dict]:
-    """Annotations of a dataset's images, found through its wrappers.
+def unique_infos(dataset: Any) -> Iterator[dict]:
+    """Annotations of a dataset's images, each image once.
 
-    As for :func:`~bcl_mm.classes.count_classes`, repetition does not
-    count, and of a subset only its own images do.
+    They are those that :func:`~bcl_mm.classes.count_classes` counts.
 
     Raises:
         TypeError: The dataset has no ``get_data_info()``.
     """
-    is_wrapper = hasattr(dataset, 'dataset') and not (
-        hasattr(dataset, 'class_counts') or hasattr(dataset, 'get_gt_labels')
-    )
-    if hasattr(dataset, 'datasets'):
-        for part in dataset.datasets:
-            yield from own_images(part)
-    elif is_wrapper and hasattr(dataset, 'indices'):
-        for i in np.unique(dataset.indices):
-            yield dataset.dataset.get_data_info(int(i))
-    elif is_wrapper:
-        yield from own_images(dataset.dataset)
-    elif hasattr(dataset, 'get_data_info'):
-        if hasattr(dataset, 'full_init'):
-            dataset.full_init()
-        yield from map(dataset.get_data_info, range(len(dataset)))
-    else:
-        raise InputTypeError(
-            f'{type(dataset).__name__} does not tell what its samples are: '
-            'it needs get_data_info(), as datasets of MMEngine have'
-        )
+    for leaf, indices, _ in leaves(dataset):
+        if not hasattr(leaf, 'get_data_info'):
+            raise InputTypeError(
+                f'{type(leaf).__name__} does not describe its samples: it '
+                "needs get_data_info(), as MMEngine's datasets have"
+            )
+        if hasattr(leaf, 'full_init'):
+            leaf.full_init()
+        every = range(len(leaf)) if indices is None else indices.tolist()
+        yield from map(leaf.get_data_info, every)
 
 
 def published_figures(name: str, dataset: Any) -> Dict[str, int]:
-    """Figures that a known data set must have; empty for another one.
+    """Figures that a known data set must have; empty for any other.
 
     Args:
         name: ``'train'``, ``'val'`` or ``'test'``.
-        dataset: The dataset, in its wrappers.
+        dataset: The dataset, with its wrappers.
 
     Returns:
-        ``images``, ``classes``, ``largest`` and ``smallest`` class, as far
-        as they are published.
+        Those of ``FIGURES`` that are published.
     """
-    imbalance_factor = None
-    while hasattr(dataset, 'dataset'):
-        if isinstance(dataset, LongTailDataset):
-            if (dataset.profile, dataset.seed) != ('exp', 0):
-                return {}
-            imbalance_factor = dataset.imbalance_factor
-        dataset = dataset.dataset
-    kind = type(dataset).__name__
-    if isinstance(dataset, ImageList) and imbalance_factor is None:
-        return PUBLISHED_LISTS.get(osp.basename(dataset.ann_file), {})
-    if imbalance_factor is not None:
-        images = PUBLISHED_SUBSETS.get(kind, {}).get(imbalance_factor)
+    found = list(leaves(dataset, to_source=True))
+    if len(found) != 1:  # a concatenation
+        return {}
+    source, _, wrappers = found[0]
+    kind = type(source).__name__
+    subsets = [w for w in wrappers if isinstance(w, LongTailDataset)]
+    if subsets:
+        if any((w.profile, w.seed) != ('exp', 0) for w in subsets):
+            return {}
+        by_factor = PUBLISHED_SUBSETS.get(kind, {})
+        images = by_factor.get(subsets[-1].imbalance_factor)
+    elif isinstance(source, ImageList):
+        figures = PUBLISHED_LISTS.get(osp.basename(source.ann_file), ())
+        return dict(zip(FIGURES, figures))
     else:
         images = PUBLISHED_TESTS.get(kind) if name != 'train' else None
     return dict(images=images) if images else {}
 
 
 def unpublished_list(dataset: Any) -> str:
-    """Name of a list that a known data set's reader has, but not its own.
+    """Name of the list of a known data set's reader that is not published.
 
     Empty for the published lists, and for other data sets.
     """
     name = osp.basename(getattr(dataset, 'ann_file', ''))
-    is_known = (
-        isinstance(dataset, ImageList) and type(dataset) is not ImageList
-    )
-    return name if is_known and name not in PUBLISHED_LISTS else ''
+    if not isinstance(dataset, ImageList) or type(dataset) is ImageList:
+        return ''
+    return '' if name in PUBLISHED_LISTS else name
 
 
 def notes_of(dataset: Any) -> List[str]:
-    """What a dataset, in its wrappers, tells of how it was read."""
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    return getattr(dataset, 'notes', [])
+    """Notes of the readers in a dataset on how they read it."""
+    return [
+        note
+        for reader, _, _ in leaves(dataset, to_source=True)
+        for note in getattr(reader, 'notes', [])
+    ]
 
 
 def digest(content: bytes) -> bytes:
@@ -193,14 +183,14 @@ def digest(content: bytes) -> bytes:
 
 
 def _why_not_decoded(content: bytes) -> str:
-    """What is wrong with an image that training cannot decode."""
+    """Say why training cannot decode an image, as PIL sees it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of metadata
+            warnings.simplefilter('ignore')  # about metadata
             with Image.open(BytesIO(content)) as image:
                 image.load()
     except UnidentifiedImageError:
-        return 'is no image'
+        return 'is not an image'
     except Exception as error:  # each decoder has its own
         return f'cannot be decoded: {error}'
     return (
@@ -210,37 +200,33 @@ def _why_not_decoded(content: bytes) -> str:
 
 
 def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
-    """Read and decode an image as training does, with the configs' loader.
+    """Read and decode an image as training does.
 
     Args:
         path: Its path.
-        fast: Only see whether the file exists and is not empty.
+        fast: Only check that the file exists and is not empty.
 
     Returns:
         What is wrong with it (``'is missing'``), or an empty text; and the
-        hash of its bytes, empty if they were not read or are no image.
+        hash of its bytes, empty if they were not read or are not an image.
     """
     if not osp.isfile(path):
         return 'is a folder' if osp.isdir(path) else 'is missing', b''
     if fast:
         return '' if osp.getsize(path) else 'is empty', b''
     try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        return f'cannot be read: {error.strerror}', b''
-    if not content:
-        return 'is empty', b''
-    if is_cut_short(content):
-        return 'is cut short', b''
+        content = _LOADER.read(path)
+    except CorruptImageError as error:
+        return str(error).removeprefix(f'image {path!r} '), b''
     try:
-        _LOADER.transform(dict(img_path=path))
+        _LOADER.decode(path, content)
     except CorruptImageError:
         return _why_not_decoded(content), b''
     return '', digest(content)
 
 
 def figure_problems(split: Split) -> List[str]:
-    """Figures that differ from those that are published."""
+    """Figures that differ from the published ones."""
     counts = split.class_counts
     found = dict(
         images=len(split.labels),
@@ -248,14 +234,8 @@ def figure_problems(split: Split) -> List[str]:
         largest=int(counts.max()),
         smallest=int(counts.min()),
     )
-    text = dict(
-        images='{:,} images',
-        classes='{:,} classes',
-        largest='{:,} images in the largest class',
-        smallest='{:,} images in the smallest class',
-    )
     return [
-        f'{split.name}: there are {text[key].format(found[key])}, but '
+        f'{split.name}: there are {found[key]:,} {FIGURES[key]}, but '
         f'{wanted:,} are published'
         for key, wanted in split.published.items()
         if found[key] != wanted
@@ -263,7 +243,7 @@ def figure_problems(split: Split) -> List[str]:
 
 
 def class_problems(train: Split, other: Split) -> List[str]:
-    """Classes that are not the same for training and testing."""
+    """Classes that differ between training and testing."""
     problems = []
     num_classes = len(train.class_counts)
     if other.labels.max() >= num_classes:
@@ -273,7 +253,7 @@ def class_problems(train: Split, other: Split) -> List[str]:
         )
     ours, theirs = train.classes or (), other.classes or ()
     all_ours, all_theirs = set(ours), set(theirs)
-    # A class that is only called by its label differs from none.
+    # A class named only by its label may be any class.
     differ = [
         i
         for i, (a, b) in enumerate(zip(ours, theirs))
@@ -302,18 +282,14 @@ def duplicate_problems(split: Split) -> List[str]:
     for i, path in enumerate(split.paths):
         if not path or first.setdefault(path, i) == i:
             continue
-        labels = [split.labels[first[path]], split.labels[i]]
-        also = (
-            f', with the labels {labels[0]} and {labels[1]}'
-            if labels[0] != labels[1]
-            else ''
-        )
-        problems.append(f'{split.name}: {path} is there twice{also}')
+        a, b = split.labels[first[path]], split.labels[i]
+        labels = f', with the labels {a} and {b}' if a != b else ''
+        problems.append(f'{split.name}: {path} is listed twice{labels}')
     return problems
 
 
 def leak_problems(train: Split, other: Split) -> List[str]:
-    """Files that are there for training and testing."""
+    """Files that both training and testing have."""
     trained = set(filter(None, train.paths))
     return [
         f'{other.name}: {path} is a training image, too'
@@ -323,11 +299,11 @@ def leak_problems(train: Split, other: Split) -> List[str]:
 
 
 def same_content(train: Split, other: Split) -> List[Tuple[int, int]]:
-    """Images that are bit for bit the same for training and testing.
+    """Images that training and testing share bit for bit.
 
     Returns:
-        (index in ``train``, index in ``other``) for each image of ``other``,
-        but for files that are the same, which are :func:`leak_problems`.
+        (index in ``train``, index in ``other``) for each such image of
+        ``other``, without the files of :func:`leak_problems`.
     """
     index = {content: i for i, content in enumerate(train.digests) if content}
     trained = set(filter(None, train.paths))

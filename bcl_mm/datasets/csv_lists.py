@@ -6,23 +6,16 @@ import csv
 import os.path as osp
 import re
 from io import StringIO
-from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Iterable, List, Sequence, Tuple
 
+from bcl_mm.datasets.annotations import read_bytes
+from bcl_mm.datasets.transforms.loading import is_image_name
 from bcl_mm.utils.errors import InputValueError
-
-_JPEG, _TIFF, _NETPBM = ('.jpg', '.jpeg'), ('.tif', '.tiff'), ('.ppm', '.pgm')
-IMAGE_ENDINGS = (*_JPEG, '.png', '.bmp', '.webp', *_TIFF, *_NETPBM)
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file is an image, by the ending of its name."""
-    return name.lower().endswith(IMAGE_ENDINGS)
 
 
 def _read_rows(ann_file: str) -> List[Tuple[List[str], int]]:
     """Fields and line number of all rows that are not empty."""
-    content = Path(ann_file).read_bytes()
+    content = read_bytes(ann_file)
     try:
         text = content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
@@ -40,7 +33,7 @@ def _read_rows(ann_file: str) -> List[Tuple[List[str], int]]:
                 rows.append((fields, reader.line_num))
     except csv.Error as error:
         raise InputValueError(
-            f'{ann_file}:{reader.line_num}: this is no CSV: {error}'
+            f'{ann_file}:{reader.line_num}: the list must be CSV: {error}'
         ) from error
     if not rows:
         raise InputValueError(f'{ann_file}: the list has no row path,label')
@@ -66,16 +59,17 @@ def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
 
     Args:
         ann_file: Path of the CSV file (UTF-8, fields separated by commas,
-            and quoted where they hold one). A first row that names the
-            columns may be there; more columns than ``path`` and ``label``,
-            or another order, need it. Empty rows are skipped.
+            and quoted where they hold one). The first row may name the
+            columns; it must if there are others than ``path`` and ``label``,
+            or in another order. Empty rows are skipped.
 
     Returns:
         (path, label, line number from 1) for each image.
 
     Raises:
-        ValueError: A row is no ``path,label``, or there is none, or a path
-            is there twice. The message gives file and line.
+        ValueError: A row is not ``path,label``, or there is none, or a path
+            occurs twice. The message gives file and line.
+        OSError: The file cannot be read.
     """
     rows = _read_rows(ann_file)
     first, line = rows[0]
@@ -89,7 +83,7 @@ def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
     elif not is_image_name(rows[-1][0][0]):
         raise _row_error(ann_file, rows[-1][1], rows[-1][0])
     elif not is_image_name(first[0]):
-        rows = rows[1:]  # names of another kind
+        rows = rows[1:]  # other names of the columns
     if not rows:
         raise InputValueError(f'{ann_file}: the list has no row path,label')
     images, line_of = [], {}
@@ -101,8 +95,8 @@ def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
             raise _row_error(ann_file, line, fields)
         if line_of.setdefault(path, line) != line:
             raise InputValueError(
-                f'{ann_file}:{line}: an image must be there once, but '
-                f'{path!r} is in line {line_of[path]}, too'
+                f'{ann_file}:{line}: an image must be listed once, but '
+                f'{path!r} is also in line {line_of[path]}'
             )
         images.append((path, label, line))
     return images
@@ -113,7 +107,7 @@ def is_csv_list(path: str, folder: str) -> bool:
 
     Args:
         path: Its path.
-        folder: What its paths would be relative to.
+        folder: The folder that its paths would be relative to.
     """
     if not (path.lower().endswith('.csv') and osp.isfile(path)):
         return False
@@ -126,10 +120,9 @@ def is_csv_list(path: str, folder: str) -> bool:
     return _names_columns(fields) or is_row
 
 
-def sorted_names(labels: Sequence[str]) -> Tuple[str, ...]:
-    """Class names in order, each once: numbers by value, else as text."""
+def sorted_names(labels: Iterable[str]) -> Tuple[str, ...]:
+    """Class names in order, each once: numbers by value, others as text."""
     names = set(labels)
     if all(name.isascii() and name.isdecimal() for name in names):
-        order: Dict[str, Any] = {name: (int(name), name) for name in names}
-        return tuple(sorted(names, key=order.get))
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))

@@ -1,4 +1,4 @@
-"""A data set of one's own, in any of the usual layouts."""
+"""Custom data sets, in the usual layouts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from typing import Any, Dict, List, Sequence, Set, Tuple
 import numpy as np
 
 from bcl_mm.datasets.csv_lists import read_csv, sorted_names
-from bcl_mm.datasets.folders import (
-    PARTS,
-    classes_in,
-    find_parts,
-    read_tree,
-)
+from bcl_mm.datasets.folders import PARTS, classes_in, find_parts, read_tree
 from bcl_mm.datasets.table import ImageTable, TableDataset
 from bcl_mm.registry import DATASETS
 from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
@@ -26,11 +21,11 @@ Row = Tuple[str, int, int]  # path, label, line of the list or 0
 def choose_val(
     paths: Sequence[str], val_fraction: float, split_seed: int
 ) -> Set[str]:
-    """The images of a class that are for validation.
+    """Choose the images of a class that are for validation.
 
-    Images are ranked by a hash of seed and path: the choice depends neither
-    on their order nor on other classes, and where an image is added, the
-    others keep their part, but for one at the border.
+    Images are ranked by a hash of seed and path. The choice depends neither
+    on their order nor on other classes, and an added image moves at most one
+    other image to another part.
 
     Args:
         paths: Paths of the class's images, two or more.
@@ -49,9 +44,9 @@ def choose_val(
 
 @DATASETS.register_module()
 class CustomImages(TableDataset):
-    """Images of one's own: class folders or CSV lists, split if need be.
+    """Custom images: class folders or CSV lists, split if necessary.
 
-    ``data_root`` is looked at in this order:
+    ``data_root`` is read as the first of these that fits:
 
     - it is a CSV file: a list of all images, which is split;
     - it holds ``train.csv`` or ``train/``: the training part. ``val`` (or
@@ -60,41 +55,42 @@ class CustomImages(TableDataset):
     - it holds one CSV list: that of all images, which is split;
     - it holds class folders: one tree, which is split.
 
-    In a folder, each folder is a class, whose images lie in it at any depth;
-    hidden files are skipped and links followed. A list has ``path,label``
-    rows (:func:`~bcl_mm.datasets.csv_lists.read_csv`), the paths absolute or
-    relative to the list's folder. A table of another kind (no row of an
-    image, no columns ``path`` and ``label``) is no list.
+    In a tree, each folder is a class, which has all images below that folder
+    (:func:`~bcl_mm.datasets.folders.find_images`). A list has ``path,label``
+    rows (:func:`~bcl_mm.datasets.csv_lists.read_csv`), with paths that are
+    absolute or relative to the list's folder. A CSV table without columns
+    ``path`` and ``label`` or a row of an image is not a list, and is ignored.
 
     The classes are those of the training part, in the order of their names
-    (as text; where all labels of a list are numbers, by value). So are those
-    of the other parts: a label means the same class in all of them.
+    (as text; by value if all labels of a list are numbers). The other parts
+    have the same classes: a label means the same class in all parts.
 
     Args:
         data_root: A folder or a CSV file.
         split: ``'train'``, ``'val'`` or ``'test'``. Defaults to ``'train'``.
-        val_fraction: The part of each class that validation gets where the
-            data are to be split, in (0, 1); at least one image, and one is
-            left to training. Defaults to 0.2.
+        val_fraction: The part of each class that validation gets if the
+            data are split, in (0, 1); at least one image, and at least one
+            is left for training. Defaults to 0.2.
         split_seed: Seed of that split, >= 0. Defaults to 0.
         data_prefix: Folder that the paths of lists are relative to, itself
             relative to the list's. Defaults to ``''``.
         **kwargs: Arguments of :class:`TableDataset` (``check_files``, for
-            lists) and of mmpretrain's ``BaseDataset``. ``classes`` are taken
-            instead of the training part's, which then need not be there for
+            lists) and of mmpretrain's ``BaseDataset``. ``classes`` replaces
+            the classes of the training part, which then need not exist for
             another split.
 
     Attributes:
         notes: What was found and what was left out, in sentences.
 
     Raises:
-        TypeError: An argument is no number, or no text.
+        TypeError: An argument is not a number, or not text.
         ValueError: An argument is out of its range; there are no or several
             data sets; a class has no image, or too few to be split; the
-            split has a class that the training part lacks; a list cannot be
-            read. The message names folder, list or class.
+            split has a class that the training part lacks; a list is
+            malformed. The message names folder, list or class.
         FileNotFoundError: ``data_root``, or an image of a list, does not
             exist.
+        OSError: A folder or a list cannot be read.
     """
 
     def __init__(
@@ -125,16 +121,16 @@ class CustomImages(TableDataset):
         super().__init__(ann_file='', data_root=data_root, **kwargs)
 
     def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
-        """The images of the split, and the names of the classes."""
+        """Images of the split, and the names of the classes."""
         given = self._metainfo.get('classes')
         root = osp.expanduser(self.data_root)
         needs_train = self.split == 'train' or given is None
         parts = find_parts(root, self.prefix, needs_train)
-        trained = parts.get('train') or parts.get('all')
-        is_divided = bool(trained and 'val' not in parts)
+        train = parts.get('train') or parts.get('all')
+        is_split = bool(train and 'val' not in parts)
         own = parts.get(self.split)
-        if is_divided and self.split != 'test':
-            own = trained
+        if is_split and self.split != 'test':
+            own = train
         if own is None:
             raise InputValueError(
                 f'data_root {root!r} has no {self.split} part: it needs '
@@ -142,18 +138,23 @@ class CustomImages(TableDataset):
             )
         if _is_list(own):
             self.ann_file = own  # for messages
-        names = given or _class_names(trained)
+        names = given or _class_names(train)
         rows = self._read(own, names)
         self.notes.insert(0, f'{self.split} is {own}')
-        if own == trained:
-            _refuse_few(own, rows, names, 2 if is_divided else 1)
-            if is_divided:
-                rows = self._divide(rows)
+        if own == train:
+            _refuse_few(own, rows, names, 2 if is_split else 1)
+            if is_split:
+                rows = self._rows_of_split(rows)
                 self.notes[0] += (
                     f', of which validation gets {self.val_fraction:g} '
                     '(val_fraction) of each class'
                 )
-        return self._table(own, rows), names
+        if not _is_list(own):
+            return ImageTable(own, rows), names
+        images = ImageTable(osp.join(osp.dirname(own), self.prefix), rows)
+        if self.check_files:
+            self.refuse_missing(images, images.missing())
+        return images, names
 
     def _read(self, path: str, names: Sequence[str]) -> List[Row]:
         """Images of a list or a tree, with labels."""
@@ -175,8 +176,8 @@ class CustomImages(TableDataset):
             raise InputValueError(f'{path} holds no image')
         return [(path, label_of[name], line) for path, name, line in images]
 
-    def _divide(self, rows: List[Row]) -> List[Row]:
-        """Those images of a whole that are the split's."""
+    def _rows_of_split(self, rows: List[Row]) -> List[Row]:
+        """Images of this split, among those of training and validation."""
         members: Dict[int, List[str]] = defaultdict(list)
         for path, label, _ in rows:
             members[label].append(path)
@@ -185,14 +186,6 @@ class CustomImages(TableDataset):
             chosen |= choose_val(paths, self.val_fraction, self.split_seed)
         is_val = self.split == 'val'
         return [row for row in rows if (row[0] in chosen) == is_val]
-
-    def _table(self, path: str, rows: List[Row]) -> ImageTable:
-        if not _is_list(path):
-            return ImageTable(path, rows)
-        images = ImageTable(osp.join(osp.dirname(path), self.prefix), rows)
-        if self.check_files:
-            self.refuse_missing(images, images.missing())
-        return images
 
 
 def _is_list(path: str) -> bool:
@@ -203,7 +196,7 @@ def _class_names(path: str) -> Sequence[str]:
     """Names of the classes of a list or a tree, two or more."""
     if not _is_list(path):
         return classes_in(path)
-    names = sorted_names({name for _, name, _ in read_csv(path)})
+    names = sorted_names(name for _, name, _ in read_csv(path))
     if len(names) < 2:
         raise InputValueError(
             f'{path} must have at least two classes, got only {names[0]!r}'
@@ -216,16 +209,14 @@ def _refuse_few(
 ) -> None:
     """Raise a ValueError if classes have too few images to train on."""
     counts = np.bincount([label for _, label, _ in rows], None, len(names))
-    for number, problem in (
-        (0, 'every class needs a training image, but there is none of'),
+    for number, problem in enumerate(
         (
-            1,
+            'every class needs a training image, but there is none of',
             'to be split into training and validation, every class needs two '
-            'images (add some, take the class out, or make train/ and val/ '
-            'yourself), but there is one only of',
-        ),
+            'images (add some, remove the class, or make train/ and val/ '
+            'yourself), but there is only one of',
+        )[:at_least]
     ):
         few = [name for name, n in zip(names, counts) if n == number]
-        if few and number < at_least:
-            # All of them, for someone is to mend them.
+        if few:  # name all of them: the user must fix each
             raise InputValueError(f'{path}: {problem} {", ".join(few)}')

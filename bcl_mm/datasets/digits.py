@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits, the embedded data set."""
+"""scikit-learn's handwritten digits, which need no download."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bcl_mm.utils.errors import InputValueError, check_number
 class Digits(BaseDataset):
     """1,797 real handwritten digits of 8x8 pixels, without a download.
 
-    The test set of the UCI "Optical Recognition of Handwritten Digits" as
-    scikit-learn carries it in its wheel. The first ``test_per_class`` images
+    The test set of the UCI "Optical Recognition of Handwritten Digits", which
+    is part of scikit-learn's wheel. The first ``test_per_class`` images
     of each class are the test set, the others the training set. Images are
     (8, 8) uint8, grey.
 
@@ -27,9 +27,9 @@ class Digits(BaseDataset):
             ``test_mode``, ...).
 
     Raises:
-        TypeError: ``test_per_class`` is no whole number.
-        ValueError: ``split`` is unknown, or ``test_per_class`` not in
-            [1, 173], which leaves each class an image in each split.
+        TypeError: ``test_per_class`` is not a whole number.
+        ValueError: ``split`` is unknown, or ``test_per_class`` is not in
+            [1, 173], which leaves an image of each class in each split.
         ImportError: scikit-learn is not installed.
     """
 
@@ -42,13 +42,8 @@ class Digits(BaseDataset):
             raise InputValueError(
                 f"split must be 'train' or 'test', got {split!r}"
             )
-        check_number(
-            'test_per_class',
-            test_per_class,
-            at_least=1,
-            at_most=173,
-            whole=True,
-        )
+        name = 'test_per_class'
+        check_number(name, test_per_class, at_least=1, at_most=173, whole=True)
         self.split = split
         self.test_per_class = test_per_class
         super().__init__(ann_file='', **kwargs)
@@ -62,7 +57,7 @@ class Digits(BaseDataset):
                 'Digits needs scikit-learn: pip install scikit-learn'
             ) from error
         digits = load_digits()
-        # 17 grey levels, 0 to 16, to 0 to 255.
+        # From the 17 grey levels 0 to 16, to 0 to 255.
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
         labels = digits.target
         in_test = np.zeros(len(labels), dtype=bool)

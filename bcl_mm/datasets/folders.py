@@ -1,16 +1,21 @@
-"""Where the parts of an unknown data set lie, and the images in them."""
+"""Finding the images of a folder, and the parts of a custom data set."""
 
 from __future__ import annotations
 
 import os
 import os.path as osp
 from collections import Counter
-from typing import Dict, Iterable, List, Set, Tuple
+from typing import Dict, List, Set, Tuple
 
-from bcl_mm.datasets.csv_lists import is_csv_list, is_image_name
-from bcl_mm.utils.errors import InputValueError, MissingFileError
+from bcl_mm.datasets.csv_lists import is_csv_list
+from bcl_mm.datasets.transforms.loading import is_image_name
+from bcl_mm.utils.errors import (
+    InputFileError,
+    InputValueError,
+    MissingFileError,
+)
 
-# What the parts are called, whatever the case.
+# Names of the parts of a data set, in any case.
 PARTS = dict(
     train=('train', 'training'),
     val=('val', 'valid', 'validation'),
@@ -18,51 +23,73 @@ PARTS = dict(
 )
 
 
-def _entries(folder: str) -> List[str]:
-    """Names in a folder that are not hidden, sorted."""
-    return sorted(n for n in os.listdir(folder) if not n.startswith('.'))
+def _entries(folder: str) -> List[os.DirEntry]:
+    """Entries of a folder that are not hidden, sorted by name."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [e for e in entries if not e.name.startswith('.')]
+    except OSError as error:
+        raise InputFileError(
+            f'{folder!r} cannot be read: {error.strerror}'
+        ) from error
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def class_folders(folder: str) -> List[str]:
-    """Names of the folders in a folder, sorted."""
-    with os.scandir(folder) as entries:
-        names = [e.name for e in entries if e.is_dir()]
-    return sorted(n for n in names if not n.startswith('.'))
+    """Names of the folders in a folder, sorted, without hidden ones."""
+    return [entry.name for entry in _entries(folder) if entry.is_dir()]
 
 
 def find_images(folder: str) -> Tuple[List[str], List[str]]:
-    """Files below a folder, at any depth, that are not hidden.
+    """Find the files below a folder, at any depth, that are not hidden.
 
-    Links are followed, and each folder is read once, so that none leads in a
-    circle.
+    Links are followed. Each folder is read once, so that links cannot lead
+    in a circle.
+
+    Args:
+        folder: The folder to search.
 
     Returns:
-        Sorted paths, relative to the folder, of the images and of the other
-        files. An image's link that leads nowhere is an image, too, so that
-        it is missed.
+        Sorted paths, relative to the folder, of the images and of all other
+        files. Images are regular files with an ending of ``IMAGE_ENDINGS``,
+        and broken links with one, so that they are reported as missing.
+
+    Raises:
+        OSError: A folder cannot be read.
     """
-    images, others = [], []
+    images: List[str] = []
+    others: List[str] = []
     seen: Set[Tuple[int, int]] = set()
 
-    def walk(relative: str) -> None:
-        path = osp.join(folder, relative)
+    def search(path: str, prefix: str) -> None:
+        entries = _entries(path)
         status = os.stat(path)
-        if (status.st_dev, status.st_ino) in seen:
+        identity = status.st_dev, status.st_ino
+        if identity in seen:
             return
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(path) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        for entry in found:
-            if entry.name.startswith('.'):
-                continue
-            below = f'{relative}/{entry.name}' if relative else entry.name
+        seen.add(identity)
+        for entry in entries:
+            relative = prefix + entry.name
             if entry.is_dir():
-                walk(below)
-            else:
-                (images if is_image_name(entry.name) else others).append(below)
+                search(entry.path, f'{relative}/')
+            elif is_image_name(entry.name) and (
+                entry.is_file() or not osp.exists(entry.path)
+            ):
+                images.append(relative)
+            else:  # FIFOs and devices, too
+                others.append(relative)
 
-    walk('')
+    search(folder, '')
     return sorted(images), sorted(others)
+
+
+def _images_in(folder: str) -> List[str]:
+    """Names of the images that lie in a folder directly."""
+    return [
+        entry.name
+        for entry in _entries(folder)
+        if is_image_name(entry.name) and entry.is_file()
+    ]
 
 
 def read_tree(
@@ -71,8 +98,8 @@ def read_tree(
     """Read a tree of class folders.
 
     Args:
-        folder: Its root. Each folder in it is a class, and the images below
-            that, at any depth, are the class's.
+        folder: Its root. Each folder in it is a class, which has all images
+            below that folder, at any depth.
 
     Returns:
         (path relative to ``folder``, class name, 0) for each image, class by
@@ -83,8 +110,6 @@ def read_tree(
         images, others = find_images(osp.join(folder, name))
         rows += [(f'{name}/{path}', name, 0) for path in images]
         left_out += [f'{name}/{path}' for path in others]
-    outside = [n for n in _entries(folder) if is_image_name(n)]
-    outside = [n for n in outside if osp.isfile(osp.join(folder, n))]
     notes = []
     if left_out:
         endings = Counter(osp.splitext(path)[1] for path in left_out)
@@ -93,9 +118,10 @@ def read_tree(
             for ending, number in sorted(endings.items())
         )
         notes.append(
-            f'{len(left_out):,} files are no images, by their names, and are '
-            f'left out ({listed}), such as {left_out[0]}'
+            f'{len(left_out):,} files are not images and are left out '
+            f'({listed}), such as {left_out[0]}'
         )
+    outside = _images_in(folder)
     if outside:
         notes.append(
             f'{len(outside):,} images lie outside the class folders and are '
@@ -105,17 +131,17 @@ def read_tree(
 
 
 def classes_in(folder: str) -> List[str]:
-    """Names of the classes of a tree, which is not searched for images.
+    """Names of the classes of a tree, without a search for images.
 
     Raises:
-        ValueError: There are not two class folders; the message says what is
-            there instead.
+        ValueError: There are fewer than two class folders; the message says
+            what is there instead.
     """
     names = class_folders(folder)
-    rule = f'{folder!r} must hold at least two class folders'
     if len(names) > 1:
         return names
-    images = [n for n in _entries(folder) if is_image_name(n)]
+    rule = f'{folder!r} must hold at least two class folders'
+    images = _images_in(folder)
     if images:
         raise InputValueError(
             f'{rule}, but {len(images):,} images lie in it directly, such as '
@@ -129,33 +155,27 @@ def classes_in(folder: str) -> List[str]:
     raise InputValueError(f'{rule} or a CSV list, got neither')
 
 
-def _named(root: str, part: str) -> List[str]:
-    """Names in a folder that a part's list or folder may have."""
-    names = _entries(root)
-    return [n for n in names if osp.splitext(n)[0].lower() in PARTS[part]]
+def _is_part(name: str, part: str) -> bool:
+    return osp.splitext(name)[0].lower() in PARTS[part]
 
 
-def _lists(root: str, names: Iterable[str], prefix: str) -> List[str]:
-    """Those of the names that are CSV lists of images."""
+def _find_part(root: str, part: str, prefix: str) -> List[str]:
+    """Names in ``root`` of a part's lists or, without one, of its trees."""
+    entries = [e for e in _entries(root) if _is_part(e.name, part)]
     folder = osp.join(root, prefix)
-    return [n for n in names if is_csv_list(osp.join(root, n), folder)]
+    lists = [e.name for e in entries if is_csv_list(e.path, folder)]
+    # A folder without folders may be a class that is called 'train'.
+    return lists or [
+        e.name for e in entries if e.is_dir() and class_folders(e.path)
+    ]
 
 
-def _choose(root: str, part: str, prefix: str) -> List[str]:
-    """Names of a part's list, or else of its tree, in ``root``."""
-    names = _named(root, part)
-    trees = [n for n in class_folders(root) if n in names]
-    # One that holds images alone may be a class, called 'train'.
-    trees = [n for n in trees if class_folders(osp.join(root, n))]
-    return _lists(root, names, prefix) or trees
-
-
-def _refuse_half_a_data_set(root: str, prefix: str) -> None:
-    """Raise a ValueError where what looks like a tree of classes is none."""
+def _refuse_partial_data_set(root: str, prefix: str) -> None:
+    """Raise a ValueError if a folder holds parts, or is one itself."""
     whole = osp.abspath(root)
     above = osp.dirname(whole)
     if osp.basename(whole).lower() in PARTS['train']:
-        beside = _choose(above, 'val', prefix)
+        beside = _find_part(above, 'val', prefix)
         if beside:
             raise InputValueError(
                 f'data_root {root!r} is the training part, and {beside[0]} '
@@ -163,27 +183,30 @@ def _refuse_half_a_data_set(root: str, prefix: str) -> None:
                 f'data_root={above}'
             )
     folders = class_folders(root)
-    parts = [n for n in folders for p in PARTS if n in _named(root, p)]
+    parts = [n for n in folders if any(_is_part(n, p) for p in PARTS)]
     # One of them may be a class, called 'train', among others.
     if parts and len(folders) - len(parts) < 2:
         classes_in(osp.join(root, parts[-1]))
 
 
 def _find_whole(root: str, prefix: str) -> str:
-    """The one list, or else the one tree, that holds all."""
-    tables = [n for n in _entries(root) if n.lower().endswith('.csv')]
-    lists = _lists(root, tables, prefix)
+    """The one list or, without one, the one tree that holds all images."""
+    tables = [
+        e.path for e in _entries(root) if e.name.lower().endswith('.csv')
+    ]
+    folder = osp.join(root, prefix)
+    lists = [table for table in tables if is_csv_list(table, folder)]
     if len(lists) > 1:
         raise InputValueError(
-            f'data_root {root!r} holds the lists {", ".join(lists)}: call '
-            'them train.csv, val.csv and test.csv, or give one of them as '
-            'data_root'
+            f'data_root {root!r} holds the lists '
+            f'{", ".join(map(osp.basename, lists))}: call them train.csv, '
+            'val.csv and test.csv, or give one of them as data_root'
         )
     if len(tables) == 1 and len(class_folders(root)) < 2:
         lists = tables  # reading it says what is wrong with it
     if lists:
-        return osp.join(root, lists[0])
-    _refuse_half_a_data_set(root, prefix)
+        return lists[0]
+    _refuse_partial_data_set(root, prefix)
     return root
 
 
@@ -199,12 +222,13 @@ def find_parts(
         needs_train: Whether there must be a training part. Defaults to True.
 
     Returns:
-        Paths of the ``train``, ``val`` and ``test`` parts, each a CSV list
-        or a tree of class folders, as far as they are there; or of ``all``,
-        which is still to be split.
+        Paths of the ``train``, ``val`` and ``test`` parts that exist, each a
+        CSV list or a tree of class folders; or of ``all``, which is still to
+        be split.
 
     Raises:
         FileNotFoundError: ``root`` does not exist.
+        OSError: A folder cannot be read.
         ValueError: It holds no data set, or more than one.
     """
     if osp.isfile(root):
@@ -217,7 +241,7 @@ def find_parts(
         raise MissingFileError(f'data_root {root!r} does not exist')
     parts = {}
     for part in PARTS:
-        names = _choose(root, part, prefix)
+        names = _find_part(root, part, prefix)
         if len(names) > 1:
             raise InputValueError(
                 f'data_root {root!r} must have one {part} part, got '
@@ -228,8 +252,9 @@ def find_parts(
     if not parts:
         return dict(all=_find_whole(root, prefix))
     if 'train' in parts and 'val' not in parts:
-        for name in set(class_folders(root)).intersection(_named(root, 'val')):
-            classes_in(osp.join(root, name))  # says what is wrong with it
+        for name in class_folders(root):
+            if _is_part(name, 'val'):
+                classes_in(osp.join(root, name))  # says what is wrong
     elif 'train' not in parts and needs_train:
         name = osp.basename(next(iter(parts.values())))
         raise InputValueError(

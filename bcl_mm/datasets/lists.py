@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import Counter
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
@@ -25,7 +25,8 @@ class ImageList(TableDataset):
 
     Args:
         ann_file: The list, absolute or relative to ``data_root``.
-        data_root: The folder that the list's paths are relative to.
+        data_root: The folder that the list's paths are relative to. Defaults
+            to None: the class's ``DATA_ROOT``, the working folder here.
         **kwargs: Arguments of :class:`TableDataset` (``check_files``) and of
             mmpretrain's ``BaseDataset``.
 
@@ -36,14 +37,17 @@ class ImageList(TableDataset):
         ValueError: A line is not ``path label``, or there is none.
     """
 
+    DATA_ROOT = ''
     HINT = (
         'ann_file is a list of "path label" lines, the paths relative to '
         'data_root: give it with --cfg-options data_root=PATH'
     )
 
     def __init__(
-        self, ann_file: str, data_root: str = '', **kwargs: Any
+        self, ann_file: str, data_root: Optional[str] = None, **kwargs: Any
     ) -> None:
+        if data_root is None:
+            data_root = self.DATA_ROOT
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
     @staticmethod
@@ -52,36 +56,35 @@ class ImageList(TableDataset):
         return folders[-1] if folders else ''
 
     def read(self) -> Tuple[ImageTable, Sequence[str]]:
-        """The images as they are listed, and the names of the classes."""
+        """Images as they are listed, and the names of the classes."""
         images = ImageTable(self.data_root, read_list(self.ann_file))
         labels, firsts = np.unique(images.labels, return_index=True)
         names = {
             label: self.class_name(images.row(first)[0].split('/')[:-1])
             for label, first in zip(labels.tolist(), firsts.tolist())
         }
+        # A folder of several classes, such as a flat val/, is not a name.
         times = Counter(names.values())
-        # A folder of several classes, such as a flat val/, names none.
+        is_own = {name: name and times[name] == 1 for name in times}
         return images, [
-            names[label]
-            if names.get(label) and times[names[label]] == 1
-            else str(label)
+            names[label] if is_own.get(names.get(label)) else str(label)
             for label in range(max(names) + 1)
         ]
 
     def locate(self, images: ImageTable) -> Tuple[ImageTable, List[int]]:
-        """The images as they lie on disk, and the indices of the missing.
+        """Images where they are on disk, and the indices of missing ones.
 
-        None is missing where files are not to be checked.
+        Without ``check_files``, there are no missing ones.
         """
         return images, images.missing() if self.check_files else []
 
     def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
-        """Paths and labels of the list, and the names of the classes."""
-        for kind, path, is_there in (
+        """Images of the list, and the names of the classes."""
+        for kind, path, exists in (
             ('data_root', self.data_root or '.', osp.isdir),
             ('ann_file', self.ann_file, osp.isfile),
         ):
-            if not is_there(path):
+            if not exists(path):
                 raise MissingFileError(
                     f'{kind} {path!r} does not exist. {self.HINT}'
                 )
@@ -97,11 +100,12 @@ class ImageNetLT(ImageList):
 
     ``ImageNet_LT_{train,val,test}.txt`` hold ``relative/path label`` lines,
     the paths relative to ImageNet's root. The 50,000 test images may lie in
-    class folders, as the list says, or flat under ``val/``. Where all 1000
-    classes are there, they are named by ImageNet's words. Arguments and
-    errors are those of :class:`ImageList`.
+    class folders, as the list says, or flat under ``val/``. If all 1000
+    classes occur, they get ImageNet's names. Arguments and errors are those
+    of :class:`ImageList`.
     """
 
+    DATA_ROOT = 'data/imagenet'
     HINT = (
         "ImageNet-LT needs ImageNet's train/ and val/ (image-net.org, ILSVRC "
         '2012) and the lists ImageNet_LT_{train,val,test}.txt (the '
@@ -109,13 +113,8 @@ class ImageNetLT(ImageList):
         'data/imagenet, or --cfg-options data_root=PATH'
     )
 
-    def __init__(
-        self, ann_file: str, data_root: str = 'data/imagenet', **kwargs: Any
-    ) -> None:
-        super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
-
     def locate(self, images: ImageTable) -> Tuple[ImageTable, List[int]]:
-        """The images in class folders or flat, and the missing ones."""
+        """Images in class folders or flat, and the missing ones."""
         missing = images.missing()
         flat = {}
         for i in missing:
@@ -124,19 +123,14 @@ class ImageNetLT(ImageList):
             if osp.isfile(osp.join(self.data_root, path)):
                 flat[i] = path
         if flat:
-            rows = map(images.row, range(len(images)))
-            images = ImageTable(
-                self.data_root,
-                (
-                    (flat.get(i, path), label, line)
-                    for i, (path, label, line) in enumerate(rows)
-                ),
-            )
+            rows = enumerate(map(images.row, range(len(images))))
+            moved = ((flat.get(i, row[0]), *row[1:]) for i, row in rows)
+            images = ImageTable(self.data_root, moved)
             missing = [i for i in missing if i not in flat]
         return images, missing if self.check_files else []
 
     def read(self) -> Tuple[ImageTable, Sequence[str]]:
-        """The images as they are listed, and the names of the classes."""
+        """Images as they are listed, and the names of the classes."""
         images, names = super().read()
         if len(names) == len(IMAGENET_CATEGORIES):
             names = IMAGENET_CATEGORIES
@@ -152,6 +146,7 @@ class PlacesLT(ImageList):
     ``airfield``. Arguments and errors are those of :class:`ImageList`.
     """
 
+    DATA_ROOT = 'data/places'
     HINT = (
         "Places-LT needs Places365-Standard's small images "
         '(places2.csail.mit.edu: data_256/ and val_256/) and the lists '
@@ -160,14 +155,9 @@ class PlacesLT(ImageList):
         'data_root=PATH'
     )
 
-    def __init__(
-        self, ann_file: str, data_root: str = 'data/places', **kwargs: Any
-    ) -> None:
-        super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
-
     @staticmethod
     def class_name(folders: Sequence[str]) -> str:
-        """``airfield``, or ``arena/hockey``, without split and letter."""
+        """``airfield``, or ``arena/hockey``, without split and initial."""
         name = folders[1:]
         return '/'.join(name[1:] if name and len(name[0]) == 1 else name)
 
@@ -182,6 +172,7 @@ class INaturalist2018(ImageList):
     Arguments and errors are those of :class:`ImageList`.
     """
 
+    DATA_ROOT = 'data/inaturalist2018'
     HINT = (
         'iNaturalist 2018 needs train_val2018/ and the annotations '
         'train2018.json and val2018.json (github.com/visipedia/inat_comp, '
@@ -189,16 +180,8 @@ class INaturalist2018(ImageList):
         'data_root=PATH'
     )
 
-    def __init__(
-        self,
-        ann_file: str,
-        data_root: str = 'data/inaturalist2018',
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
-
     def read(self) -> Tuple[ImageTable, Sequence[str]]:
-        """The images as they are listed, and the names of the classes."""
+        """Images as they are listed, and the names of the classes."""
         if self.ann_file.lower().endswith('.json'):
             entries, names = read_coco(self.ann_file)
             return ImageTable(self.data_root, entries), names

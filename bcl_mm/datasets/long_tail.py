@@ -21,20 +21,20 @@ from bcl_mm.utils.errors import check_number
 class LongTailDataset:
     """Keeps the literature's long-tailed subset of a balanced dataset.
 
-    The protocol of LDAM-DRW (Cao et al., NeurIPS 2019), index for index: the
-    counts are those of :func:`~bcl_mm.classes.long_tail_counts`; class
-    by class in label order, one ``RandomState(seed)`` shuffles the class's
-    indices, and the first n_c stay, in that order. A class that is smaller
-    than its share keeps all of its images.
+    It follows the protocol of LDAM-DRW (Cao et al., NeurIPS 2019), index for
+    index. The counts are those of :func:`~bcl_mm.classes.long_tail_counts`.
+    Class by class in label order, one ``RandomState(seed)`` shuffles the
+    class's indices, and the first n_c stay, in that order. A class that is
+    smaller than its share keeps all of its images.
 
     Args:
         dataset: A dataset with labels, or its config.
         imbalance_factor: Largest / smallest class, >= 1.
         profile: ``'exp'`` or ``'step'``. Defaults to ``'exp'``.
-        max_per_class: Images of the largest class. Defaults to None: those
-            of the dataset's largest class, which are also the upper bound.
-        seed: Seed of the choice, in [0, 2^32); 0 is the literature's.
-            Defaults to 0.
+        max_per_class: Images of the largest class, at most as many as the
+            dataset's largest class has. Defaults to None: that number.
+        seed: Seed of the choice, in [0, 2^32). Defaults to 0, the
+            literature's.
 
     Attributes:
         indices: (N,) kept indices of the wrapped dataset.
@@ -43,9 +43,9 @@ class LongTailDataset:
         metainfo: That of the wrapped dataset.
 
     Raises:
-        TypeError: An argument is no number, or no whole one. (A ``seed`` of
-            None would choose other images in each process.)
-        ValueError: An argument is out of its range, a label is, or a class
+        TypeError: An argument is not a number, or not a whole one. (A
+            ``seed`` of None would choose other images in each process.)
+        ValueError: An argument or a label is out of its range, or a class
             keeps no image; the message names the class.
     """
 
@@ -59,9 +59,8 @@ class LongTailDataset:
     ) -> None:
         check_number('seed', seed, at_least=0, below=2**32, whole=True)
         if max_per_class is not None:
-            check_number(
-                'max_per_class', max_per_class, at_least=1, whole=True
-            )
+            name = 'max_per_class'
+            check_number(name, max_per_class, at_least=1, whole=True)
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
         if hasattr(dataset, 'full_init'):
@@ -84,7 +83,7 @@ class LongTailDataset:
         self.class_counts = check_class_counts(
             np.minimum(wanted, available), class_names=names
         )
-        random = np.random.RandomState(seed)  # legacy stream, as published
+        random = np.random.RandomState(seed)  # legacy generator, as published
         kept = []
         for label, count in enumerate(wanted):
             members = np.flatnonzero(labels == label)
@@ -94,7 +93,7 @@ class LongTailDataset:
         self._labels = labels[self.indices]
 
     def full_init(self) -> None:
-        """Nothing is left to do: the labels have been read."""
+        """Do nothing: the labels have been read."""
 
     def get_gt_labels(self) -> np.ndarray:
         """(N,) labels."""

@@ -1,4 +1,4 @@
-"""Sampling that evens out the classes."""
+"""Samplers that balance the classes."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from bcl_mm.utils.errors import check_number
 
 @DATA_SAMPLERS.register_module()
 class ClassBalancedSampler(Sampler):
-    r"""Draws images so that classes come evenly (Kang et al., ICLR 2020).
+    r"""Draws images in balanced classes (Kang et al., ICLR 2020).
 
     Images are drawn with replacement; class c has the probability (Eq. 1)
 
     .. math::
         p_c = \frac{n_c^q}{\sum_j n_j^q}
 
-    and within a class all images are alike. An epoch is as long as the data
-    set, or up to one image a process longer, so that all processes have the
-    same number.
+    and all images of a class have the same. An epoch is as long as the data
+    set, or longer by up to one image per process, so that all processes have
+    the same number.
 
     Args:
         dataset: A data set with labels.
         power: :math:`q`: 0 for class-balanced, 0.5 for square-root, 1 for
             instance-balanced sampling. Defaults to 0.0.
-        seed: Seed of the draws, >= 0. Defaults to None: a random one, the
+        seed: Seed of the draws, >= 0. Defaults to None: a random seed, the
             same in all processes.
 
     Raises:
-        TypeError: ``power`` is no number, or ``seed`` no whole one.
-        ValueError: ``power`` is not in [0, 1], or ``seed`` negative.
+        TypeError: ``power`` is not a number, or ``seed`` not a whole one.
+        ValueError: ``power`` is not in [0, 1], or ``seed`` is negative.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class ClassBalancedSampler(Sampler):
         self.epoch = 0
         labels = labels_of(dataset)
         counts = bincount_labels(labels)
-        weights = counts[labels] ** (power - 1.0)  # (N,), n^q shared by n
+        weights = counts[labels] ** (power - 1.0)  # (N,): n^q over n images
         self._cumulated = np.cumsum(weights)
         self.num_samples = -(-len(labels) // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw anew for an epoch; MMEngine's DistSamplerSeedHook calls it."""
+        """Set the epoch of the draws; DistSamplerSeedHook calls it."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -66,8 +66,8 @@ class ClassBalancedSampler(Sampler):
             generator=generator,
             dtype=torch.float64,
         ).numpy()
-        # (Not torch.multinomial: it takes 2^24 images at most.) Up to the
-        # last boundary, which a draw may be rounded up to.
+        # (torch.multinomial takes at most 2^24 images.) Without the last
+        # boundary, to which a draw may be rounded up.
         indices = np.searchsorted(
             self._cumulated[:-1], draws * self._cumulated[-1], side='right'
         )

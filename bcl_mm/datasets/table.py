@@ -1,4 +1,4 @@
-"""Paths and labels of many images in two blocks of memory; their datasets."""
+"""Datasets that keep the paths and labels of many images compactly."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from copy import copy
-from typing import (
-    Any,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Set,
-    Tuple,
-    Union,
-)
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import force_full_init
@@ -28,15 +18,16 @@ from bcl_mm.utils.errors import MissingFileError
 
 
 class ImageTable(Sequence):
-    """The list of dicts that MMEngine's datasets hold, without the dicts.
+    """Replaces the list of dicts that MMEngine's datasets hold.
 
     ``table[i]`` makes a new ``dict(img_path=..., gt_label=...)``; a slice or
-    a sequence of indices gives a table, which shares the paths. There is no
-    Python object for an image, and so forked data workers share the memory:
-    even reading an object writes to its reference count.
+    a sequence of indices gives a table that shares the paths. All rows are
+    in two blocks of memory, without a Python object for each image. So
+    forked data workers share them; even reading an object would write to its
+    reference count.
 
     Args:
-        folder: What relative paths are relative to.
+        folder: The folder that relative paths are relative to.
         rows: (path, label, line of the list or 0) for each image.
     """
 
@@ -47,7 +38,7 @@ class ImageTable(Sequence):
         paths = bytearray()
         ends, labels, lines = array('q', [0]), array('q'), array('q')
         for path, label, line in rows:
-            # JSON can hold what is no text (a lone surrogate).
+            # JSON may contain lone surrogates, which UTF-8 cannot encode.
             paths += path.encode('utf-8', 'surrogatepass')
             ends.append(len(paths))
             labels.append(label)
@@ -58,11 +49,11 @@ class ImageTable(Sequence):
 
     @property
     def labels(self) -> np.ndarray:
-        """(N,) int64 labels, to be read only."""
+        """(N,) int64 labels; do not change them."""
         return self._columns[:, 2]
 
     def row(self, index: int) -> Tuple[str, int, int]:
-        """Path as it was given, label and line of an image."""
+        """Path of an image as it was given, its label and its line."""
         start, end, label, line = self._columns[index].tolist()
         path = self._paths[start:end].decode('utf-8', 'surrogatepass')
         return path, label, line
@@ -91,10 +82,10 @@ class ImageTable(Sequence):
     def missing(self) -> List[int]:
         """Indices of the images that do not exist, in ascending order.
 
-        Each folder is listed once, which takes half the time of a look at
-        each file, and on a network far less.
+        It lists each folder once, which takes half the time of a check of
+        each file, and far less on a network.
         """
-        unseen: Dict[str, Set[str]] = defaultdict(set)
+        unseen: Dict[str, set] = defaultdict(set)
         for path in self.paths():
             folder, slash, name = path.rpartition('/')
             unseen[folder + slash].add(name)
@@ -107,13 +98,13 @@ class ImageTable(Sequence):
                         if entry.name in names and entry.is_file()
                     )
             except (OSError, ValueError):
-                pass  # no such folder, or one that must not be listed
-        # A listing may spell a name in another way than the list does.
+                pass  # the folder is missing or must not be listed
+        # A file system may spell a name differently from the list.
         absent = {
-            path
+            folder + name
             for folder, names in unseen.items()
-            for path in (folder + name for name in names)
-            if not osp.isfile(osp.join(self.folder, path))
+            for name in names
+            if not osp.isfile(osp.join(self.folder, folder + name))
         }
         if not absent:
             return []
@@ -123,12 +114,12 @@ class ImageTable(Sequence):
 class TableDataset(BaseDataset):
     """A dataset whose images are rows of an :class:`ImageTable`.
 
-    A subclass says which, in :meth:`tabulate`.
+    A subclass gives them in :meth:`tabulate`.
 
     Args:
         *args: Arguments of mmpretrain's ``BaseDataset``.
-        check_files: Whether a missing image is an error. Without it the
-            list is believed. Defaults to True.
+        check_files: Whether to check that all images exist. Defaults to
+            True.
         **kwargs: Arguments of mmpretrain's ``BaseDataset``;
             ``serialize_data`` is ignored.
     """
@@ -140,7 +131,7 @@ class TableDataset(BaseDataset):
         super().__init__(*args, **kwargs)
 
     def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
-        """The images, and the C names of the classes."""
+        """Images, and the C names of the classes."""
         raise NotImplementedError
 
     def refuse_missing(self, images: ImageTable, missing: List[int]) -> None:
@@ -156,10 +147,10 @@ class TableDataset(BaseDataset):
         )
 
     def load_data_list(self) -> ImageTable:
-        """The images; the classes take their names, unless they have some."""
+        """Images; also sets the class names, unless they were given."""
         images, classes = self.tabulate()
         self._metainfo.setdefault('classes', tuple(classes))
-        # The table is what serialised samples are for, and smaller.
+        # The table does what serialised samples are for, and is smaller.
         self.serialize_data = False
         return images
 
@@ -171,8 +162,8 @@ class TableDataset(BaseDataset):
         return super()._get_unserialized_subset(indices)
 
     def _copy_without_annotation(self, memo: Optional[dict] = None) -> Any:
-        # MMEngine's default is one dict for all calls, in which the id of an
-        # object that is gone may stand for another one.
+        # MMEngine shares one memo among all calls, in which the id of a
+        # deleted object may belong to a new one.
         return super()._copy_without_annotation({} if memo is None else memo)
 
     @force_full_init
@@ -183,5 +174,5 @@ class TableDataset(BaseDataset):
         return super().get_gt_labels()
 
     def _has_table(self) -> bool:
-        # A subclass's filter_data() may have made a list of it.
+        # A subclass's filter_data() may have replaced it by a list.
         return isinstance(self.data_list, ImageTable)

@@ -1,15 +1,20 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
+from torch.utils.data import ConcatDataset, Subset
 
 from bcl_mm.datasets import ImageList, ImageNetLT, LongTailDataset
 from bcl_mm.datasets.audit import (
     Split,
     check_image,
     figure_problems,
+    notes_of,
     published_figures,
     same_content,
+    unique_infos,
     unpublished_list,
 )
 from bcl_mm.datasets.transforms.loading import (
@@ -41,11 +46,11 @@ class CIFAR100:
 def test_published_subsets():
     full = CIFAR100(500)
     for factor, number in {100: 10_847, 50: 12_608, 10: 19_573}.items():
-        split = Split.of('train', LongTailDataset(full, factor))
+        split = Split.from_dataset('train', LongTailDataset(full, factor))
         assert split.published == dict(images=number)
         assert not figure_problems(split)
         smaller = LongTailDataset(full, factor, max_per_class=400)
-        (problem,) = figure_problems(Split.of('train', smaller))
+        (problem,) = figure_problems(Split.from_dataset('train', smaller))
         assert problem.endswith(f'{number:,} are published')
     for other in (dict(seed=1), dict(profile='step')):
         subset = LongTailDataset(full, 100, **other)
@@ -62,10 +67,33 @@ def test_images_in_memory_are_compared():
                 for number, label in self.labels
             ]
 
-    train = Split.of('train', Images([(1, 0), (2, 1), (3, 2)]))
-    test = Split.of('test', Images([(4, 0), (3, 1)]))
+    train = Split.from_dataset('train', Images([(1, 0), (2, 1), (3, 2)]))
+    test = Split.from_dataset('test', Images([(4, 0), (3, 1)]))
     assert same_content(train, test) == [(2, 1)]
-    assert test.place(1) == 'image 1'
+    assert test.image_name(1) == 'image 1'
+
+
+def test_the_images_that_are_audited_are_those_that_are_counted():
+    inner = Labelled([0, 0, 0, 1, 1, 2])
+    tailed = LongTailDataset(inner, imbalance_factor=3)
+    for dataset, labels in (
+        (SimpleNamespace(dataset=tailed), [0, 0, 0, 1, 2]),
+        (ConcatDataset([tailed, inner]), [0, 0, 0, 1, 2, 0, 0, 0, 1, 1, 2]),
+        (Subset(inner, [5, 0, 5]), [0, 2]),
+    ):
+        split = Split.from_dataset('train', dataset)
+        assert split.labels.tolist() == labels
+        assert split.class_counts.tolist() == np.bincount(labels).tolist()
+    with pytest.raises(TypeError, match='object does not describe its samp'):
+        list(unique_infos(object()))
+
+
+def test_notes_come_through_wrappers():
+    first, second = SimpleNamespace(notes=['a', 'b']), SimpleNamespace()
+    third = SimpleNamespace(dataset=SimpleNamespace(notes=['c']))
+    wrapper = SimpleNamespace(datasets=[first, second, third])
+    assert notes_of(SimpleNamespace(dataset=first)) == ['a', 'b']
+    assert notes_of(wrapper) == ['a', 'b', 'c']
 
 
 def test_check_image(tmp_path):
@@ -82,7 +110,9 @@ def test_check_image(tmp_path):
         content = (tmp_path / name).read_bytes()
         cut = tmp_path / f'cut_{name}'
         cut.write_bytes(content[: len(content) // 2])
-        assert check_image(str(cut)) == ('is cut short', b'')
+        size = len(content) // 2
+        problem = f'is cut short: it ends after {size} bytes'
+        assert check_image(str(cut)) == (problem, b'')
         assert check_image(str(cut), fast=True) == ('', b'')
         if name == 'a.png':  # whole, but its checksums do not fit
             middle = slice(len(content) // 2, len(content) // 2 + 50)

@@ -15,8 +15,11 @@ from sklearn.datasets import load_digits, load_sample_images
 import bcl_mm
 from bcl_mm.classes import count_classes
 from bcl_mm.datasets import CustomImages, LongTailDataset
+from bcl_mm.datasets.csv_lists import read_csv
 from bcl_mm.datasets.custom import choose_val
+from bcl_mm.datasets.folders import find_images
 from bcl_mm.registry import DATASETS
+from bcl_mm.utils.errors import InputFileError
 from tests.trees import write_classes
 
 COUNTS = (7, 5, 2)
@@ -162,6 +165,28 @@ def test_images_are_found_at_any_depth(tree):
         assert train.metainfo['classes'] == (*NAMES, 'folder.jpg')
 
 
+def test_special_files_are_not_images(tmp_path):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / 'x.PNG').touch()
+    (tmp_path / 'a' / '.hidden.png').touch()
+    (tmp_path / 'notes.txt').touch()
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    (tmp_path / 'device.jpg').symlink_to('/dev/null')
+    (tmp_path / 'broken.jpg').symlink_to('nothing')
+    (tmp_path / 'link.jpg').symlink_to('a/x.PNG')
+    (tmp_path / 'again').symlink_to(tmp_path)
+    images = ['a/x.PNG', 'broken.jpg', 'link.jpg']
+    others = ['device.jpg', 'notes.txt', 'pipe.jpg']
+    assert find_images(str(tmp_path)) == (images, others)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(InputFileError, match=r"no' cannot be read: No such"):
+        find_images(str(tmp_path / 'no'))
+    with pytest.raises(InputFileError, match='cannot be read: Is a direc'):
+        read_csv(str(tmp_path))
+
+
 def test_the_order_of_files_is_not_the_file_systems(tree, monkeypatch):
     expected = files(read(tree))
     listdir, scandir = os.listdir, os.scandir
@@ -188,8 +213,8 @@ def test_what_is_left_out_is_told(tree):
     (tree / 'overview.png').touch()
     (tree / 'README.md').touch()
     assert read(tree).notes[1:] == [
-        f'{tree}: 4 files are no images, by their names, and are left out '
-        '(1 without ending, 2 .txt, 1 .xml), such as cat/a.txt',
+        f'{tree}: 4 files are not images and are left out (1 without ending, '
+        '2 .txt, 1 .xml), such as cat/a.txt',
         f'{tree}: 1 images lie outside the class folders and are left out, '
         'such as overview.png',
     ]
@@ -334,14 +359,20 @@ def test_a_table_of_another_kind_is_no_list(tree):
         ('a.jpg,1,2', 'a.csv:1: a row must be path,label, or the first row'),
         ('a.jpg,cat\n\nb.jpg', "a.csv:3: a row must be path,label.*'b.jpg'"),
         ('a.jpg,cat\nb.jpg,', 'a.csv:2: a row must be path,label'),
-        ('a.jpg,cat\na.jpg,dog', "a.csv:2: .* once, but 'a.jpg' is in line 1"),
+        (
+            'a.jpg,cat\na.jpg,dog',
+            "a.csv:2: .* once, but 'a.jpg' is also in line 1",
+        ),
         ('', 'a.csv: the list has no row'),
         ('path,label\n', 'a.csv: the list has no row'),
-        ('a.jpg,cat\n"b.jpg,dog', 'a.csv:2: this is no CSV: unexpected end'),
+        (
+            'a.jpg,cat\n"b.jpg,dog',
+            'a.csv:2: the list must be CSV: unexpected end',
+        ),
         ('a.jpg,cat\nb.jpg,cat', "two classes, got only 'cat'"),
         (
             'a.jpg,cat\nb.jpg,dog\nc.jpg,dog',
-            'every class needs two images .* one only of cat$',
+            'every class needs two images .* only one of cat$',
         ),
     ],
 )
@@ -362,7 +393,7 @@ def test_broken_lists(tmp_path, text, message):
 
 def test_classes_that_cannot_be_split_are_all_named(tmp_path):
     write_classes(tmp_path, (1, 3, 1, 2, 1), list('abcde'))
-    message = f'{tmp_path}: to be split .* needs two images .* of a, c, e$'
+    message = f'{tmp_path}: to be split .* two images .* one of a, c, e$'
     for split in ('train', 'val'):
         with pytest.raises(ValueError, match=message):
             read(tmp_path, split)

@@ -213,11 +213,11 @@ def coco():
         ),
         (
             lambda c: c['images'].append(c['images'][1]),
-            "each of 'images' must have its own id, but 2 is there more",
+            "each of 'images' must have its own id, but 2 occurs more",
         ),
         (
             lambda c: (c['images'].clear(), c['annotations'].clear()),
-            'there is no image',
+            'lists no image',
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The views: crop, flip and colours of uint8 images."""
+"""Transforms of uint8 images: loading, crops, flips, colours, packing."""
 
 from .colours import ColorJitter, FilesToRGB, RandomGrayscale, ToGrey
 from .crops import RandomFlip, RandomResizedCrop, resize

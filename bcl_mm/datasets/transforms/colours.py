@@ -1,4 +1,4 @@
-"""The views' colours: right under numpy 2, fast. The colours models expect.
+"""Colour transforms of the views, and conversions to a model's colours.
 
 Images are (H, W), (H, W, 1) or (H, W, 3) uint8 arrays, as mmcv loads them.
 """
@@ -14,9 +14,9 @@ from mmcv.transforms import BaseTransform
 from bcl_mm.registry import TRANSFORMS
 from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 
-# The weights of red, green and blue in grey (ITU-R 601).
+# Weights of red, green and blue in grey (ITU-R 601).
 _LUMA = np.array([0.299, 0.587, 0.114])
-# Added to what OpenCV rounds, it truncates instead, as PIL blends.
+# Added before OpenCV rounds, it truncates instead, as PIL does.
 _TRUNCATING = -0.499
 
 
@@ -24,12 +24,15 @@ def _is_colour(img: np.ndarray) -> bool:
     return img.ndim == 3 and img.shape[2] == 3
 
 
+def _code(conversion: str) -> int:
+    return getattr(cv2, f'COLOR_{conversion.upper()}')
+
+
 def _luma(img: np.ndarray, channel_order: str) -> np.ndarray:
-    """(H, W) grey image with the weights of ITU-R 601."""
+    """Convert to an (H, W) grey image with the weights of ITU-R 601."""
     if not _is_colour(img):
         return img.reshape(img.shape[:2])
-    code = cv2.COLOR_BGR2GRAY if channel_order == 'bgr' else cv2.COLOR_RGB2GRAY
-    return cv2.cvtColor(img, code)
+    return cv2.cvtColor(img, _code(f'{channel_order}2gray'))
 
 
 def _scale(img: np.ndarray, factor: float, offset: float = 0) -> np.ndarray:
@@ -51,8 +54,7 @@ class ColorJitter(BaseTransform):
 
     The distributions and operations are those of torchvision's
     ``ColorJitter`` on PIL images. (mmcv's ``adjust_hue`` fails under numpy 2
-    for every negative hue.) Saturation and hue leave grey images as they
-    are.
+    for every negative hue.) Saturation and hue do not change grey images.
 
     Args:
         brightness: b; the factor is uniform in [max(0, 1 - b), 1 + b].
@@ -65,7 +67,7 @@ class ColorJitter(BaseTransform):
             Defaults to ``'bgr'``.
 
     Raises:
-        TypeError: A number is none.
+        TypeError: An argument must be a number, but is not.
         ValueError: An argument is out of its range.
     """
 
@@ -134,24 +136,19 @@ class ColorJitter(BaseTransform):
         return cv2.transform(img, mixing)
 
     def adjust_hue(self, img: np.ndarray, shift: float) -> np.ndarray:
-        """Turn the hue by ``shift`` turns."""
+        """Rotate the hue by ``shift`` turns."""
         if not _is_colour(img):
             return img
-        is_bgr = self.channel_order == 'bgr'
-        hsv = cv2.cvtColor(
-            img, cv2.COLOR_BGR2HSV_FULL if is_bgr else cv2.COLOR_RGB2HSV_FULL
-        )
-        # Hue is a byte that wraps around at a full turn; the shift is
-        # truncated, as torchvision's.
+        hsv = cv2.cvtColor(img, _code(f'{self.channel_order}2hsv_full'))
+        # The hue is a byte that wraps around at a full turn. The shift is
+        # truncated, as in torchvision.
         hsv[..., 0] += np.uint8(int(shift * 255) % 256)
-        return cv2.cvtColor(
-            hsv, cv2.COLOR_HSV2BGR_FULL if is_bgr else cv2.COLOR_HSV2RGB_FULL
-        )
+        return cv2.cvtColor(hsv, _code(f'hsv2{self.channel_order}_full'))
 
 
 @TRANSFORMS.register_module()
 class RandomGrayscale(BaseTransform):
-    """Grey with luma weights, in all channels, as torchvision's.
+    """Grey with luma weights in all channels, as torchvision's transform.
 
     (mmpretrain's transform of this name weights the channels equally.)
 
@@ -160,7 +157,7 @@ class RandomGrayscale(BaseTransform):
         channel_order: ``'bgr'`` or ``'rgb'``. Defaults to ``'bgr'``.
 
     Raises:
-        TypeError: A number is none.
+        TypeError: An argument must be a number, but is not.
         ValueError: An argument is out of its range.
     """
 
@@ -171,7 +168,7 @@ class RandomGrayscale(BaseTransform):
         self.channel_order = channel_order
 
     def transform(self, results: dict) -> dict:
-        """Grey ``results['img']`` with probability ``prob``."""
+        """Make ``results['img']`` grey with probability ``prob``."""
         img = results['img']
         if _is_colour(img) and np.random.rand() < self.prob:
             grey = _luma(img, self.channel_order)
@@ -181,29 +178,29 @@ class RandomGrayscale(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ToGrey(BaseTransform):
-    """Any image as (H, W), for models of one channel.
+    """Converts any image to (H, W), for models of one channel.
 
-    For the start of a test pipeline: image files, which are loaded as BGR,
-    are weighted by luma. Images that are grey already stay as they are.
+    It starts a test pipeline. Image files, which are loaded as BGR, are
+    weighted by luma. Grey images stay as they are.
     """
 
     def transform(self, results: dict) -> dict:
-        """Grey ``results['img']``."""
+        """Make ``results['img']`` grey."""
         results['img'] = _luma(results['img'], 'bgr')
         return results
 
 
 @TRANSFORMS.register_module()
 class FilesToRGB(BaseTransform):
-    """Image files, which are loaded as BGR, as RGB.
+    """Converts image files, which are loaded as BGR, to RGB.
 
-    For the start of a test pipeline of a data set that has RGB arrays in
-    memory (CIFAR's), so that its model also takes files. Which image comes
-    from a file is known by the ``ori_shape`` that loading notes.
+    It starts the test pipeline of a data set that has RGB arrays in memory
+    (CIFAR's), so that its model also takes files. An image comes from a file
+    if it has the ``ori_shape`` that loading sets.
     """
 
     def transform(self, results: dict) -> dict:
-        """Turn ``results['img']`` round if it comes from a file."""
+        """Convert ``results['img']`` if it comes from a file."""
         if 'ori_shape' in results:
             results['img'] = cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
         return results

@@ -1,4 +1,4 @@
-"""The views' crop and flip, in uint8 throughout."""
+"""Crops and flips of the views, in uint8 throughout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bcl_mm.utils.errors import InputValueError, check_number
 
 
 def resize(img: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Bilinear resize with antialiasing, as PIL does it.
+    """Resize bilinearly with antialiasing, as PIL does.
 
     Args:
         img: (H, W) or (H, W, channels) uint8.
@@ -27,7 +27,7 @@ def resize(img: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """
     if img.shape[:2] == tuple(size):
         return img
-    # A copy where torch could not take it: read-only, or flipped.
+    # Copies what torch cannot wrap: read-only or flipped arrays.
     tensor = torch.from_numpy(np.require(img, requirements=['C', 'W']))
     tensor = tensor.reshape(1, *img.shape[:2], -1).permute(0, 3, 1, 2)
     tensor = F.interpolate(
@@ -73,7 +73,7 @@ class RandomResizedCrop(BaseTransform):
         self.ratio = ratio
 
     def draw(self, height: int, width: int) -> Tuple[int, int, int, int]:
-        """Draw a crop (top, left, height, width) of an image."""
+        """Draw the (top, left, height, width) of a crop of an image."""
         area = height * width
         log_ratio = math.log(self.ratio[0]), math.log(self.ratio[1])
         for _ in range(10):
@@ -85,7 +85,7 @@ class RandomResizedCrop(BaseTransform):
                 top = np.random.randint(height - h + 1)
                 left = np.random.randint(width - w + 1)
                 return top, left, h, w
-        # No crop fits: the largest central one within the ratios.
+        # No crop fits: take the largest central one within the ratios.
         ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
         w = min(width, max(1, round(height * ratio)))
         h = min(height, max(1, round(width / ratio)))
@@ -103,10 +103,10 @@ class RandomResizedCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomFlip(BaseTransform):
-    """Horizontal flip.
+    """Random horizontal flip.
 
-    mmpretrain's transform of this name leaves a reversed view of the image,
-    which every later operation has to copy.
+    mmpretrain's transform of this name returns a reversed view of the image,
+    which every later operation must copy.
 
     Args:
         prob: Probability. Defaults to 0.5.

@@ -1,4 +1,4 @@
-"""The one way to load an image file."""
+"""Loading of image files, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,29 @@ from mmengine import fileio
 from bcl_mm.registry import TRANSFORMS
 from bcl_mm.utils.errors import InputValueError
 
+# Names of image files end with one of these, in any case.
+IMAGE_ENDINGS = (
+    *('.jpg', '.jpeg', '.png', '.bmp', '.webp'),
+    *('.tif', '.tiff', '.ppm', '.pgm'),
+)
 _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
 
 
-class CorruptImageError(InputValueError):
-    """An image that cannot be loaded; the message gives path and cause.
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image, judged by the ending of its name."""
+    return name.lower().endswith(IMAGE_ENDINGS)
 
-    (It has that one argument: a data worker's error is built anew, from its
-    text, in the main process.)
+
+class CorruptImageError(InputValueError):
+    """An image cannot be loaded; the message gives its path and the cause.
+
+    (The message is its only argument: the main process rebuilds a data
+    worker's error from its text.)
     """
 
 
 def _start_of_scan(content: bytes) -> int:
-    """Where a JPEG's first scan starts; -1 if it has none."""
+    """Offset of a JPEG's first scan; -1 if it has none."""
     at = 2
     while content[at : at + 1] == b'\xff':
         marker = content[at + 1 : at + 2]
@@ -38,11 +48,12 @@ def _start_of_scan(content: bytes) -> int:
 
 
 def is_cut_short(content: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end; other formats are not known.
+    """Whether a JPEG or PNG lacks its end; False for other formats.
 
-    Decoders fill what is missing with grey, and some say nothing. It costs
-    microseconds: only markers are looked for. A thumbnail's end, before the
-    first scan, is not the image's, and bytes after the end are no fault.
+    Decoders fill what is missing with grey, some of them silently. The
+    check takes microseconds, as it only looks for markers. The end of a
+    thumbnail, before the first scan, does not count; bytes after the end do
+    no harm.
 
     Args:
         content: Bytes of an image file.
@@ -57,19 +68,19 @@ def is_cut_short(content: bytes) -> bool:
 class LoadImageFromFile(MMCVLoadImageFromFile):
     """mmcv's transform, with an error that names what cannot be loaded.
 
-    A file that cannot be read, is empty, cut short (as :func:`is_cut_short`
-    sees) or no image raises; mmcv's transform takes a grey remainder for an
-    image, depending on OpenCV's version. Whatever the file holds (grey,
-    palette, 16 bits, CMYK, alpha), the image is (H, W, 3) uint8, BGR. Alpha
-    is dropped, and pixels keep the colour stored beneath it, as with PIL's
-    ``convert('RGB')``.
+    It refuses files that are unreadable, empty, cut short (see
+    :func:`is_cut_short`) or not images. (Depending on OpenCV's version,
+    mmcv's transform accepts a grey remainder.) Whatever the file holds
+    (grey, palette, 16 bits, CMYK, alpha), the image is (H, W, 3) uint8, BGR.
+    Alpha is dropped, and pixels keep the colour stored beneath it, as with
+    PIL's ``convert('RGB')``.
 
-    It has mmcv's name because mmpretrain's inferencer takes the step of this
-    name out of a pipeline. In a config:
+    It has mmcv's name because mmpretrain's inferencer removes the step of
+    this name from a pipeline. In a config:
     ``dict(type='LoadImageFromFile', _scope_='bcl_mm')``.
 
     Args:
-        **kwargs: Arguments of mmcv's transform, but for ``ignore_empty``.
+        **kwargs: Arguments of mmcv's transform, except ``ignore_empty``.
 
     Raises:
         ValueError: ``ignore_empty`` is given: it replaces images silently.
@@ -84,6 +95,46 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             )
         super().__init__(**kwargs)
 
+    def read(self, path: str) -> bytes:
+        """Bytes of an image file.
+
+        Raises:
+            CorruptImageError: The file is unreadable, empty or cut short.
+        """
+        try:
+            # Not through FileClient, mmcv's older way.
+            content = fileio.get(path, backend_args=self.backend_args)
+        except (OSError, ValueError) as error:  # ValueError: a null byte
+            cause = getattr(error, 'strerror', None) or error
+            raise _corrupt(path, f'cannot be read: {cause}') from error
+        if not content:
+            raise _corrupt(path, 'is empty')
+        if is_cut_short(content):
+            raise _corrupt(
+                path, f'is cut short: it ends after {len(content)} bytes'
+            )
+        return content
+
+    def decode(self, path: str, content: bytes) -> np.ndarray:
+        """Pixels of an image: (H, W, 3) uint8 BGR, by default.
+
+        Args:
+            path: Name of the image in an error.
+            content: Bytes of its file.
+
+        Raises:
+            CorruptImageError: They cannot be decoded.
+        """
+        try:
+            img = mmcv.imfrombytes(
+                content, flag=self.color_type, backend=self.imdecode_backend
+            )
+        except Exception as error:  # each decoder has its own
+            raise _corrupt(path, f'cannot be decoded: {error}') from error
+        if img is None:
+            raise _corrupt(path, 'is not an image, or is too damaged')
+        return img.astype(np.float32) if self.to_float32 else img
+
     def transform(self, results: dict) -> dict:
         """Load ``results['img_path']``.
 
@@ -91,35 +142,11 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             CorruptImageError: The image cannot be loaded.
         """
         path = results['img_path']
-        try:
-            # A FileClient, mmcv's older way, has no part in this.
-            content = fileio.get(path, backend_args=self.backend_args)
-        except (OSError, ValueError) as error:  # ValueError: a zero in it
-            cause = getattr(error, 'strerror', None) or error
-            raise self._error(path, f'cannot be read: {cause}') from error
-        if not content:
-            raise self._error(path, 'is empty')
-        if is_cut_short(content):
-            raise self._error(
-                path, f'is cut short: it ends after {len(content)} bytes'
-            )
-        try:
-            img = mmcv.imfrombytes(
-                content, flag=self.color_type, backend=self.imdecode_backend
-            )
-        except Exception as error:  # each decoder has its own
-            raise self._error(path, f'cannot be decoded: {error}') from error
-        if img is None:
-            raise self._error(
-                path, 'is no image, or so damaged that it cannot be decoded'
-            )
-        if self.to_float32:
-            img = img.astype(np.float32)
-        results['img'] = img
-        results['img_shape'] = results['ori_shape'] = img.shape[:2]
+        results['img'] = self.decode(path, self.read(path))
+        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
         return results
 
-    @staticmethod
-    def _error(path: str, cause: str) -> CorruptImageError:
-        # repr: a name that is no UTF-8 could not be printed.
-        return CorruptImageError(f'image {path!r} {cause}')
+
+def _corrupt(path: str, cause: str) -> CorruptImageError:
+    # repr: a name that is not UTF-8 could not be printed.
+    return CorruptImageError(f'image {path!r} {cause}')

@@ -1,4 +1,4 @@
-"""Images as tensors."""
+"""Packing of images as tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bcl_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PackInputs(mmpretrain_transforms.PackInputs):
-    """mmpretrain's transform, with the channels taken apart by OpenCV.
+    """mmpretrain's transform, but OpenCV separates the channels.
 
     Arguments and results are the same. torch's strided copy of a 224x224
     image takes ten times as long.
@@ -22,7 +22,7 @@ class PackInputs(mmpretrain_transforms.PackInputs):
 
     @staticmethod
     def format_input(input_: Any) -> Any:
-        """Images, or lists of them, as (channels, H, W) tensors."""
+        """Convert an image, or a list of them, to (channels, H, W) tensors."""
         if isinstance(input_, list):
             return [PackInputs.format_input(item) for item in input_]
         if getattr(input_, 'ndim', 0) != 3 or input_.dtype != np.uint8:

@@ -1,4 +1,4 @@
-"""Operations of automatic augmentation that are slow or lacking elsewhere."""
+"""Automatic augmentation that is slow or missing elsewhere."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Equalize(mmpretrain_transforms.Equalize):
 
 
 class _CIFARPolicy(AutoAugment):
-    """torchvision's, which makes the same tables anew for each image.
+    """Caches the tables that torchvision makes for each image.
 
     They take a third of its time on images of 32x32.
     """
@@ -53,8 +53,8 @@ class _CIFARPolicy(AutoAugment):
 class CIFARAutoAugment(BaseTransform):
     """torchvision's AutoAugment with the CIFAR-10 policy, on RGB arrays.
 
-    Cubuk et al., CVPR 2019. (mmpretrain has the ImageNet policy only, and a
-    config cannot name torchvision's enumeration.)
+    Cubuk et al., CVPR 2019. (mmpretrain has only the ImageNet policy, and a
+    config cannot name torchvision's enum.)
     """
 
     def __init__(self) -> None:

@@ -90,7 +90,8 @@ class LDAMLoss(ClassCountsLoss):
     Module over :func:`ldam_cross_entropy`. In the last part of training,
     samples are weighted by :func:`class_balanced_weights`, and the sum is
     divided by the sum of the global batch's weights (Algorithm 1).
-    :class:`~bcl_mm.engine.hooks.ProgressHook` reports the training progress, and ``BCLHead`` the scale of its logits.
+    :class:`~bcl_mm.engine.hooks.ProgressHook` reports the training progress,
+    and the head the scale of its logits.
 
     Args:
         max_margin: Margin of the smallest class, in cosines. Defaults to

@@ -132,8 +132,8 @@ def damaged(content):
 
 BAD = {
     'empty.jpg': (b'', 'is empty'),
-    'text.jpg': (b'Not found\n' * 9, 'is no image'),
-    'page.jpg': (b'<!DOCTYPE html><html>404</html>', 'is no image'),
+    'text.jpg': (b'Not found\n' * 9, 'is not an image'),
+    'page.jpg': (b'<!DOCTYPE html><html>404</html>', 'is not an image'),
     'half.jpg': (jpeg()[: len(jpeg()) // 2], 'is cut short: it ends after'),
     'almost.jpg': (jpeg()[:-2], 'is cut short'),
     'header.jpg': (jpeg()[:20], 'is cut short'),
@@ -142,10 +142,13 @@ BAD = {
     'thumbnail.jpg': (with_thumbnail()[:-500], 'is cut short'),
     'zeros_at_end.jpg': (jpeg()[:-999] + bytes(999), 'is cut short'),
     'half.png': (png(BGR)[:999], 'is cut short'),
-    'damaged.png': (damaged(png(BGR)), 'is no image, or so damaged'),
-    'half.webp': (KINDS['webp'][0][:999], 'is no image, or so damaged'),
-    'half.bmp': (KINDS['bmp'][0][:999], 'is no image, or so damaged'),
-    'random.jpg': (np.random.RandomState(0).bytes(999), 'is no image'),
+    'damaged.png': (damaged(png(BGR)), 'is not an image, or is too damaged'),
+    'half.webp': (
+        KINDS['webp'][0][:999],
+        'is not an image, or is too damaged',
+    ),
+    'half.bmp': (KINDS['bmp'][0][:999], 'is not an image, or is too damaged'),
+    'random.jpg': (np.random.RandomState(0).bytes(999), 'is not an image'),
 }
 
 
