@@ -86,7 +86,8 @@ class SimplexGeometry(BaseMetric):
     without a contrastive loss nothing is projected. A cosine classifier's
     class vectors are taken with unit norm, those of a linear one
     (``head.classifier`` or ``head.fc``) as they are, without ``tau_norm``.
-    The projectors' batch norm uses its running statistics, as everywhere in testing.
+    The projectors' batch norm uses its running statistics, as everywhere in
+    testing.
 
     One pass over the test set, in float64 and on the CPU, in memory
     C * D + D * D. It works with any head of mmpretrain that
