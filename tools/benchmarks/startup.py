@@ -126,14 +126,7 @@ def _import_rows(settings: Settings) -> List[Row]:
         printed = subprocess.check_output([*command, *stages.values()])
         for values, number in zip(times.values(), printed.split()):
             values.append(float(number))
-    stock, ours, stock_modules, our_modules = stages
-    return [
-        *rows_of(ours, times, ours, {stock: None}, max_median=200),
-        *rows_of(
-            our_modules,
-            times,
-            our_modules,
-            {stock_modules: None},
-            max_median=200,
-        ),
-    ]
+    rows, names = [], list(stages)
+    for stock, ours in (names[:2], names[2:]):
+        rows += rows_of(ours, times, ours, {stock: None}, max_median=200)
+    return rows

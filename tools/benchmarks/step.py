@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Callable, List, Tuple
@@ -71,34 +70,25 @@ def bare_loop(runner: Runner) -> Callable[[], None]:
     return epoch
 
 
-class InTurnHook(Hook):
-    """Times each epoch of a Runner, and one of the bare loop after it."""
+class EpochTimesHook(Hook):
+    """Times epochs of a Runner and of the bare loop in turn."""
 
-    priority = 'HIGHEST'  # the epoch alone, without its checkpoint
+    priority = 'LOWEST'  # after the preparations of all hooks
 
-    def __init__(self) -> None:
-        self.times: Times = {'train.py': [], 'bare loop': []}
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
     def before_train(self, runner: Runner) -> None:
-        """Build the bare loop."""
-        self.bare_epoch = bare_loop(runner)
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Start the clock."""
-        self.start = time.perf_counter()
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Keep the time; run the bare loop."""
-        self._keep_time('train.py')
-        self.start = time.perf_counter()
-        self.bare_epoch()
-        self._keep_time('bare loop')
-
-    def _keep_time(self, name: str) -> None:
-        self.times[name].append(1e3 * (time.perf_counter() - self.start))
+        """Train all epochs, with bare ones in between."""
+        self.times = self.settings.time(
+            {
+                'train.py': runner.train_loop.run_epoch,
+                'bare loop': bare_loop(runner),
+            }
+        )
 
 
-def epochs(config: str, repeats: int) -> Times:
+def epochs(config: str, settings: Settings) -> Times:
     """Milliseconds of epochs of train.py's Runner and of the bare loop."""
     cfg = Config.fromfile(config_path(config))
     root = cfg.get('data_root')
@@ -107,15 +97,16 @@ def epochs(config: str, repeats: int) -> Times:
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
     cfg.log_level = 'ERROR'
-    cfg.train_cfg = dict(by_epoch=True, max_epochs=repeats + 1)
+    # The first epoch, which starts the workers, is the warm-up.
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=settings.repeats + 1)
     cfg.train_dataloader.pin_memory = torch.accelerator.is_available()
-    in_turn = InTurnHook()
+    cfg.default_hooks.checkpoint.update(interval=-1, save_last=False)
+    hook = EpochTimesHook(settings)
     with tempfile.TemporaryDirectory() as cfg.work_dir:
         runner = Runner.from_cfg(cfg)
-        runner.register_hook(in_turn)
+        runner.register_hook(hook)
         runner.train()
-    # The first epoch starts the workers.
-    return {name: times[1:] for name, times in in_turn.times.items()}
+    return hook.times
 
 
 class ResNetStep:
@@ -195,7 +186,7 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     for config, limit in (QUICK_EPOCHS if settings.quick else EPOCHS).items():
         rows += rows_of(
             f'epoch of {config}',
-            epochs(config, settings.repeats),
+            epochs(config, settings),
             'train.py',
             {'bare loop': limit},
         )

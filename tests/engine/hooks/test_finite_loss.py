@@ -64,7 +64,7 @@ def same(first, second):
 
 
 def train(work_dir, kind, at, hooks=GUARDED, wrapper=None, **options):
-    """Train with a loss spoilt in iteration ``at``; states seen there."""
+    """Train with a spoilt loss in iteration ``at``; returns states there."""
     runner = make(
         work_dir,
         default_hooks=hooks,
