@@ -1,4 +1,4 @@
-"""Images that cannot be loaded, and images of every kind that can."""
+"""Images that cannot be loaded, and all kinds of images that can."""
 
 import os
 import re
@@ -51,7 +51,7 @@ BGR = PHOTO[..., ::-1]
 GREY = cv2.cvtColor(BGR, cv2.COLOR_BGR2GRAY)
 ALPHA = np.full_like(GREY, 7)
 KINDS = {
-    # content, what must come out, mean difference that is allowed
+    # content, expected pixels, mean difference that is allowed
     'jpeg': (jpeg(), BGR, 3),
     'progressive.jpeg': (jpeg(progressive=True), BGR, 3),
     'grey.jpeg': (encode(Image.fromarray(GREY), 'JPEG'), GREY, 3),
@@ -117,7 +117,7 @@ def test_the_name_of_a_file_need_not_be_text(tmp_path):
 
 
 def with_thumbnail():
-    """A JPEG whose metadata hold another, whole JPEG."""
+    """A JPEG whose metadata hold another, complete JPEG."""
     small = jpeg()
     segment = b'Exif\0\0' + small
     length = (len(segment) + 2).to_bytes(2, 'big')
@@ -181,7 +181,7 @@ def test_a_whole_image_is_not_cut_short():
         jpeg() + b'camera data',
         jpeg().replace(b'\xff\xdb', b'\xff\xff\xdb', 1),  # a fill byte
         png(BGR) + b'\n',
-        KINDS['webp'][0][:99],  # not known
+        KINDS['webp'][0][:99],  # an unknown format
         b'text',
     ):
         assert not is_cut_short(content)
@@ -193,7 +193,7 @@ def test_options():
         LoadImageFromFile(ignore_empty=True)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         assert isinstance(TRANSFORMS.build(LOAD), LoadImageFromFile)
-    # mmpretrain's inferencer finds it, and loads images itself.
+    # mmpretrain's inferencer removes it, and loads images itself.
     assert remove_transform([LOAD], 'LoadImageFromFile') == []
 
 
@@ -290,7 +290,7 @@ def test_skipped_images_are_listed_for_each_epoch(tree, tmp_path):
             )
             assert [line.split("'")[1] for line in lines] == bad
             assert all('is cut short' in line for line in lines)
-        # As many images of each class as there would be.
+        # As many images of each class as without damage.
         labels = [int(sample.gt_label) for sample in seen]
         assert [labels.count(i) for i in range(3)] == [12, 8, 4]
         assert not {sample.img_path for sample in seen} & set(bad)
@@ -317,7 +317,7 @@ def test_iterations_instead_of_epochs(tree, tmp_path):
         'skip',
         train_cfg=dict(by_epoch=False, max_iters=5),
     )
-    # 3 iterations an epoch; in the second one some are not reached.
+    # 3 iterations per epoch; the second epoch is incomplete.
     assert warnings[0].startswith('Epoch 1: 2 images could not be loaded')
     assert len(warnings) == 1 or warnings[1].startswith('Epoch 2: ')
 
@@ -372,7 +372,7 @@ def test_ranks_report_together(monkeypatch):
         'bcl_mm.datasets.transforms.loading.all_gather_object',
         lambda own: [own, ({"image 'b'"}, 1)],
     )
-    # One sample had a damaged substitute at first, one none, one is whole.
+    # One sample had a damaged substitute first, one had none, one is whole.
     samples = [
         dict(left_out=["image 'c'", "image 'b'"]),
         dict(left_out=["image 'c'"]),
@@ -395,7 +395,7 @@ def test_ranks_report_together(monkeypatch):
 
 
 def test_a_folder_of_a_class_may_hold_anything(tmp_path):
-    """Names that are no text, a folder that is called an image."""
+    """Names that are not text, and a folder named like an image."""
     for split, names in dict(train=(b'caf\xe9.jpg', b'b.jpg')).items():
         folder = os.fsencode(tmp_path / split) + b'/bird'
         os.makedirs(folder)
@@ -452,7 +452,11 @@ def test_lists_name_what_is_no_file_and_no_label(tree):
     root, _ = tree
     file = root / 'list.txt'
     for line, error, message in (
-        ('train 0', FileNotFoundError, r"list\.txt:2: there is no image '"),
+        (
+            'train 0',
+            FileNotFoundError,
+            r"list\.txt:2: image '.*' does not exist",
+        ),
         ('a.jpg 1.0', ValueError, r'list\.txt:2: .* a whole number'),
     ):
         first = (root / 'ImageNet_LT_train.txt').read_text().splitlines()[0]
