@@ -13,7 +13,7 @@ from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 def name_classes(
     indices: Sequence[int], class_names: Optional[Sequence[str]] = None
 ) -> str:
-    """Name classes in a message, e.g. ``3 (cat), 5 (dog) and 7 more``.
+    """Name classes in a message, e.g. ``3 (cat), 5 (dog)``.
 
     At most eight are written out.
     """

@@ -20,7 +20,7 @@ from bcl_mm.datasets.annotations import read_list
 
 
 def write_lists(root: Path, per_class=(6, 4, 2), size=64) -> None:
-    """A tree in ImageNet-LT's layout, of crops of real photographs."""
+    """Write crops of real photographs in ImageNet-LT's layout."""
     photos = load_sample_images().images
     random = np.random.RandomState(0)
     lists = dict(train=[], val=[], test=[])
@@ -44,7 +44,7 @@ def write_lists(root: Path, per_class=(6, 4, 2), size=64) -> None:
 
 
 def write_inaturalist(root: Path, per_class=(6, 4, 2)) -> None:
-    """A tree in iNaturalist 2018's layout, with JSON and lists."""
+    """Write a tree in iNaturalist 2018's layout, with JSON and lists."""
     write_lists(root / 'source', per_class)
     for split, json_name, list_name in (
         ('train', 'train2018.json', 'iNaturalist18_train.txt'),
@@ -58,7 +58,7 @@ def write_inaturalist(root: Path, per_class=(6, 4, 2)) -> None:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             os.link(root / 'source' / path, root / name)
             content['images'].append(dict(id=100 + i, file_name=name))
-            # In another order than the images, as nothing promises it.
+            # Not in the order of the images, as COCO does not promise it.
             content['annotations'].insert(
                 0, dict(id=i, image_id=100 + i, category_id=label)
             )
@@ -73,7 +73,7 @@ def write_inaturalist(root: Path, per_class=(6, 4, 2)) -> None:
 
 
 def write_classes(root: Path, per_class, names=None) -> None:
-    """A tree of class folders, of digits: grey and colour, of any size."""
+    """Write class folders of digits: grey and colour, of all sizes."""
     digits = load_digits()
     random = np.random.RandomState(0)
     for label, count in enumerate(per_class):
@@ -89,7 +89,7 @@ def write_classes(root: Path, per_class, names=None) -> None:
 
 
 def write_fashion_mnist(root: Path) -> None:
-    """Real grey images, of digits, in the data set's four files."""
+    """Write real grey images, digits, in Fashion-MNIST's four files."""
     digits = load_digits()
     images = from_numpy(digits.images).float()[:, None] * (255 / 16)
     images = F.interpolate(images, (28, 28), mode='bilinear')
@@ -109,7 +109,7 @@ def write_fashion_mnist(root: Path) -> None:
 
 
 def write_cifar(root: Path, monkeypatch, num_classes: int) -> None:
-    """Real crops of photographs in CIFAR-10's or -100's pickled files."""
+    """Write crops of photographs in CIFAR-10's or -100's pickled files."""
     reader, key = {
         10: (CIFAR10, 'labels'),
         100: (CIFAR100, 'fine_labels'),

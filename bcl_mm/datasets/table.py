@@ -140,8 +140,8 @@ class TableDataset(BaseDataset):
             return
         path, _, line = images.row(missing[0])
         raise MissingFileError(
-            f'{self.ann_file}{f":{line}" if line else ""}: there is no '
-            f'image {osp.join(images.folder, path)!r} '
+            f'{self.ann_file}{f":{line}" if line else ""}: image '
+            f'{osp.join(images.folder, path)!r} does not exist '
             f'({len(missing)} of {len(images)} images are missing; '
             'tools/check_dataset.py lists them)'
         )

@@ -114,7 +114,7 @@ def test_check_image(tmp_path):
         problem = f'is cut short: it ends after {size} bytes'
         assert check_image(str(cut)) == (problem, b'')
         assert check_image(str(cut), fast=True) == ('', b'')
-        if name == 'a.png':  # whole, but its checksums do not fit
+        if name == 'a.png':  # complete, but its checksums are wrong
             middle = slice(len(content) // 2, len(content) // 2 + 50)
             damaged = bytearray(content)
             damaged[middle] = bytes(50)

@@ -1,4 +1,4 @@
-"""A data set of one's own, in the layouts that people have."""
+"""Custom data sets, in the usual layouts."""
 
 import os
 import shutil
@@ -116,7 +116,7 @@ def test_an_image_more_leaves_the_others_where_they_are(tree):
     (tree / 'cat' / 'another.png').write_bytes(
         (tree / 'cat' / '1.png').read_bytes()
     )
-    write_classes(tree, (2,), ['ant'])  # all labels shift, but no image
+    write_classes(tree, (2,), ['ant'])  # shifts all labels, but moves no image
     after = set(files(read(tree, 'val')))
     of_others = {item for item in before if item[1] != 'cat'}
     assert of_others <= after
@@ -135,7 +135,7 @@ def test_both_parts_have_images_of_every_class(number, fraction):
 
 
 def test_the_split_is_the_same_everywhere():
-    # Written down: a checkpoint's training images must stay so.
+    # Fixed: the training images of a checkpoint must not change.
     paths = [f'cat/{i}.jpg' for i in range(10)]
     chosen = sorted(choose_val(paths, 0.3, 0))
     assert chosen == ['cat/4.jpg', 'cat/6.jpg', 'cat/8.jpg']
@@ -145,7 +145,7 @@ def test_images_are_found_at_any_depth(tree):
     (tree / 'cat' / '2021').mkdir()
     for i, name in enumerate(['0.JPG', '1.png']):
         shutil.move(tree / 'cat' / name, tree / 'cat' / '2021' / f'{i}.Png')
-    (tree / 'cat' / 'round').symlink_to(tree / 'cat')  # a circle
+    (tree / 'cat' / 'round').symlink_to(tree / 'cat')  # a cycle
     (tree / 'dog' / 'again').symlink_to(tree / 'dog' / 'nothing')
     (tree / 'dog' / 'gone.jpg').symlink_to(tree / 'nothing.jpg')
     (tree / 'folder.jpg').mkdir()
@@ -160,7 +160,7 @@ def test_images_are_found_at_any_depth(tree):
         train, val = read(root), read(root, 'val')
         names = sorted(Path(p).name for p, _ in files(train) + files(val))
         assert len(names) == 7 + 5 + 2 + 1 + 2
-        assert 'gone.jpg' in names  # a file that is to be missed
+        assert 'gone.jpg' in names  # to be reported as missing
         assert not [name for name in names if name.startswith('.')]
         assert train.metainfo['classes'] == (*NAMES, 'folder.jpg')
 
@@ -269,7 +269,7 @@ def write_csv(path, rows, header='path,label\n', end='\n'):
 
 
 def rows_of(root, label=lambda name: name):
-    """Rows of all images of a tree."""
+    """CSV rows of all images of a tree."""
     paths = sorted(p.relative_to(root) for p in root.glob('*/*.*'))
     return [f'{path},{label(path.parent.name)}' for path in paths]
 
@@ -312,7 +312,7 @@ def test_details_of_lists(tree):
         'PATH, Label\n'
         + '\n'.join(f'{p},"x {i % 2}"' for i, p in enumerate(quoted)),
     ):
-        # A blank before a quote would make it a part of the field.
+        # A space before a quote would make the quote part of the field.
         (tree / 'a.csv').write_bytes(text.replace(', "', ',"').encode())
         val = read(tree / 'a.csv', 'val', val_fraction=0.99)
         assert counts(val) == [2, 2]
@@ -338,7 +338,7 @@ def test_a_folder_of_the_lists_paths(tree):
     write_csv(lists / 'all.csv', rows_of(tree))
     dataset = read(lists, data_prefix='../tree')
     assert counts(dataset) == [6, 4, 1]
-    with pytest.raises(FileNotFoundError, match=r'all.csv:\d+: there is no'):
+    with pytest.raises(FileNotFoundError, match=r'all.csv:\d+: image '):
         read(lists)
     unchecked = read(lists, check_files=False)
     assert counts(unchecked) == [6, 4, 1]
@@ -388,7 +388,7 @@ def test_broken_lists(tmp_path, text, message):
         read(path)
 
 
-# What is no data set
+# Folders that are not a data set
 
 
 def test_classes_that_cannot_be_split_are_all_named(tmp_path):
@@ -519,7 +519,7 @@ def test_arguments(options, kind, message, monkeypatch):
         CustomImages(**{'data_root': 'tests', **options})
 
 
-# Images of every kind
+# All kinds of images
 
 
 def _images():

@@ -41,8 +41,8 @@ def test_missing_image_names_list_and_line(tree):
     lines.append('train/n01440764/neither.JPEG 0')
     (tree / 'list.txt').write_text('\n'.join(lines))
     message = (
-        r"list\.txt:3: there is no image '.*nothing\.JPEG' \(2 of 14 images "
-        'are missing'
+        r"list\.txt:3: image '.*nothing\.JPEG' does not exist \(2 of 14 "
+        'images are missing'
     )
     with pytest.raises(FileNotFoundError, match=message):
         ImageNetLT('list.txt', data_root=str(tree))
@@ -118,7 +118,7 @@ def test_places_lt(tree):
         'data_256/a/airfield/1.jpg 0',
         'data_256/a/arena/hockey/1.jpg 1',
         'data_256/f/field/hockey/1.jpg 2',
-        'train/zen_garden/1.jpg 3',  # of the other archive
+        'train/zen_garden/1.jpg 3',  # from the other archive
     ):
         path = tree / name.split()[0]
         path.parent.mkdir(parents=True)
@@ -155,7 +155,9 @@ def test_inaturalist_json_and_lists_agree(tmp_path):
             assert ours == theirs
             assert f'/Aves/{ours["gt_label"]}/' in ours['img_path']
     (tmp_path / 'train_val2018' / 'Aves' / '0' / 'train_1.jpg').unlink()
-    message = r"train2018.json: there is no image '.*train_1.jpg' \(1 of 12 "
+    message = (
+        r"train2018.json: image '.*train_1.jpg' does not exist \(1 of 12 "
+    )
     with pytest.raises(FileNotFoundError, match=message):
         INaturalist2018('train2018.json', data_root=str(tmp_path))
 
@@ -176,7 +178,7 @@ def test_labels_are_positions_of_the_sorted_category_ids(tmp_path):
 
 
 def coco():
-    """Two images of the categories 4 and 5."""
+    """One image of each of the categories 4 and 5."""
     return dict(
         images=[dict(id=1, file_name='a.jpg'), dict(id=2, file_name='b.jpg')],
         annotations=[

@@ -30,7 +30,7 @@ def test_classes_come_with_the_papers_probabilities(power):
     expected /= expected.sum()
     deviation = np.sqrt(expected * (1 - expected) / len(drawn))
     assert (np.abs(shares - expected) < 4 * deviation).all()
-    # Within a class all images are alike: 10 images of about 667 draws.
+    # All images of a class are equally likely: about 667 draws each.
     members = np.flatnonzero(LABELS == 2)
     each = np.bincount(drawn, minlength=1000)[members]
     mean = 20_000 * expected[2] / 10

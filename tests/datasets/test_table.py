@@ -1,4 +1,4 @@
-"""A list's dataset beside the same images in MMEngine's own dataset."""
+"""A list's dataset against the same images in MMEngine's own dataset."""
 
 import copy
 import os
@@ -35,11 +35,11 @@ class Plain(BaseDataset):
         ]
 
     def _copy_without_annotation(self):
-        return super()._copy_without_annotation({})  # MMEngine's mixes up ids
+        return super()._copy_without_annotation({})  # MMEngine confuses ids
 
 
 class Even(ImageList):
-    """Keeps every other image, as dicts of its own."""
+    """Keeps every other image, as a list of dicts."""
 
     def filter_data(self):
         return [dict(info, even=True) for info in self.data_list[::2]]
@@ -194,7 +194,7 @@ def test_missing_files(tmp_path):
     table = ImageTable(str(tmp_path), [(path, 0, 0) for path in paths])
     expected = [i for i, path in enumerate(paths) if not is_there[path]]
     assert table.missing() == expected
-    if os.geteuid():  # root may list all
+    if os.geteuid():  # root may list any folder
         (tmp_path / 'a').chmod(0o311)
         assert table.missing() == expected
         (tmp_path / 'a').chmod(0o755)

@@ -22,10 +22,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bcl_mm import config_path
-from bcl_mm.classes import count_classes
-from bcl_mm.engine.hooks.class_complement import ClassComplementHook
-from bcl_mm.engine.hooks.finite_loss import FiniteLossHook
-from bcl_mm.engine.hooks.sample_seed import SampleSeedHook
+from bcl_mm.classes import ClassInfo
+from bcl_mm.engine.hooks import (
+    ClassComplementHook,
+    FiniteLossHook,
+    ProgressHook,
+    SampleSeedHook,
+)
+from bcl_mm.utils.modules import tell
 from benchmarks.common import Curve, Row, Settings, Times, rows_of
 
 # Configs, and the maximum ratio to the bare loop.
@@ -54,7 +58,7 @@ def bare_loop(runner: Runner) -> Callable[[], None]:
     device = next(runner.model.parameters()).device
     model = build_model(cfg).to(device)
     model.init_weights()
-    model.head.set_class_counts(count_classes(dataset))
+    tell(model, 'set_class_info', ClassInfo.from_dataset(dataset))
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
 
     def epoch() -> None:
@@ -129,7 +133,8 @@ class ResNetStep:
         self.samples = [DataSample().set_gt_label(n) for n in self.labels]
         self.model = build_model(cfg).to(device)
         self.head = self.model.head
-        self.head.set_class_counts(torch.arange(num_classes) + 1)
+        counts = np.arange(num_classes) + 1
+        tell(self.model, 'set_class_info', ClassInfo(counts))
         rows = torch.randn(3 * batch_size, 2048, device=device)
         self.features = rows.requires_grad_()
         for parameter in self.model.parameters():
@@ -143,7 +148,8 @@ class ResNetStep:
         )
         finite = FiniteLossHook()
         finite.before_train(self.runner)
-        self.hooks = [finite, ClassComplementHook(), SampleSeedHook()]
+        hooks = ClassComplementHook(), ProgressHook(), SampleSeedHook()
+        self.hooks = [finite, *hooks]
 
     def ours(self) -> None:
         """Views, hooks, head and losses, forward and backward."""
@@ -159,10 +165,10 @@ class ResNetStep:
         """The products alone: classifier, projectors, similarities; views."""
         self.inputs()
         batch_size, head = len(self.labels), self.head
-        weight = head.classifier.weight
+        weight, contrast = head.classifier.weight, head.projection
         logits = F.linear(self.features[:batch_size], weight)
-        anchors = head.projector(self.features)[batch_size:]
-        keys = torch.cat([anchors, head.prototype_projector(weight)])
+        anchors = contrast.projector(self.features)[batch_size:]
+        keys = torch.cat([anchors, contrast.prototype_projector(weight)])
         similarity = anchors @ keys.T
         torch.autograd.backward(
             [logits, similarity], [logits.detach(), similarity.detach()]

@@ -8,16 +8,12 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from bcl_mm.registry import HOOKS
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
+from bcl_mm.utils.modules import unwrapped
 
 
 def _name_images(data_batch: Any) -> List[str]:
@@ -75,7 +71,7 @@ class FiniteLossHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Wrap the model's ``parse_losses`` and the backward passes."""
         self.after_train(runner)  # not called if an error ended a training
-        self._wrap(_unwrapped(runner.model), 'parse_losses', self._parse)
+        self._wrap(unwrapped(runner.model), 'parse_losses', self._parse)
         wrappers = [runner.optim_wrapper]
         if not isinstance(runner.optim_wrapper, OptimWrapper):
             wrappers = runner.optim_wrapper.values()

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from bcl_mm.classes import class_names_of, name_classes, shorten
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import check_number
 from bcl_mm.utils.files import write_atomically
+from bcl_mm.utils.modules import unwrapped
 
 MIN_SIDE, MAX_SIDE = 96, 256  # of an image in the grid, in pixels
 GAP, LINE_HEIGHT = 6, 17  # between images, and of a line of text
@@ -177,7 +177,7 @@ class ViewGridHook(Hook):
         if views is None:
             return None
         model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(model)
         preprocessor = getattr(model, 'data_preprocessor', None)
         is_bgr = bool(getattr(preprocessor, 'to_rgb', False))
         columns = [
@@ -193,12 +193,12 @@ class ViewGridHook(Hook):
 
 
 def _roles(head: Optional[nn.Module], num_views: int) -> Tuple[str, ...]:
-    """How a BCLHead uses the views; empty for other heads."""
-    if not hasattr(head, 'loss_con'):
+    """How a LongTailHead uses the views; empty for other heads."""
+    if not hasattr(head, 'branches'):
         return ('',) * num_views
     if head.classify_all_views:
         return ('classified',) * num_views
-    others = 'unused' if head.loss_con is None else 'contrastive'
+    others = 'contrastive' if head.branches else 'unused'
     return ('classified', *[others] * (num_views - 1))
 
 

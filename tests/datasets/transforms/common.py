@@ -15,22 +15,22 @@ SMALL = np.asarray(Image.fromarray(PHOTOS[0]).resize((96, 64)))
 
 
 def build(name: str, **options: Any) -> Any:
-    """A transform of ours by its registered name."""
+    """Build one of our transforms by its registered name."""
     return TRANSFORMS.build(dict(type=f'bcl_mm.{name}', **options))
 
 
 def difference(ours: np.ndarray, image: Any) -> np.ndarray:
-    """Absolute difference of each level."""
+    """Absolute difference of each pixel value."""
     return np.abs(ours.astype(int) - np.asarray(image).astype(int))
 
 
 def assert_same_draws(ours: Any, theirs: Any) -> None:
-    """Two samples of one quantity are of one distribution."""
+    """Assert that two samples have the same distribution."""
     assert ks_2samp(ours, theirs).pvalue > 1e-3
 
 
 def assert_same_images(ours: List[Any], theirs: List[Any]) -> None:
-    """Two sets of random views, RGB, have one distribution.
+    """Assert that two sets of random RGB views have the same distribution.
 
     Compared are each view's mean and spread in each channel, and the levels
     of all views together. Noise of one level hides how the libraries round,
@@ -49,7 +49,7 @@ def assert_same_images(ours: List[Any], theirs: List[Any]) -> None:
                     for levels in (mine, other)
                 )
             )
-        # Wide bins: each of 32 levels. Half the sum of differences is the
+        # Wide bins of 32 levels each. Half the sum of the differences is the
         # share of pixels that would have to move.
         counts = [
             np.histogram(levels, 8, (0, 256))[0] / levels.size

@@ -1,4 +1,4 @@
-"""The views' colours against torchvision's, on real photographs."""
+"""Colour transforms against torchvision's, on real photographs."""
 
 from collections import Counter
 
@@ -48,7 +48,7 @@ def test_hue_is_pils(shift, order):
         ours = jitter.adjust_hue(img, shift)
         ours = ours if order == 'rgb' else ours[..., ::-1]
         wrong = difference(ours, F.adjust_hue(Image.fromarray(photo), shift))
-        # Hue is one of 256 steps, which the two libraries round differently.
+        # The hue has 256 steps, which the two libraries round differently.
         assert wrong.mean() < 0.6
         assert np.quantile(wrong, 0.99) <= 5
         assert wrong.max() <= 16
@@ -75,7 +75,7 @@ def test_strength_probability_and_order():
     assert len(changed) / len(seen) == pytest.approx(0.8, abs=0.03)
     assert (changed.min(), changed.max()) == (60, 139)
     assert changed.mean() == pytest.approx(99.5, abs=1)
-    # Brightness first or contrast first: both orders come up.
+    # Brightness first or contrast first: both orders occur.
     photo = PHOTOS[0]
     both = build('ColorJitter', brightness=1.0, contrast=1.0)
     both.ranges = dict(brightness=(1.5, 1.5), contrast=(0.5, 0.5))
@@ -153,7 +153,7 @@ def test_factors_and_order_are_distributed_as_torchvisions(monkeypatch):
         factors = [factor for kind, factor in drawn if kind == name]
         assert len(factors) == 2400
         assert_same_draws(factors, expected[:, i])
-    # All 24 orders, each in a 24th of the draws: 100 times, +- 5 sigma.
+    # Each of the 24 orders in 1/24 of the draws: 100 times, +- 5 sigma.
     kinds = [kind for kind, _ in drawn]
     orders = Counter(tuple(kinds[i : i + 4]) for i in range(0, 9600, 4))
     assert len(orders) == 24
@@ -171,7 +171,7 @@ def test_views_of_imagenet_lt_are_distributed_as_torchvisions(view):
             T.RandomGrayscale(0.2),
         ]
     else:
-        steps = steps[:-1]  # torchvision's RandAugment has another list
+        steps = steps[:-1]  # torchvision's RandAugment differs
         theirs.append(T.ColorJitter(0.4, 0.4, 0.4))
     ours, theirs = Compose(steps), T.Compose(theirs)
     bgr, image = SMALL[..., ::-1].copy(), Image.fromarray(SMALL)
@@ -206,13 +206,15 @@ def test_one_channel_models_take_any_image():
         grey = to_grey(dict(img=photo[..., ::-1]))['img']
         expected = np.asarray(Image.fromarray(photo).convert('L'))
         assert difference(grey, expected).max() <= 1
-    for shape in ((64, 96), (64, 96, 1)):  # grey ones stay as they are
+    for shape in ((64, 96), (64, 96, 1)):  # grey images stay as they are
         img = SMALL[..., 0].reshape(shape)
         assert (to_grey(dict(img=img))['img'] == SMALL[..., 0]).all()
 
 
 def test_only_files_become_rgb():
     to_rgb = build('FilesToRGB')
-    assert to_rgb(dict(img=SMALL))['img'] is SMALL  # an array of the data set
+    assert (
+        to_rgb(dict(img=SMALL))['img'] is SMALL
+    )  # an array from the data set
     results = dict(img=SMALL[..., ::-1], ori_shape=SMALL.shape[:2])
     assert (to_rgb(results)['img'] == SMALL).all()

@@ -136,7 +136,7 @@ def test_wrong_arguments(name, options, message):
 )
 def test_test_images_are_torchvisions(tmp_path, shape):
     cfg = Config.fromfile(config_path('bcl_resnext50_imagenet_lt'))
-    *steps, _ = cfg.test_dataloader.dataset.pipeline  # but for packing
+    *steps, _ = cfg.test_dataloader.dataset.pipeline  # without packing
     image = Image.fromarray(PHOTOS[0][: shape[0], : shape[1]])
     image.save(tmp_path / 'photo.png')
     results = Compose(steps)(dict(img_path=str(tmp_path / 'photo.png')))

@@ -1,4 +1,4 @@
-"""Images that cannot be loaded, and images of every kind that can."""
+"""Images that cannot be loaded, and all kinds of images that can."""
 
 import os
 from io import BytesIO
@@ -45,7 +45,7 @@ BGR = PHOTO[..., ::-1]
 GREY = cv2.cvtColor(BGR, cv2.COLOR_BGR2GRAY)
 ALPHA = np.full_like(GREY, 7)
 KINDS = {
-    # content, what must come out, mean difference that is allowed
+    # content, expected pixels, mean difference that is allowed
     'jpeg': (jpeg(), BGR, 3),
     'progressive.jpeg': (jpeg(progressive=True), BGR, 3),
     'grey.jpeg': (encode(Image.fromarray(GREY), 'JPEG'), GREY, 3),
@@ -111,7 +111,7 @@ def test_the_name_of_a_file_need_not_be_text(tmp_path):
 
 
 def with_thumbnail():
-    """A JPEG whose metadata hold another, whole JPEG."""
+    """A JPEG whose metadata hold another, complete JPEG."""
     small = jpeg()
     segment = b'Exif\0\0' + small
     length = (len(segment) + 2).to_bytes(2, 'big')
@@ -175,7 +175,7 @@ def test_a_whole_image_is_not_cut_short():
         jpeg() + b'camera data',
         jpeg().replace(b'\xff\xdb', b'\xff\xff\xdb', 1),  # a fill byte
         png(BGR) + b'\n',
-        KINDS['webp'][0][:99],  # not known
+        KINDS['webp'][0][:99],  # an unknown format
         b'text',
     ):
         assert not is_cut_short(content)
@@ -187,7 +187,7 @@ def test_options():
         LoadImageFromFile(ignore_empty=True)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         assert isinstance(TRANSFORMS.build(LOAD), LoadImageFromFile)
-    # mmpretrain's inferencer finds it, and loads images itself.
+    # mmpretrain's inferencer removes it, and loads images itself.
     assert remove_transform([LOAD], 'LoadImageFromFile') == []
 
 

@@ -1,4 +1,4 @@
-"""Packing against mmpretrain's own, and what reaches the model."""
+"""Packing against mmpretrain's, and the inputs of the model."""
 
 import mmpretrain.datasets.transforms as mmpretrain_transforms
 import numpy as np

@@ -1,4 +1,4 @@
-"""Operations of automatic augmentation against PIL's and torchvision's."""
+"""Automatic augmentation against PIL and torchvision."""
 
 import mmpretrain.datasets.transforms as mmpretrain_transforms
 import numpy as np
@@ -19,7 +19,7 @@ def test_operations_are_pils_and_mmpretrains(name):
     ours = build(name, prob=1.0)
     theirs = getattr(mmpretrain_transforms, name)(prob=1.0)
     flat = np.full((8, 8, 3), 77, np.uint8)
-    # The levels 40 to 191 only, so that there is something to stretch.
+    # Only the levels 40 to 191, so that there is something to stretch.
     narrow = (PHOTOS[0] * 0.6 + 40).astype(np.uint8)
     for photo in (*PHOTOS, narrow, flat, narrow[:, ::-1, ::-1]):
         image = ours(dict(img=photo))['img']

@@ -111,7 +111,7 @@ def test_skipped_images_are_listed_for_each_epoch(tree, tmp_path):
             )
             assert [line.split("'")[1] for line in lines] == bad
             assert all('is cut short' in line for line in lines)
-        # As many images of each class as there would be.
+        # As many images of each class as without damage.
         labels = [int(sample.gt_label) for sample in seen]
         assert [labels.count(i) for i in range(3)] == [12, 8, 4]
         assert not {sample.img_path for sample in seen} & set(bad)
@@ -138,7 +138,7 @@ def test_iterations_instead_of_epochs(tree, tmp_path):
         'skip',
         train_cfg=dict(by_epoch=False, max_iters=5),
     )
-    # 3 iterations an epoch; in the second one some are not reached.
+    # 3 iterations per epoch; the second epoch is incomplete.
     assert warnings[0].startswith('Epoch 1: 2 images could not be loaded')
     assert len(warnings) == 1 or warnings[1].startswith('Epoch 2: ')
 
@@ -179,7 +179,7 @@ def test_ranks_report_together(monkeypatch):
         'bcl_mm.engine.hooks.corrupt_images.all_gather_object',
         lambda own: [own, ({"image 'b'"}, 1)],
     )
-    # One sample had a damaged substitute at first, one none, one is whole.
+    # One sample had a damaged substitute first, one had none, one is whole.
     samples = [
         dict(left_out=["image 'c'", "image 'b'"]),
         dict(left_out=["image 'c'"]),
@@ -202,7 +202,7 @@ def test_ranks_report_together(monkeypatch):
 
 
 def test_a_folder_of_a_class_may_hold_anything(tmp_path):
-    """Names that are no text, a folder that is called an image."""
+    """Names that are not text, and a folder named like an image."""
     for split, names in dict(train=(b'caf\xe9.jpg', b'b.jpg')).items():
         folder = os.fsencode(tmp_path / split) + b'/bird'
         os.makedirs(folder)
@@ -259,7 +259,11 @@ def test_lists_name_what_is_no_file_and_no_label(tree):
     root, _ = tree
     file = root / 'list.txt'
     for line, error, message in (
-        ('train 0', FileNotFoundError, r"list\.txt:2: there is no image '"),
+        (
+            'train 0',
+            FileNotFoundError,
+            r"list\.txt:2: image '.*' does not exist",
+        ),
         ('a.jpg 1.0', ValueError, r'list\.txt:2: .* a whole number'),
     ):
         first = (root / 'ImageNet_LT_train.txt').read_text().splitlines()[0]
