@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import re
 import sys
 from typing import List, Optional
 
 from bcl_mm import __version__
+from bcl_mm.cli import load_command, print_error
 from bcl_mm.utils.errors import InputError
 
 COMMANDS = dict(
@@ -23,16 +22,6 @@ COMMANDS = dict(
     launch='train or test on several GPUs, CPU processes or nodes',
     prepare='download a data set',
 )
-
-
-def print_error(error: InputError) -> None:
-    """Print an error of the user on stderr, as one sentence."""
-    message = str(error).strip()
-    if 'DataLoader worker' in message:
-        # A worker's traceback; its last line is "module.Class: message".
-        last = message.splitlines()[-1]
-        message = re.sub(r'^[\w.]+: ', '', last)
-    print(f'Error: {message}', file=sys.stderr, flush=True)
 
 
 def choose_command(words: List[str]) -> Optional[str]:
@@ -80,15 +69,7 @@ def main(
         if command is None:
             return
         words, prog = words[1:], f'bcl-mm {command}'
-    module = importlib.import_module(f'bcl_mm.cli.{command}')
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.add_arguments(parser)
-    # For checks in run(): args.error(message) exits with 2, and the usage.
-    parser.set_defaults(error=parser.error)
+    module, parser = load_command(command, prog)
     args = parser.parse_args(words)
     try:
         status = module.run(args)

@@ -3,6 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from typing import Callable
+
+
+def whole_number(at_least: int) -> Callable[[str], int]:
+    """Type of an argument: a whole number, written in digits alone.
+
+    Args:
+        at_least: The smallest number that is allowed.
+    """
+
+    def parse(text: str) -> int:
+        is_plain = text.isdecimal() and text.isascii()
+        if not is_plain or int(text) < at_least or text != str(int(text)):
+            raise argparse.ArgumentTypeError(
+                f'must be a whole number >= {at_least}, got {text!r}'
+            )
+        return int(text)
+
+    return parse
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,6 @@ from bcl_mm.datasets import Digits
 from tests.cli.common import BCL
 from tests.conftest import ROOT
 
-
 # Commands whose file in tools/ has a longer name.
 COMMANDS = dict(
     check_dataset='check',

@@ -1,0 +1,31 @@
+"""Where a config is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bcl_mm
+from bcl_mm.utils.errors import InputValueError, MissingFileError
+
+
+def find_config(name: str, folder: str = '') -> str:
+    """Path of a config, given as a path or by its name in the package.
+
+    Args:
+        name: A path, or the name of a config that comes with the package,
+            with or without ``.py``.
+        folder: Folder that a relative path starts from. Defaults to the
+            current one.
+
+    Raises:
+        MissingFileError: There is no such config.
+    """
+    path = Path(folder, name)
+    if path.is_file():
+        return str(path)
+    try:
+        return bcl_mm.config_path(name)
+    except InputValueError:
+        if Path(name).name != name or path.suffix:  # meant as a path
+            error = f'there is no config {str(path)!r}'
+        raise MissingFileError(str(error)) from None
