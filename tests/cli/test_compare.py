@@ -127,10 +127,10 @@ def test_killed_in_the_middle(compare, tmp_path):
     first = checkpoint()
     start_and_kill(os.kill)
     assert checkpoint() != first
-    # What was trained went on without its spectator.
+    # The training went on without the comparison.
     again = compare(BCL, options=options)
     assert 'another process is at' in again
-    assert 'going on' in again
+    assert 'resuming' in again
     assert table(again)[2][:6] == table(whole)[2][:6]
 
 
@@ -171,7 +171,7 @@ def test_second_stages_and_failed_runs(compare, tmp_path):
     assert 'Its output is in' in output
     assert [row[1] for row in table(output)[2:]] == ['ce_resnet8_digits_lt']
 
-    stages(tmp_path)  # mended
+    stages(tmp_path)  # fixed
     output = compare(second, third, CE, '--jobs', 2)
     assert output.count('finished before') == 1
     rows = {row[1]: row for row in table(output)[2:]}
@@ -207,8 +207,8 @@ def test_usage_errors(run, tmp_path):
     (tmp_path / 'runs').write_text('')
     for arguments, message in (
         (['none.py'], "there is no config 'none.py'"),
-        ([broken], f'{broken}: '),
-        ([unknown], f'{tmp_path / "gone.py"}: '),
+        ([broken], f'Error: {broken}: SyntaxError: '),
+        ([unknown], f'there is no config {str(tmp_path / "gone.py")!r}'),
         ([alone], 'alone.py is not trained (is_trained = False): it must'),
         ([itself], 'itself.py: first_stage leads back to this config'),
         ([frozen], 'frozen.py trains on a frozen backbone: it must name'),
