@@ -2,6 +2,8 @@ import shutil
 import sys
 import zipfile
 
+import pytest
+
 from tests.conftest import ROOT
 
 
@@ -45,11 +47,12 @@ def test_what_travels_in_the_wheel(run, tmp_path, free_port):
     assert (tmp_path / 'run' / 'epoch_1.pth').is_file()
 
 
-def test_missing_mmcv_is_one_sentence(run):
+@pytest.mark.parametrize('module', ['bcl_mm.registry', 'bcl_mm.apis.config'])
+def test_missing_mmcv_is_one_sentence(run, module):
     code = (
         'import sys\n'
         "sys.modules['mmcv'] = None\n"
-        'try:\n    import bcl_mm.registry\n'
+        f'try:\n    import {module}\n'
         'except ImportError as error:\n    print(error)'
     )
     done = run(sys.executable, '-c', code)

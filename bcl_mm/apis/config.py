@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+import bcl_mm.registry  # noqa: F401  (says so if mmcv is missing)
 from bcl_mm.apis.from_data import (
     LOADERS,
     dataset_configs,
