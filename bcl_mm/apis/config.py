@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+import bcl_mm.registry  # noqa: F401  (says so if mmcv is missing)
 from bcl_mm.apis.from_data import (
     LOADERS,
     dataset_configs,
@@ -38,21 +39,20 @@ from bcl_mm.utils.errors import (
 OF_ALL_DATASETS = ('data_root', 'data_prefix', 'val_fraction', 'split_seed')
 _PATHS = ('checkpoint', 'data_root', 'load_from', 'pretrained', 'work_dir')
 
-# Warnings of the libraries that ask nothing of a user.
+# Warnings of the libraries that a user can do nothing about, and what shows
+# them.
 NOISE = (
-    # mmpretrain reads MNIST's files into arrays that are only read.
+    # Fashion-MNIST: mmpretrain turns read-only arrays into tensors.
     'The given NumPy array is not writable',
-    # mmengine's own use of its older file interface.
+    # Every training: mmengine uses its own deprecated classes.
     '"(FileClient|HardDiskBackend)"',
-    # A dataloader that would pin memory, on a machine without accelerator.
-    ".*'pin_memory' argument is set as true",
-    # mmengine's own call, of DDP's older spelling.
+    # launch: mmengine passes a deprecated argument to DDP.
     '`broadcast_buffers` is deprecated',
-    # mmengine's own call, of torch's older spelling.
+    # train --amp: mmengine uses torch's deprecated class.
     '`torch.cuda.amp.GradScaler',
-    # Set by mmengine for each process, to share the cores.
+    # slurm_train.sh: mmengine sets them for each process.
     'Setting (OMP|MKL)_NUM_THREADS',
-    # torchvision's classifier, beside the backbone that is pretrained.
+    # pretrained=torchvision://...: the backbone does not load its classifier.
     r'The model and loaded state dict do not match exactly\s+unexpected key '
     r'in source state_dict: fc\.weight, fc\.bias\s*$',
 )

@@ -23,9 +23,10 @@ def find_config(name: str, folder: str = '') -> str:
     path = Path(folder, name)
     if path.is_file():
         return str(path)
+    message = f'there is no config {str(path)!r}'
     try:
         return bcl_mm.config_path(name)
-    except InputValueError:
-        if Path(name).name != name or path.suffix:  # meant as a path
-            error = f'there is no config {str(path)!r}'
-        raise MissingFileError(str(error)) from None
+    except InputValueError as error:
+        if Path(name).name == name and not path.suffix:  # not a path
+            message = str(error)
+    raise MissingFileError(message)

@@ -103,37 +103,33 @@ def plan(args: argparse.Namespace) -> List[Run]:
     return list(runs.values())
 
 
-def summarise(runs: List[Run]) -> List[Dict[str, object]]:
-    """One row of figures per config, over its finished runs."""
-    rows: Dict[str, Dict[str, object]] = {}
-    for run in runs:
-        if run.is_finished:
-            rows.setdefault(run.config, dict(runs=[]))['runs'].append(run)
-    for config, row in rows.items():
-        cfg, notes = row['runs'][0].cfg, [run.note for run in row['runs']]
-        stem = Path(config).stem
-        row['method'] = cfg.get('method_name', stem.split('_')[0])
-        row['config'] = stem
-        row['seeds'] = [note['seed'] for note in notes]
-        for column in COLUMNS:
-            # A group without classes has no figure.
-            row[column] = [
-                note['figures'][f'accuracy/{column}']
-                for note in notes
-                if f'accuracy/{column}' in note['figures']
-            ]
-        row['seconds'] = [
-            note['seconds_per_epoch']
-            for note in notes
-            if note['seconds_per_epoch'] is not None
-        ]
-        commits = [commit for note in notes for commit in note['commits']]
-        row['commits'] = list(dict.fromkeys(commits))
-    return list(rows.values())
+def summarise(runs: List[Run]) -> Dict[str, object]:
+    """One row of the CSV file: the figures of a config's finished runs."""
+    notes = [run.note for run in runs]
+    stem = Path(runs[0].config).stem
+    row: Dict[str, object] = dict(
+        method=runs[0].cfg.get('method_name', stem.split('_')[0]),
+        config=stem,
+        seeds=' '.join(str(note['seed']) for note in notes),
+    )
+    for column in COLUMNS:
+        found = [note['figures'].get(f'accuracy/{column}') for note in notes]
+        # A group without classes has no figure.
+        values = [value for value in found if value is not None]
+        row[f'{column}_mean'] = statistics.mean(values) if values else None
+        is_spread = len(values) > 1
+        row[f'{column}_std'] = statistics.stdev(values) if is_spread else None
+    times = [note['seconds_per_epoch'] for note in notes]
+    times = [time for time in times if time is not None]
+    row['seconds_per_epoch'] = statistics.median(times) if times else None
+    commits = [commit for note in notes for commit in note['commits']]
+    row['commits'] = ' '.join(dict.fromkeys(commits))
+    row['folders'] = ' '.join(str(run.folder) for run in runs)
+    return row
 
 
-def _deviation(values: List[float]) -> Optional[float]:
-    return statistics.stdev(values) if len(values) > 1 else None
+def _cell(value: Optional[float], form: str) -> str:
+    return '' if value is None else format(value, form)
 
 
 def markdown(rows: List[Dict[str, object]]) -> str:
@@ -145,14 +141,11 @@ def markdown(rows: List[Dict[str, object]]) -> str:
     for row in rows:
         line = [row['method'], row['config']]
         for column in COLUMNS:
-            values = row[column]
-            cell = f'{statistics.mean(values):.1f}' if values else ''
-            if len(values) > 1:
-                cell += f' ± {_deviation(values):.1f}'
-            line.append(cell)
-        seconds = row['seconds']
-        line.append(f'{statistics.median(seconds):.3g}' if seconds else '')
-        lines.append([*line, ', '.join(row['commits'])])
+            mean = _cell(row[f'{column}_mean'], '.1f')
+            deviation = _cell(row[f'{column}_std'], '.1f')
+            line.append(f'{mean} ± {deviation}' if deviation else mean)
+        line.append(_cell(row['seconds_per_epoch'], '.3g'))
+        lines.append([*line, row['commits'].replace(' ', ', ')])
     widths = [max(map(len, column)) for column in zip(*lines)]
     return '\n'.join(
         '| '
@@ -165,25 +158,9 @@ def markdown(rows: List[Dict[str, object]]) -> str:
 def write_csv(rows: List[Dict[str, object]], path: Path) -> None:
     """Write the table as CSV, with a column for each standard deviation."""
     with open_atomically(path, newline='') as file:
-        writer = csv.writer(file)
-        parts = ('mean', 'std')
-        figures = [f'{column}_{part}' for column in COLUMNS for part in parts]
-        writer.writerow(
-            ['method', 'config', 'seeds', *figures]
-            + ['seconds_per_epoch', 'commits', 'folders']
-        )
-        for row in rows:
-            line = [row['method'], row['config']]
-            line.append(' '.join(map(str, row['seeds'])))
-            for column in COLUMNS:
-                values = row[column]
-                line.append(statistics.mean(values) if values else None)
-                line.append(_deviation(values))
-            seconds = row['seconds']
-            line.append(statistics.median(seconds) if seconds else None)
-            line.append(' '.join(row['commits']))
-            line.append(' '.join(str(run.folder) for run in row['runs']))
-            writer.writerow(line)
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def finish_all(runs: List[Run], launcher: Launcher) -> List[str]:
@@ -221,9 +198,9 @@ def finish_all(runs: List[Run], launcher: Launcher) -> List[str]:
     return failures
 
 
-def write_report(rows: List[Dict[str, object]], path: Path) -> List[str]:
-    """Make a page of the finished runs; returns messages of failures."""
-    folders = [str(run.folder) for row in rows for run in row['runs']]
+def write_report(runs: List[Run], path: Path) -> List[str]:
+    """Make a page of finished runs; returns messages of failures."""
+    folders = [str(run.folder) for run in runs]
     command = [*COMMAND, 'report', *folders, '-o', str(path)]
     if subprocess.run(command).returncode:
         return ['The report failed; the table is written.']
@@ -245,8 +222,12 @@ def run(args: argparse.Namespace) -> Union[bool, str]:
         failures = finish_all(runs, launcher)
     except KeyboardInterrupt:
         return 'Interrupted: the same command resumes.'
-    rows = summarise(runs)
-    if rows:
+    finished: Dict[str, List[Run]] = {}
+    for one in runs:
+        if one.is_finished:
+            finished.setdefault(one.config, []).append(one)
+    if finished:
+        rows = [summarise(group) for group in finished.values()]
         table = markdown(rows)
         seeds = list(dict.fromkeys(args.seeds))
         print(f'\nSeeds {seeds}, last epoch:\n\n{table}')
@@ -254,7 +235,9 @@ def run(args: argparse.Namespace) -> Union[bool, str]:
         write_csv(rows, args.work_dir / 'results.csv')
         print(f'\nWritten to {args.work_dir}/results.md and results.csv')
         if args.report:
-            failures += write_report(rows, args.work_dir / 'report.html')
+            failures += write_report(
+                sum(finished.values(), []), args.work_dir / 'report.html'
+            )
     for failure in failures:
         print(failure, file=sys.stderr)
     return bool(failures)

@@ -1,8 +1,8 @@
 """Train or test on several GPUs or, without GPU, CPU processes.
 
-Starts N processes of a command on this machine; on several machines (nodes),
-start it on each. These environment variables, with their defaults, must be the
-same on all nodes, except NODE_RANK:
+Starts GPUS processes of a command on this machine; on several machines
+(nodes), start it on each. These environment variables, with their defaults,
+must be the same on all nodes, except NODE_RANK:
 
   NNODES        number of nodes; 1
   NODE_RANK     number of this node, from 0; 0
@@ -24,7 +24,8 @@ import socket
 import sys
 import threading
 
-from bcl_mm.cli import load_command
+from bcl_mm.apis.locations import find_config
+from bcl_mm.cli import interruption, load_command
 from bcl_mm.cli.options import whole_number
 from bcl_mm.utils.errors import LaunchError
 
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'gpus',
         type=whole_number(1),
         metavar='GPUS',
-        help='processes of this node, one per GPU',
+        help='number of processes of this node, one per GPU',
     )
     parser.add_argument('command', choices=['train', 'test'])
     parser.add_argument(
@@ -120,7 +121,7 @@ def complete_environment(args: argparse.Namespace) -> None:
     node, nodes = env['NODE_RANK'], env['NNODES']
     if int(node) >= int(nodes):
         args.error(f'NODE_RANK must be < NNODES, got {node} of {nodes}')
-    # The cores are shared between the processes; torchrun gives each one.
+    # The processes share the cores; torchrun would give each one core.
     threads = max(1, len(os.sched_getaffinity(0)) // args.gpus)
     env['OMP_NUM_THREADS'] = env.get('OMP_NUM_THREADS') or str(threads)
     env.setdefault('MKL_NUM_THREADS', env['OMP_NUM_THREADS'])
@@ -130,10 +131,11 @@ def complete_environment(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Start the processes of this node, and wait for them."""
-    from bcl_mm.apis.locations import find_config
-
-    # Their errors are reported once, before anything starts.
-    _, parser = load_command(args.command, f'bcl-mm launch N {args.command}')
+    interruption.watch()  # until torchrun does
+    # Errors of the command line are reported once, before anything starts.
+    _, parser = load_command(
+        args.command, f'bcl-mm launch GPUS {args.command}'
+    )
     find_config(parser.parse_args(args.words).config)
     complete_environment(args)
     env = os.environ
