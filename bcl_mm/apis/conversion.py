@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
+from bcl_mm.apis.config import read_config
+from bcl_mm.apis.locations import find_config
 from bcl_mm.utils.checkpoint import load_checkpoint, misfits
-from bcl_mm.utils.errors import InputValueError, MissingFileError
+from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.files import open_atomically
 
 # The reference's projectors, and the prefixes of ours.
@@ -194,9 +195,7 @@ def _check_fit(weights: Dict[str, Tensor], config: str) -> None:
         FileNotFoundError: The config does not exist.
         ValueError: A key is missing, unknown or of another shape.
     """
-    if not Path(config).is_file():
-        raise MissingFileError(f'config {config!r} does not exist')
-    cfg = Config.fromfile(config)
+    cfg = read_config(find_config(config))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(cfg.model)
     wrong = misfits(model, weights)

@@ -31,7 +31,7 @@ from bcl_mm.utils.files import open_atomically
 from bcl_mm.utils.progress import show_progress
 
 
-def one_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """An error's message on one line; its type, if it has none."""
     return ' '.join(str(error).split()) or type(error).__name__
 
@@ -62,7 +62,7 @@ def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
                     f'{type(dataset).__name__}: its figures are not compared'
                 )
         except Exception as error:
-            problems.append(f'{name}: {one_line(error)}')
+            problems.append(f'{name}: {_one_line(error)}')
     return splits, problems, notes
 
 

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 from mmengine.config import Config
 
+from bcl_mm.apis.config import read_config
 from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError
@@ -177,7 +178,7 @@ def _open_run(folder: Path) -> Optional[TrainedRun]:
             f'{folder / "run.json"}: the checkpoint {checkpoint!r} does not '
             'exist'
         )
-    cfg = Config.fromfile(configs[-1])
+    cfg = read_config(str(configs[-1]))
     meta = load_checkpoint(checkpoint).get('meta', {})
     progress = '' if tested else _unfinished_progress(cfg, meta)
     return TrainedRun(folder, configs[-1], Path(checkpoint), cfg, progress)

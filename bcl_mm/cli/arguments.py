@@ -1,4 +1,4 @@
-"""Types of arguments that several commands share; nothing heavy is imported."""
+"""Types of arguments; nothing heavy is imported."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import sys
 
 from bcl_mm.cli.arguments import integer, output_file
 from bcl_mm.cli.options import add_cfg_options, add_config
+from bcl_mm.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,6 @@ def run(args: argparse.Namespace) -> int:
     from bcl_mm.apis.data_check import (
         check_datasets,
         describe_split,
-        one_line,
         write_counts,
     )
     from bcl_mm.apis.from_data import LOADERS
@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
     sys.stdout.reconfigure(errors='backslashreplace')
     try:
         cfg = load_config(args)
-    except Exception as error:  # a config is Python: anything may go wrong
-        args.error(f'{args.config}: {one_line(error)}')
+    except InputError as error:
+        args.error(str(error))
     if not any(cfg.get(loader) for loader in LOADERS):
         args.error(f'{args.config} has none of {", ".join(LOADERS)}')
     splits, problems, notes = check_datasets(cfg, args.fast, args.workers)
