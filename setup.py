@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent
 VERSION = re.search(
     r"__version__ = '(.+)'", (ROOT / 'bcl_mm' / '__init__.py').read_text()
 ).group(1)
-# configs/ stands beside the package in the sources, and inside it in a wheel.
+# configs/ is beside the package in the sources, and inside it in a wheel.
 CONFIGS = [
     '.'.join(('bcl_mm', *folder.relative_to(ROOT).parts))
     for folder in (ROOT / 'configs', *(ROOT / 'configs').glob('**/'))
@@ -30,6 +30,8 @@ setup(
     packages=find_packages(include=['bcl_mm', 'bcl_mm.*'])
     + sorted(set(CONFIGS)),
     package_dir={'bcl_mm': 'bcl_mm', 'bcl_mm.configs': 'configs'},
+    package_data={'bcl_mm.report': ['*.html']},
+    entry_points=dict(console_scripts=['bcl-mm = bcl_mm.cli.main:main']),
     install_requires=[
         'torch>=2.6',
         'torchvision>=0.21',
@@ -41,9 +43,9 @@ setup(
         'matplotlib>=3.6',
     ],
     extras_require={
-        # Not required outright: full mmcv would own the same folder.
+        # Not required outright: full mmcv owns the same folder.
         'lite': ['mmcv-lite>=2.2,<2.4'],
-        # For train.py --log.
+        # train --log
         'tensorboard': ['tensorboard>=2.14'],
         'wandb': ['wandb>=0.16'],
         'timm': ['timm>=1.0'],  # pretrained=timm://NAME

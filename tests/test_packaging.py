@@ -2,10 +2,12 @@ import shutil
 import sys
 import zipfile
 
+import pytest
+
 from tests.conftest import ROOT
 
 
-def test_configs_travel_in_the_wheel(run, tmp_path):
+def test_what_travels_in_the_wheel(run, tmp_path, free_port):
     source = tmp_path / 'source'
     for folder in ('bcl_mm', 'configs'):  # building leaves files behind
         shutil.copytree(ROOT / folder, source / folder)
@@ -19,6 +21,13 @@ def test_configs_travel_in_the_wheel(run, tmp_path):
         archive.extractall(tmp_path / 'site')
     for path in (ROOT / 'configs').rglob('*.py'):
         assert f'bcl_mm/{path.relative_to(ROOT)}' in names
+    for path in (ROOT / 'bcl_mm').rglob('*'):
+        if path.suffix in ('.py', '.html'):
+            assert str(path.relative_to(ROOT)) in names
+    with zipfile.ZipFile(wheel) as archive:
+        (points,) = [n for n in names if n.endswith('/entry_points.txt')]
+        script = 'bcl-mm = bcl_mm.cli.main:main'
+        assert script in archive.read(points).decode()
     roots = {name.split('/')[0].split('-')[0] for name in names}
     assert roots == {'bcl_mm'}
     code = (
@@ -26,22 +35,24 @@ def test_configs_travel_in_the_wheel(run, tmp_path):
         "path = bcl_mm.config_path('bcl_resnext50_imagenet_lt')\n"
         'print(path, mmengine.Config.fromfile(path).model.head.type)'
     )
-    done = run(
-        sys.executable,
-        '-c',
-        code,
-        cwd=tmp_path,
-        PYTHONPATH=str(tmp_path / 'site'),
-    )
+    site = dict(cwd=tmp_path, PYTHONPATH=str(tmp_path / 'site'))
+    done = run(sys.executable, '-c', code, **site)
     expected = tmp_path / 'site/bcl_mm/configs/bcl_resnext50_imagenet_lt.py'
     assert f'{expected} bcl_mm.BCLHead' in done.stdout
+    # The commands need no tools/, and no sources.
+    options = 'train_cfg.max_epochs=1', 'train_dataloader.num_workers=0'
+    words = 'launch', 2, 'train', 'ce_resnet8_digits_lt', '--work-dir', 'run'
+    command = sys.executable, '-m', 'bcl_mm'
+    run(*command, *words, '--cfg-options', *options, **site, PORT=free_port)
+    assert (tmp_path / 'run' / 'epoch_1.pth').is_file()
 
 
-def test_missing_mmcv_is_one_sentence(run):
+@pytest.mark.parametrize('module', ['bcl_mm.registry', 'bcl_mm.apis.config'])
+def test_missing_mmcv_is_one_sentence(run, module):
     code = (
         'import sys\n'
         "sys.modules['mmcv'] = None\n"
-        'try:\n    import bcl_mm.registry\n'
+        f'try:\n    import {module}\n'
         'except ImportError as error:\n    print(error)'
     )
     done = run(sys.executable, '-c', code)

@@ -1,5 +1,6 @@
-"""bcl_mm.cli.check, as a file."""
+"""``bcl-mm check``, as a file."""
 
-import runpy
+from bcl_mm.cli.main import main
 
-runpy.run_module('bcl_mm.cli.check', run_name='__main__')
+if __name__ == '__main__':
+    main(command='check')

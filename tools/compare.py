@@ -1,5 +1,6 @@
-"""bcl_mm.cli.compare, as a file."""
+"""``bcl-mm compare``, as a file."""
 
-import runpy
+from bcl_mm.cli.main import main
 
-runpy.run_module('bcl_mm.cli.compare', run_name='__main__')
+if __name__ == '__main__':
+    main(command='compare')

@@ -1,5 +1,8 @@
-"""bcl_mm.cli.prepare, as a file."""
+"""``bcl-mm prepare fashion-mnist``, as a file."""
 
-import runpy
+import sys
 
-runpy.run_module('bcl_mm.cli.prepare', run_name='__main__')
+from bcl_mm.cli.main import main
+
+if __name__ == '__main__':
+    main(['fashion-mnist', *sys.argv[1:]], command='prepare')

@@ -1,5 +1,5 @@
-# Sourced by the other scripts: $PYTHON is the interpreter to use, which is
-# the given one, the active virtual environment's, the project's, or PATH's.
+# Sourced by the other scripts: sets $PYTHON, the interpreter, to the given one,
+# that of the active virtual environment, of the project, or of PATH; and $root.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -z "${PYTHON:-}" ]; then
     if [ -z "${VIRTUAL_ENV:-}" ] && [ -z "${CONDA_PREFIX:-}" ] \

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Lint and all tests, on a fresh machine too: makes .venv or uses the active
-# environment, and installs what testing needs. --fast leaves out the slow
-# tests (kills, several nodes). Other options go to pytest:
-#   bash tools/run_tests.sh --fast -k contrastive
+# Lint and all tests:
+#   bash tools/run_tests.sh [--fast] [options of pytest]
+# Makes .venv, or uses the active environment, and installs what testing needs.
+# --fast leaves out the slow tests (kills, several nodes).
 set -eu
 cd "$(dirname "$0")/.."
 source tools/setup_env.sh
+show_help tools/run_tests.sh "$@"
 if [ "${1:-}" = --fast ]; then
     shift
     set -- -m 'not slow' "$@"
@@ -15,6 +16,6 @@ echo 'Lint ...'
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 echo 'Tests ...'
-# As many tests side by side as there are cores, one thread each.
+# One test per core at a time, each with one thread.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 exec "$PYTHON" -m pytest -n auto --maxprocesses 8 --dist worksteal "$@"

@@ -1,6 +1,19 @@
-# Sourced by quickstart.sh and run_tests.sh: makes .venv, or uses the active
-# environment, and installs the package there. setup_env EXTRAS sets $PYTHON.
+# Sourced by quickstart.sh and run_tests.sh. setup_env EXTRAS makes .venv, or
+# uses the active environment, installs the package there and sets $PYTHON.
 set -o pipefail
+
+show_help() { # FILE WORDS: prints the file's first comment, and exits
+    local file=$1 word
+    shift
+    for word in "$@"; do
+        case $word in
+        -h | --help)
+            sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$file"
+            exit
+            ;;
+        esac
+    done
+}
 
 find_base_python() {
     local name
@@ -11,7 +24,7 @@ find_base_python() {
             return
         fi
     done
-    echo 'bcl_mm needs Python 3.10 or newer, and there is none on PATH.' >&2
+    echo 'bcl_mm needs Python 3.10 or newer; PATH has none.' >&2
     return 1
 }
 
@@ -32,7 +45,7 @@ setup_env() {
     else
         PYTHON=python
     fi
-    # mmcv-lite, unless full mmcv is there: both own the folder mmcv/.
+    # mmcv-lite, unless full mmcv is installed: both own the folder mmcv/.
     if ! "$PYTHON" -m pip show -q mmcv 2>/dev/null; then
         extras=lite,$extras
     fi

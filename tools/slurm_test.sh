@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Test on the GPUs of a Slurm cluster; slurm.sh says what is read from the
-# environment:
+# Test on the GPUs of a Slurm cluster; slurm.sh lists the environment
+# variables:
 #   tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT GPUS \
 #       [options of test.py]
 set -eu
@@ -11,6 +11,5 @@ if [ $# -lt 5 ]; then
 fi
 partition=$1 job=$2 config=$3 checkpoint=$4 gpus=$5
 shift 5
-here=$(cd "$(dirname "$0")" && pwd)
-exec bash "$here/slurm.sh" "$partition" "$job" "$gpus" "$here/test.py" \
+exec bash "$(dirname "$0")/slurm.sh" "$partition" "$job" "$gpus" test \
     "$config" "$checkpoint" "$@"

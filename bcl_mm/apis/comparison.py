@@ -15,33 +15,38 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence
 
-from mmengine.config import Config
+import bcl_mm
+from bcl_mm.utils.errors import InputError, InputValueError
+from bcl_mm.utils.files import write_atomically
 
-from bcl_mm.utils.errors import InputValueError
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+# A command of bcl_mm, in a process of its own.
+COMMAND = (sys.executable, '-m', 'bcl_mm')
 
 
 def read_commit() -> str:
     """Commit of this checkout, with ``+`` for changes; else the version."""
+    root = Path(bcl_mm.__file__).resolve().parents[1]
 
     def git(*command: str) -> str:
         return subprocess.run(
-            ['git', '-C', str(TOOLS), *command],
+            ['git', '-C', str(root), *command],
             check=True,
             capture_output=True,
             text=True,
         ).stdout.strip()
 
-    try:
-        changes = git('status', '--porcelain', '--untracked-files=no')
-        return git('rev-parse', '--short', 'HEAD') + ('+' if changes else '')
-    except (OSError, subprocess.CalledProcessError):
-        import bcl_mm
-
-        return bcl_mm.__version__
+    # An installed package may be in a checkout of something else.
+    if (root / '.git').exists():
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            changes = git('status', '--porcelain', '--untracked-files=no')
+            commit = git('rev-parse', '--short', 'HEAD')
+            return f'{commit}+' if changes else commit
+    return bcl_mm.__version__
 
 
 def _free_port() -> int:
@@ -50,8 +55,8 @@ def _free_port() -> int:
         return server.getsockname()[1]
 
 
-class RunError(Exception):
-    """A run did not come to its end; the message says why."""
+class RunError(InputError):
+    """A run has failed; the message says why."""
 
 
 @dataclass
@@ -59,18 +64,18 @@ class Run:
     """One config with one seed, in a folder of its own.
 
     The folder's name holds a fingerprint of the merged config and the
-    options: another setting is another run, and none is lost.
+    options: another setting is another run, and nothing is overwritten.
 
     Args:
         config: Path of the config.
         cfg: The config.
         seed: Seed of the run.
-        options: ``KEY=VALUE`` settings, as for train.py.
+        options: ``KEY=VALUE`` settings, as for ``bcl-mm train``.
         work_dir: Folder of all runs.
         first: The first stage that this run starts from, if it has one.
 
     Raises:
-        ValueError: A second stage names no first one.
+        InputValueError: A second stage does not name its first one.
     """
 
     config: str
@@ -114,15 +119,14 @@ class Run:
 
     @property
     def note(self) -> dict:
-        """What is known of the run: commits and, at its end, figures."""
+        """Content of run.json: commits and, at the end, figures."""
         path = self.folder / 'run.json'
         return json.loads(path.read_text()) if path.is_file() else {}
 
     def write_note(self, **entries: object) -> None:
-        """Add to what is known of the run, in one step."""
-        part = self.folder / 'run.json.part'
-        part.write_text(json.dumps({**self.note, **entries}, indent=1))
-        part.replace(self.folder / 'run.json')
+        """Add entries to run.json."""
+        text = json.dumps({**self.note, **entries}, indent=1)
+        write_atomically(text, self.folder / 'run.json')
 
     @property
     def is_finished(self) -> bool:
@@ -136,15 +140,16 @@ class Run:
 
         try:
             return latest_checkpoint(str(self.folder))[0]
-        except ValueError as error:
+        except InputError as error:
             raise RunError(f'{self.name} failed: {error}') from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
-        """Wait until nobody else is at this run; yields what to inherit.
+        """Wait until no other process works on this run.
 
-        The training process holds the lock too: if only the comparison was
-        killed, the next one waits for what still trains.
+        Yields the descriptor of the lock, for the training process to
+        inherit: if only the comparison is killed, the next one waits for the
+        training.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / 'lock').open('w') as file:
@@ -160,16 +165,12 @@ class Run:
             yield file.fileno()
 
     def command(self, gpus: int, log: Sequence[str] = ()) -> List[str]:
-        """Command that trains the run, or goes on with it."""
+        """Command that trains the run, or resumes it."""
         options = [f'randomness.seed={self.seed}', *self.options]
         if self.first:
             options.append(f'model.pretrained={self.first.checkpoint}')
-        command = [self.config]
-        if gpus > 1:
-            command = ['bash', str(TOOLS / 'dist_train.sh'), *command]
-            command.append(str(gpus))
-        else:
-            command = [sys.executable, str(TOOLS / 'train.py'), *command]
+        launch = ('launch', str(gpus)) if gpus > 1 else ()
+        command = [*COMMAND, *launch, 'train', self.config]
         if self.checkpoint:
             command.append('--resume')
         command += ['--work-dir', str(self.folder)]
@@ -180,8 +181,8 @@ class Run:
     def test_command(self) -> List[str]:
         """Command that tests the last checkpoint."""
         checkpoint = (self if self.is_trained else self.first).checkpoint
-        command = [sys.executable, str(TOOLS / 'test.py'), self.config]
-        command += [str(checkpoint), '--work-dir', str(self.folder / 'test')]
+        command = [*COMMAND, 'test', self.config, str(checkpoint)]
+        command += ['--work-dir', str(self.folder / 'test')]
         command += ['--out', str(self.folder / 'metrics.json')]
         command += ['--out-item', 'metrics']
         if self.options:
@@ -225,10 +226,13 @@ class Launcher:
     """Starts the processes of runs and shows their progress.
 
     Args:
-        gpus: Processes of a run; more than 1 through dist_train.sh.
+        gpus: Processes of a run.
         jobs: Runs side by side.
-        log: Backends that trainings log to, as for train.py. They are no
-            part of what a run is recognised by. Defaults to none.
+        log: Backends that trainings log to, as for ``bcl-mm train``. They do
+            not make another run. Defaults to none.
+
+    Raises:
+        InputValueError: The machine has too few GPUs.
     """
 
     def __init__(self, gpus: int, jobs: int, log: Sequence[str] = ()) -> None:
@@ -248,10 +252,10 @@ class Launcher:
             )
 
     def finish(self, run: Run) -> None:
-        """Train a run, or what is left of it, and note its figures.
+        """Train a run, or what is left of it, and write its figures.
 
         Raises:
-            RunError: It did not come to its end.
+            RunError: It has failed.
         """
         with run.lock() as lock:
             if run.is_finished:
@@ -267,7 +271,7 @@ class Launcher:
                 commits=commits,
             )
             if run.is_trained:
-                how = 'going on' if run.checkpoint else 'starting'
+                how = 'resuming' if run.checkpoint else 'starting'
                 print(f'{run.name}: {how} ...', flush=True)
                 self._call(run, run.command(self.gpus, self.log), lock)
             if run.needs_test():
@@ -275,7 +279,7 @@ class Launcher:
                 self._call(run, run.test_command(), lock)
             figures = run.figures()
             if not run.is_trained:
-                # Where a report finds the model; folders may be moved.
+                # A report finds the model there; folders may be moved.
                 tested = os.path.relpath(run.first.checkpoint, run.folder)
                 run.write_note(checkpoint=tested)
             run.write_note(
@@ -284,16 +288,15 @@ class Launcher:
         print(f'{run.name}: top-1 {figures["accuracy/top1"]:.1f}', flush=True)
 
     def stop(self) -> None:
-        """End the processes that are still at work."""
+        """Terminate the processes that still run."""
         for process in self.processes:
             if process.poll() is None:
                 process.terminate()
 
     def _environment(self, slot: int) -> Dict[str, str]:
-        environment = dict(os.environ, PYTHON=sys.executable)
-        environment['PORT'] = str(_free_port())
+        environment = dict(os.environ, PORT=str(_free_port()))
         if self.has_gpus:
-            # Of those that this program was given, the slot's share.
+            # The slot's share of the GPUs that this program may use.
             given = environment.get('CUDA_VISIBLE_DEVICES', '')
             number = self.jobs * self.gpus
             devices = given.split(',') if given else map(str, range(number))
@@ -311,7 +314,7 @@ class Launcher:
         try:
             with run.log.open('ab') as log:
                 start = log.tell()
-                # Not a pipe: what trains shall not end with its spectator.
+                # Not a pipe: training must not end with the comparison.
                 process = subprocess.Popen(
                     command,
                     stdout=log,
@@ -325,7 +328,7 @@ class Launcher:
             self.slots.append(slot)
         if process.returncode:
             lines = run.log.read_bytes()[start:].decode(errors='replace')
-            last = lines.strip().splitlines()[-1:] or ['without a word']
+            last = lines.strip().splitlines()[-1:] or ['it printed nothing']
             raise RunError(
                 f'{run.name} failed: {last[0]}\nIts output is in {run.log}'
             )

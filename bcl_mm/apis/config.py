@@ -1,4 +1,4 @@
-"""What the tools share: options, configs, checkpoints, processes."""
+"""Configs and their options: read, checked, completed, made a Runner."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import contextlib
 import difflib
 import os
 import re
-import sys
-import traceback
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-import bcl_mm
-from bcl_mm.apis.from_data import LOADERS, dataset_configs, resolve_num_classes
-from bcl_mm.datasets.transforms.loading import CorruptImageError
+import bcl_mm.registry  # noqa: F401  (says so if mmcv is missing)
+from bcl_mm.apis.from_data import (
+    LOADERS,
+    dataset_configs,
+    nested_dicts,
+    resolve_num_classes,
+)
+from bcl_mm.apis.locations import find_config
 from bcl_mm.engine.processes import await_ranks, init_cpu_process_group
 from bcl_mm.engine.resume import obstacle_to_resume
 from bcl_mm.models.pretrained import apply_pretrained
@@ -31,100 +34,140 @@ from bcl_mm.utils.errors import (
     MissingFileError,
 )
 
-# Settings that an override gives to all data sets that have them: parts of
-# one split by different ones would share images.
+# Options that apply to all data sets that have them: splits by different
+# values would share images.
 OF_ALL_DATASETS = ('data_root', 'data_prefix', 'val_fraction', 'split_seed')
+_PATHS = ('checkpoint', 'data_root', 'load_from', 'pretrained', 'work_dir')
 
-# Warnings of the libraries that ask nothing of a user.
+# Warnings of the libraries that a user can do nothing about, and what shows
+# them.
 NOISE = (
-    # mmpretrain reads MNIST's files into arrays that are only read.
+    # Fashion-MNIST: mmpretrain turns read-only arrays into tensors.
     'The given NumPy array is not writable',
-    # mmengine's own use of its older file interface.
+    # Every training: mmengine uses its own deprecated classes.
     '"(FileClient|HardDiskBackend)"',
-    # A dataloader that would pin memory, on a machine without accelerator.
-    ".*'pin_memory' argument is set as true",
-    # mmengine's own call, of DDP's older spelling.
+    # launch: mmengine passes a deprecated argument to DDP.
     '`broadcast_buffers` is deprecated',
-    # mmengine's own call, of torch's older spelling.
+    # train --amp: mmengine uses torch's deprecated class.
     '`torch.cuda.amp.GradScaler',
-    # Set by mmengine for each process, to share the cores.
+    # slurm_train.sh: mmengine sets them for each process.
     'Setting (OMP|MKL)_NUM_THREADS',
-    # torchvision's classifier, beside the backbone that is pretrained.
+    # pretrained=torchvision://...: the backbone does not load its classifier.
     r'The model and loaded state dict do not match exactly\s+unexpected key '
     r'in source state_dict: fc\.weight, fc\.bias\s*$',
 )
 
 
-def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add the option that overrides settings of the config."""
-    # What load_config wants to know, of tools without the common options.
-    parser.set_defaults(
-        amp=False,
-        launcher='none',
-        local_rank=0,
-        no_pin_memory=False,
-        work_dir=None,
+def _split(text: str) -> Optional[List[str]]:
+    """Parts of a text between its outer commas.
+
+    None if its brackets or quotes do not match.
+    """
+    parts, opened, quote = [''], '', ''
+    for char in text:
+        if quote:
+            quote = '' if char == quote else quote
+        elif char in '\'"' and parts[-1].rstrip()[-1:] in ('', *'([,'):
+            quote = char
+        elif char in '([':
+            opened += char
+        elif char in ')]':
+            if opened[-1:] + char not in ('()', '[]'):
+                return None
+            opened = opened[:-1]
+        elif char == ',' and not opened:
+            parts.append('')
+            continue
+        parts[-1] += char
+    if opened or quote:
+        return None
+    if not parts[-1].strip():  # of nothing, or after a last comma
+        parts.pop()
+    return parts
+
+
+def _parse_value(text: str) -> Any:
+    word = text.strip()
+    if re.fullmatch(r"""'[^']*'|"[^"]*\"""", word):
+        return word[1:-1]
+    kind = {'[]': list, '()': tuple}.get(word[:1] + word[-1:])
+    parts = _split(word[1:-1]) if kind else None
+    if parts is not None:
+        return kind(_parse_value(part.strip()) for part in parts)
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            return number(word)
+    if word.lower() in ('true', 'false'):
+        return word.lower() == 'true'
+    if word == 'None':
+        return None
+    values = (
+        [_parse_value(p) for p in _split(word) or ()] if ',' in word else []
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, such as '
-        'optim_wrapper.optimizer.lr=0.2 or, for all data loaders, '
-        'data_root=PATH; pretrained=FILE (or http(s)://..., '
-        'torchvision://NAME, timm://NAME) starts from these weights',
-    )
+    is_list = values and not any(isinstance(value, str) for value in values)
+    return values if is_list else text
 
 
-def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of mmpretrain's tools that train and test share."""
-    parser.add_argument('--work-dir', help='where logs and models are kept')
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument(
-        '--no-pin-memory', action='store_true', help='do not pin memory'
-    )
-    add_cfg_options(parser)
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='who starts the processes',
-    )
-    # torch.distributed.launch, torchrun's predecessor, passes this.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+def parse_options(options: Sequence[str]) -> Dict[str, Any]:
+    """Settings of ``--cfg-options``.
+
+    A value is, in this order,
+
+    - text as it is between quotes (``'...'`` or ``"..."``);
+    - a list or tuple in brackets, ``[a,b]`` or ``(1, [2, 3])``, of values
+      between commas; spaces around them do not count;
+    - a number, ``True`` or ``False`` (in any case), or ``None``;
+    - a list of these, between commas (``1,2``);
+    - text, as it was typed: with its spaces and commas.
+
+    A setting whose name ends in one of ``checkpoint``, ``data_root``,
+    ``load_from``, ``pretrained`` and ``work_dir`` is never a number or a
+    list: a folder may be called ``2024`` or ``[old]``.
+
+    Args:
+        options: ``KEY=VALUE`` each; the value may contain more ``=``.
+
+    Raises:
+        InputValueError: One is not of this form.
+    """
+    parsed = {}
+    for option in options:
+        key, equals, text = option.partition('=')
+        if not (key and equals):
+            raise InputValueError(
+                f'--cfg-options must be KEY=VALUE, got {option!r}'
+            )
+        value = _parse_value(text)
+        is_path = key.rpartition('.')[2] in _PATHS
+        if is_path and not isinstance(value, (str, bool, type(None))):
+            value = text
+        parsed[key] = value
+    return parsed
 
 
-@contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
-    """End the program with the message of an error, without a traceback.
+def read_config(path: str) -> Config:
+    """Read the file of a config.
 
-    For what comes before the work: a user's errors, not ours.
+    Raises:
+        InputValueError: It cannot be read; the message names it.
     """
     try:
-        yield
-    except (TypeError, ValueError, OSError, RuntimeError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
-
-
-def is_explained(error: Optional[BaseException]) -> bool:
-    """Whether bcl_mm has raised an error, for a user: its message says all.
-
-    An error of a user's own loss, or of a library, needs its traceback.
-    """
-    if isinstance(error, CorruptImageError):  # raised anew by a data worker
-        return True
-    while isinstance(error, (ValueError, TypeError, OSError)):
-        place = traceback.extract_tb(error.__traceback__)[-1].filename
-        if Path(place).is_relative_to(Path(bcl_mm.__file__).parent):
-            return True
-        error = error.__context__  # which a registry wraps
-    return False
+        return Config.fromfile(path)
+    except Exception as error:  # a config is Python
+        text = ' '.join(str(error).split())
+        raise InputValueError(
+            f'{path}: {type(error).__name__}: {text}'
+        ) from error
 
 
 def check_work_dir(work_dir: str) -> None:
-    """Raise an OSError for a folder that cannot be made or written to."""
-    os.makedirs(work_dir, exist_ok=True)
+    """Make the work dir; raise an InputFileError if it cannot be written."""
+    try:
+        os.makedirs(work_dir, exist_ok=True)
+    except OSError as error:
+        raise InputFileError(
+            f'work_dir {work_dir!r} cannot be made: {error.strerror}'
+        ) from error
     if not os.access(work_dir, os.W_OK):
         raise InputFileError(f'work_dir {work_dir!r} cannot be written to')
 
@@ -132,9 +175,14 @@ def check_work_dir(work_dir: str) -> None:
 def load_config(args: argparse.Namespace) -> Config:
     """Config of the command line: file, common options, overrides.
 
+    Args:
+        args: With ``config``, a path or a name for :func:`find_config`, and
+            what :func:`bcl_mm.cli.options.add_common_options` adds.
+
     Raises:
-        ValueError: An option cannot work on this machine.
-        FileNotFoundError: The config or a data folder does not exist.
+        InputValueError: The config cannot be read, or an option cannot work
+            on this machine.
+        MissingFileError: The config does not exist.
     """
     for message in NOISE:
         warnings.filterwarnings('ignore', message=message)
@@ -143,44 +191,55 @@ def load_config(args: argparse.Namespace) -> Config:
             '--amp needs an accelerator (a GPU), and this machine has none: '
             'leave --amp out'
         )
-    if not Path(args.config).is_file():
-        raise MissingFileError(f'there is no config {args.config!r}')
-    cfg = Config.fromfile(args.config)
+    path = find_config(args.config)
+    cfg = read_config(path)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = f'work_dirs/{Path(args.config).stem}'
-    if args.cfg_options:
-        _note_misspelt(cfg, args.cfg_options)
-        cfg.merge_from_dict(args.cfg_options)
-        for name in set(OF_ALL_DATASETS).intersection(args.cfg_options):
-            if name == 'data_root':
-                # Which the shell leaves as it is behind an equals sign.
-                cfg.data_root = os.path.expanduser(str(cfg.data_root))
-            for _, dataset in dataset_configs(cfg):
-                if name in dataset:
-                    dataset[name] = cfg[name]
+        cfg.work_dir = f'work_dirs/{Path(path).stem}'
+    _apply_options(cfg, parse_options(args.cfg_options or ()))
     if getattr(args, 'checkpoint', None) is not None:
-        _forbid_downloads(cfg.get('model'))
+        # Weights that the checkpoint replaces; timm loads them from the
+        # internet when the model is built.
+        for part in nested_dicts(cfg.get('model')):
+            if part.get('pretrained'):
+                is_flag = part['pretrained'] is True
+                part['pretrained'] = False if is_flag else None
     _check_own_data_root(cfg)
     _complete_dataloaders(cfg, pin_memory=not args.no_pin_memory)
     _share_processes(cfg, args.local_rank)
     return cfg
 
 
+def _apply_options(cfg: Config, options: Dict[str, Any]) -> None:
+    """Apply the settings of the command line to a config."""
+    _note_misspelt(cfg, options)
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError) as error:
+        raise InputValueError(f'--cfg-options: {error}') from error
+    for name in set(OF_ALL_DATASETS).intersection(options):
+        if name == 'data_root':
+            # The shell does not expand a ~ behind an equals sign.
+            cfg.data_root = os.path.expanduser(str(cfg.data_root))
+        for _, dataset in dataset_configs(cfg):
+            if name in dataset:
+                dataset[name] = cfg[name]
+
+
 def complete_model(cfg: Config, checkpoint: Optional[str] = None) -> None:
-    """Complete the model by what the data, or a checkpoint, say of it.
+    """Set what depends on data or weights in the config of the model.
 
     Args:
         cfg: Config, changed in place.
-        checkpoint: The checkpoint that is tested, or that training goes on
-            from: it brings the weights, and no ``pretrained`` ones are
-            loaded. Defaults to None.
+        checkpoint: The checkpoint that is tested, or that training resumes
+            from: it has the weights, and no ``pretrained`` ones are loaded.
+            Defaults to None.
 
     Raises:
-        ValueError: Data, checkpoint or pretrained weights do not fit.
-        OSError: One of them is not there.
+        InputValueError: Data, checkpoint or pretrained weights do not fit.
+        InputFileError: One of them does not exist.
     """
     resolve_num_classes(cfg, checkpoint)
     apply_pretrained(cfg, load=checkpoint is None)
@@ -199,16 +258,16 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def check_checkpoint(path: str, resume: bool = False) -> None:
-    """Check a checkpoint before the work starts; URLs are not checked.
+    """Check a checkpoint before the work starts; addresses are not checked.
 
     Args:
         path: Its path.
-        resume: Whether training goes on from it. Defaults to False.
+        resume: Whether training resumes from it. Defaults to False.
 
     Raises:
-        FileNotFoundError: The file does not exist.
-        ValueError: It is damaged, holds more than weights, or lacks what
-            training needs to go on.
+        MissingFileError: The file does not exist.
+        InputValueError: It is damaged, contains more than weights, or lacks
+            what training needs to resume.
     """
     if '://' in path:
         return
@@ -216,35 +275,20 @@ def check_checkpoint(path: str, resume: bool = False) -> None:
     obstacle = obstacle_to_resume(content) if resume else None
     if obstacle is not None:
         raise InputValueError(
-            f'training cannot go on from {path!r}: {obstacle}. To start from '
+            f'training cannot resume from {path!r}: {obstacle}. To start from '
             'its weights, leave --resume out and set --cfg-options '
             f'load_from={path}'
         )
 
 
-def _forbid_downloads(part: Any) -> None:
-    """Let a model's parts load no weights that a checkpoint replaces.
-
-    timm's are loaded, from the internet, when the model is built.
-    """
-    if isinstance(part, (list, tuple)):
-        for entry in part:
-            _forbid_downloads(entry)
-    elif isinstance(part, dict):
-        if part.get('pretrained'):
-            part['pretrained'] = False if part['pretrained'] is True else None
-        for entry in part.values():
-            _forbid_downloads(entry)
-
-
 def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
-    """Raise a FileNotFoundError for a ``data_root`` without data.
+    """Raise a MissingFileError for a ``data_root`` without data.
 
     The config's ``data_hint`` says how to get the data.
     """
     for loader, dataset in dataset_configs(cfg, loaders):
         root = dataset.get('data_root')
-        if not root or Path(root).is_file():  # one list
+        if not root or Path(root).is_file():  # a single list
             continue
         if not (Path(root).is_dir() and any(Path(root).iterdir())):
             hint = cfg.get('data_hint', 'Give it with --cfg-options data_root')
@@ -255,7 +299,7 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
 
 
 def _note_misspelt(cfg: Config, options: Dict[str, Any]) -> None:
-    """Say so if an override is new in the config, but like a key of it."""
+    """Print a note if an option is new but resembles a key of the config."""
     settings = cfg.to_dict()
     for option in options:
         *path, name = option.split('.')
@@ -274,9 +318,9 @@ def _note_misspelt(cfg: Config, options: Dict[str, Any]) -> None:
 
 
 def _check_own_data_root(cfg: Config) -> None:
-    """Say so if a config's ``data_root`` reaches no dataset.
+    """Print a note if a config's ``data_root`` reaches no dataset.
 
-    A base has put its own into the datasets, when it was read.
+    Datasets of a base have the base's own, since the base was read first.
     """
     datasets = [dataset for _, dataset in dataset_configs(cfg)]
     roots = {d.data_root for d in datasets if 'data_root' in d}
@@ -284,7 +328,7 @@ def _check_own_data_root(cfg: Config) -> None:
     if own and roots and own not in roots:
         print(
             f'Note: data_root = {own!r} of the config reaches no data set, '
-            f'which read {", ".join(map(repr, sorted(roots)))}: give it with '
+            f'which read {", ".join(map(repr, sorted(roots)))}: set it with '
             f'--cfg-options data_root={own}',
             flush=True,
         )
@@ -309,36 +353,33 @@ def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:
             loader.persistent_workers = False
 
 
-def _has_sync_bn(part: Any) -> bool:
-    """Whether a part of a config asks for batch norm over all processes."""
-    if isinstance(part, (list, tuple)):
-        return any(map(_has_sync_bn, part))
-    if not isinstance(part, dict):
-        return False
-    return (
-        part.get('sync_bn') is not None
-        or str(part.get('type')).endswith('SyncBN')
-        or any(map(_has_sync_bn, part.values()))
-    )
-
-
 def _apply_timeouts(cfg: Config) -> None:
-    """Apply the time limits that launch.sh documents."""
+    """Apply the time limits that ``bcl-mm launch`` documents."""
     env_cfg = cfg.setdefault('env_cfg', dict())
     dist_cfg = env_cfg.setdefault('dist_cfg', dict(backend='nccl'))
-    if 'DIST_TIMEOUT' in os.environ:
-        dist_cfg.timeout = int(os.environ['DIST_TIMEOUT'])
-    # Where torchrun's agent keeps the store of its processes.
+    timeout = os.environ.get('DIST_TIMEOUT')
+    if timeout:
+        if not timeout.isdecimal() or int(timeout) < 1:
+            raise InputValueError(
+                f'DIST_TIMEOUT must be a whole number >= 1, got {timeout!r}'
+            )
+        dist_cfg.timeout = int(timeout)
+    # Where torchrun's agent hosts the store of the processes.
     if os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
         await_ranks(int(os.environ.get('RDZV_TIMEOUT', 40)))
 
 
 def _share_processes(cfg: Config, local_rank: int) -> None:
-    """Let the processes of a launcher run on this machine's devices."""
+    """Distribute the processes of a launcher over this machine's devices."""
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if cfg.launcher == 'none':
         return
-    if not torch.accelerator.is_available() and _has_sync_bn(cfg.to_dict()):
+    needs_gpus = any(
+        part.get('sync_bn') is not None
+        or str(part.get('type')).endswith('SyncBN')
+        for part in nested_dicts(cfg.to_dict())
+    )
+    if needs_gpus and not torch.accelerator.is_available():
         raise InputValueError(
             'SyncBatchNorm needs GPUs, and this machine has none: leave out '
             "sync_bn='torch' and norm_cfg=dict(type='SyncBN')"
@@ -358,7 +399,7 @@ def _share_processes(cfg: Config, local_rank: int) -> None:
     if cfg.launcher != 'pytorch':
         raise InputValueError(
             f'--launcher {cfg.launcher} needs GPUs, and this machine has '
-            'none: use tools/dist_train.sh, which runs on CPU processes too'
+            'none: use bcl-mm launch, which runs on CPU processes too'
         )
     if os.environ['LOCAL_RANK'] == '0':
         print(

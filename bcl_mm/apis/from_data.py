@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 from mmengine.registry import DATASETS, DefaultScope
@@ -14,62 +15,57 @@ from bcl_mm.utils.errors import InputValueError
 
 FROM_DATA = 'from_data'
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# Where the config of a dataset wrapper has the datasets inside.
+_WRAPPED = ('dataset', 'datasets')
 
 
-def _kind(config: dict) -> Any:
-    """The class that a dataset's config names, None if there is none."""
-    kind = config.get('type')
-    if isinstance(kind, str):
-        with DATASETS.switch_scope_and_registry(None) as registry:
-            kind = registry.get(kind)
-    return kind if isinstance(kind, type) else None
+def nested_dicts(
+    part: Any, keys: Optional[Sequence[str]] = None
+) -> Iterator[dict]:
+    """All dicts in a part of a config, the outer ones first.
 
-
-def for_checking(config: Any) -> Any:
-    """A dataset's config without pipeline, its files yet unchecked."""
-    if not isinstance(config, dict):
-        return config
-    config = dict(config)
-    if 'pipeline' in config:
-        config['pipeline'] = []
-    if issubclass(_kind(config) or object, TableDataset):
-        config['check_files'] = False
-    if 'dataset' in config:
-        config['dataset'] = for_checking(config['dataset'])
-    if 'datasets' in config:
-        config['datasets'] = [
-            for_checking(part) for part in config['datasets']
-        ]
-    return config
+    Args:
+        part: Any value of a config.
+        keys: Keys of dicts to follow. Defaults to None: all.
+    """
+    if isinstance(part, dict):
+        yield part
+        part = [part[key] for key in keys or part if key in part]
+    if isinstance(part, (list, tuple)):
+        for entry in part:
+            yield from nested_dicts(entry, keys)
 
 
 def dataset_configs(
     cfg: dict, loaders: Sequence[str] = LOADERS
 ) -> Iterator[Tuple[str, dict]]:
-    """Loaders and their dataset configs, those in wrappers too."""
-
-    def walk(dataset: Any) -> Iterator[dict]:
-        if isinstance(dataset, dict):
-            yield dataset
-            yield from walk(dataset.get('dataset'))
-            for part in dataset.get('datasets', ()):
-                yield from walk(part)
-
+    """Loaders and their dataset configs, including those in wrappers."""
     for loader in loaders:
-        if cfg.get(loader) is not None:
-            for dataset in walk(cfg[loader].get('dataset')):
-                yield loader, dataset
+        dataset = (cfg.get(loader) or {}).get('dataset')
+        for config in nested_dicts(dataset, _WRAPPED):
+            yield loader, config
 
 
-def _asking(model: Any) -> Iterator[dict]:
-    """Parts of a model's config that ask for the number of classes."""
-    if isinstance(model, dict):
-        if model.get('num_classes') == FROM_DATA:
-            yield model
-        model = list(model.values())
-    if isinstance(model, (list, tuple)):
-        for part in model:
-            yield from _asking(part)
+def _is_a(config: dict, base: type) -> bool:
+    """Whether a dataset's config names a class derived from ``base``."""
+    kind = config.get('type')
+    if isinstance(kind, str):
+        with DATASETS.switch_scope_and_registry(None) as registry:
+            kind = registry.get(kind)
+    return isinstance(kind, type) and issubclass(kind, base)
+
+
+def for_checking(config: Any) -> Any:
+    """Copy of a dataset's config, without pipeline and checks of files."""
+    if not isinstance(config, dict):
+        return config
+    config = copy.deepcopy(config)
+    for part in nested_dicts(config, _WRAPPED):
+        if 'pipeline' in part:
+            part['pipeline'] = []
+        if _is_a(part, TableDataset):
+            part['check_files'] = False
+    return config
 
 
 def _classes_of_checkpoint(content: Dict[str, Any]) -> Optional[int]:
@@ -77,7 +73,7 @@ def _classes_of_checkpoint(content: Dict[str, Any]) -> Optional[int]:
     counts = content.get('meta', {}).get('class_counts')
     if counts is not None:
         return len(counts)
-    # One that convert_checkpoint.py has written.
+    # A converted one has no counts.
     weight = content.get('state_dict', content).get('head.classifier.weight')
     return None if weight is None else len(weight)
 
@@ -87,47 +83,50 @@ def _classes_of_data(cfg: dict) -> int:
     if loader is None:
         raise InputValueError(
             f'num_classes={FROM_DATA!r} is counted in the training set or '
-            'read in a checkpoint: the config needs train_dataloader, or a '
+            'read from a checkpoint: the config needs train_dataloader, or a '
             'number'
         )
     return len(count_classes(DATASETS.build(for_checking(loader['dataset']))))
 
 
 def resolve_num_classes(cfg: dict, checkpoint: Optional[str] = None) -> None:
-    """Put the number of classes in place of ``'from_data'``, in a config.
+    """Replace ``num_classes='from_data'`` in a config by the number.
 
-    Wherever the model says ``num_classes='from_data'``: in its head, and in
-    a loss that must know. With a checkpoint, :class:`CustomImages` take its
-    class names, too: its labels mean those classes, and to test it the
-    training set need not be there.
+    Wherever the model has it: in its head, and in a loss that needs it. With
+    a checkpoint, :class:`CustomImages` take its class names, too: its labels
+    mean those classes, and testing does not need the training set.
 
     Args:
         cfg: Config, changed in place.
         checkpoint: Path or address of the checkpoint (see
-            :func:`~bcl_mm.models.pretrained.fetch`) that is tested, or that
+            :func:`~bcl_mm.utils.checkpoint.fetch`) that is tested, or that
             training resumes from. Defaults to None: the classes of
             ``train_dataloader`` are counted, without reading an image.
 
     Raises:
-        ValueError: There is neither a training set nor a checkpoint that
-            tells, or one of them is broken.
-        OSError: One of them is not there.
+        InputValueError: Neither a training set nor a checkpoint gives the
+            number, or one of them is damaged.
+        InputFileError: One of them does not exist.
     """
-    asking = list(_asking(cfg.get('model')))
+    unresolved = [
+        part
+        for part in nested_dicts(cfg.get('model'))
+        if part.get('num_classes') == FROM_DATA
+    ]
     scope = cfg.get('default_scope', 'mmpretrain')
     with DefaultScope.overwrite_default_scope(scope):
         named = [
             dataset
             for _, dataset in dataset_configs(cfg)
-            if issubclass(_kind(dataset) or object, CustomImages)
+            if _is_a(dataset, CustomImages)
         ]
         content = {}
-        if checkpoint and (asking or named):
+        if checkpoint and (unresolved or named):
             content = load_checkpoint(checkpoint)
         names = content.get('meta', {}).get('dataset_meta', {}).get('classes')
         for dataset in named if names else ():
             dataset.setdefault('classes', list(names))
-        if asking:
+        if unresolved:
             number = _classes_of_checkpoint(content) or _classes_of_data(cfg)
-            for part in asking:
+            for part in unresolved:
                 part['num_classes'] = number

@@ -1,8 +1,9 @@
-"""A trained model, and what it says of images."""
+"""A trained model, and its predictions of images."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import (
     Any,
     Callable,
@@ -10,6 +11,7 @@ from typing import (
     List,
     NamedTuple,
     Optional,
+    Sequence,
     Tuple,
     Union,
 )
@@ -22,9 +24,12 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmpretrain import ImageClassificationInferencer, get_model
 from mmpretrain.datasets.transforms.utils import get_transform_idx
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from bcl_mm.apis.config import add_cfg_options, complete_model, load_config
+from bcl_mm.apis.config import complete_model, load_config
+from bcl_mm.datasets.csv_lists import IMAGE_ENDINGS
+from bcl_mm.datasets.folders import find_images
 from bcl_mm.datasets.transforms.loading import (
     CorruptImageError,
     LoadImageFromFile,
@@ -35,69 +40,113 @@ from bcl_mm.utils.checkpoint import (
     misfits,
     weights_of,
 )
-from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.errors import (
+    InputValueError,
+    MissingFileError,
+    check_number,
+)
+
+PathLike = Union[str, Path]
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that :func:`load_model` takes."""
-    parser.add_argument('config', help='path of the config')
-    parser.add_argument('checkpoint', help='path of the checkpoint')
-    parser.add_argument(
-        '--posthoc-tau',
-        type=float,
-        metavar='T',
-        help="subtract T times the log of the training set's class prior "
-        'from the logits: 1 turns a model of plain cross-entropy to balanced '
-        'images, -1 turns one of logit adjustment or BCL to images as '
-        "unbalanced as the training set (default: the config's, which is 0)",
+def load_test_config(
+    config: PathLike,
+    checkpoint: PathLike,
+    cfg_options: Optional[Sequence[str]] = None,
+) -> Config:
+    """Load a config to test a checkpoint with it.
+
+    Args:
+        config: Path of the config, or the name of one of the package.
+        checkpoint: Path or address of the checkpoint. It brings the number
+            of classes, where the config leaves that to the data.
+        cfg_options: ``KEY=VALUE`` settings that override the config's.
+            Defaults to None.
+
+    Raises:
+        FileNotFoundError: The config or the checkpoint does not exist.
+        ValueError: One of them is damaged, or they do not fit.
+    """
+    # What load_config reads of the command line.
+    args = argparse.Namespace(
+        config=str(config),
+        checkpoint=str(checkpoint),
+        cfg_options=cfg_options or [],
+        amp=False,
+        launcher='none',
+        local_rank=0,
+        no_pin_memory=False,
+        work_dir=None,
     )
-    add_cfg_options(parser)
+    cfg = load_config(args)
+    complete_model(cfg, str(checkpoint))
+    return cfg
+
+
+def projection_of(head: Any) -> Optional[Callable[[Tensor], Tensor]]:
+    """A head's function from features (rows, D) to unit-norm projections.
+
+    None if it has no projector.
+    """
+    has_projector = getattr(head, 'projector', None) is not None
+    return head.project if has_projector else None
 
 
 def load_model(
-    args: argparse.Namespace, projects: Optional[bool] = False
+    config: PathLike,
+    checkpoint: PathLike,
+    *,
+    cfg_options: Optional[Sequence[str]] = None,
+    posthoc_tau: Optional[float] = None,
+    device: Optional[str] = None,
+    projects: Optional[bool] = False,
 ) -> Tuple[Config, BaseModel]:
-    """The model of a config with the weights of a checkpoint, for testing.
+    """Load the model of a config and the weights of a checkpoint, to test it.
 
     Args:
-        args: With what :func:`add_model_options` adds, and ``device``, None
-            for the best there is.
-        projects: Whether the projector is needed, too; None if it is where
-            there is one. Defaults to False.
+        config: Path of the config, or the name of one of the package.
+        checkpoint: Path or address of the checkpoint.
+        cfg_options: ``KEY=VALUE`` settings that override the config's.
+            Defaults to None.
+        posthoc_tau: Subtract this many times the log of the training set's
+            class prior from the logits. Defaults to None: as in the config.
+        device: Such as ``'cuda:1'`` or ``'cpu'``. Defaults to None: a GPU if
+            there is one.
+        projects: Whether the projector must be loaded; None loads it if the
+            model has one. Defaults to False.
 
     Returns:
-        The config, and the model on its device, which mmpretrain's
-        inferencer takes.
+        The config, and the model in evaluation mode, on its device, which
+        mmpretrain's inferencer takes.
 
     Raises:
         FileNotFoundError: The config or the checkpoint does not exist.
         ValueError: The checkpoint is damaged or of another model, or the
             config or the head lacks what is needed.
     """
-    cfg = load_config(args)
-    content = load_checkpoint(args.checkpoint)
-    complete_model(cfg, args.checkpoint)
+    cfg = load_test_config(config, checkpoint, cfg_options)
+    content = load_checkpoint(str(checkpoint))
     if 'pipeline' not in (cfg.get('test_dataloader') or {}).get('dataset', {}):
         raise InputValueError(
-            f'{args.config} has no test_dataloader.dataset.pipeline, which '
-            'images go through'
+            f'{config} has no test_dataloader.dataset.pipeline, which '
+            'prepares the images'
         )
     model = get_model(cfg)
     head = getattr(model, 'head', None)  # some classifiers have none
-    has_projector = getattr(head, 'projector', None) is not None
-    projects = has_projector if projects is None else projects
+    has_projector = projection_of(head) is not None
     if projects and not has_projector:
         raise InputValueError(
-            f'{type(head).__name__} of {args.config} has no projector: '
+            f'{type(head).__name__} of {config} has no projector: '
             'only a BCLHead with loss_con has one'
         )
+    projects = has_projector if projects is None else projects
     weights = weights_of(content)
     wrong = misfits(model, weights)
     needed = [n for n in wrong if not is_only_for_training(n, projects)]
     if needed:
         raise InputValueError(
-            f'the checkpoint {args.checkpoint!r} does not fit the model of '
-            f'{args.config}: '
+            f'the checkpoint {str(checkpoint)!r} does not fit the model of '
+            f'{config}: '
             + '; '.join(f'{name} {wrong[name]}' for name in needed[:3])
         )
     fitting = {k: v for k, v in weights.items() if k not in wrong}
@@ -105,30 +154,61 @@ def load_model(
     model._dataset_meta = content.get('meta', {}).get(
         'dataset_meta', model._dataset_meta
     )
-    if args.posthoc_tau is not None:
-        check_number('--posthoc-tau', args.posthoc_tau)
-        if not hasattr(head, 'posthoc_tau'):
-            raise InputValueError(
-                '--posthoc-tau needs a head that knows the class counts, '
-                f'bcl_mm.BCLHead: the config has {type(head).__name__}'
-            )
-        head.posthoc_tau = args.posthoc_tau
+    if posthoc_tau is not None:
+        _set_posthoc_tau(head, posthoc_tau)
     if getattr(head, 'posthoc_tau', 0):
-        head.log_prior()  # an error now, if there is none
-    return cfg, model.eval().to(args.device or get_device())
+        head.log_prior()  # raises an error now if there are no class counts
+    return cfg, model.eval().to(device or get_device())
+
+
+def _set_posthoc_tau(head: Optional[nn.Module], value: float) -> None:
+    check_number('posthoc_tau', value)
+    if not hasattr(head, 'posthoc_tau'):
+        raise InputValueError(
+            'posthoc_tau needs a head that knows the class counts, '
+            f'bcl_mm.BCLHead: the config has {type(head).__name__}'
+        )
+    head.posthoc_tau = value
 
 
 def class_names(model: BaseModel, num_classes: int) -> List[str]:
     """Names of a model's classes; their numbers where it has no names."""
     names: Any = model._dataset_meta.get('classes')
-    # Those of the config's data set, where a checkpoint has none, may be of
-    # other data.
+    # A checkpoint without names leaves those of the config's data set, which
+    # may be of other data.
     if names is None or len(names) != num_classes:
         names = range(num_classes)
     return [str(name) for name in names]
 
 
-class Images(Dataset):
+def list_images(inputs: Sequence[PathLike]) -> List[str]:
+    """List images among files and folders; those of a folder are sorted.
+
+    Folders are read as for training: at any depth, without hidden files.
+
+    Args:
+        inputs: Files, which are taken as they are, and folders.
+
+    Raises:
+        FileNotFoundError: An input does not exist, or a folder has no image.
+    """
+    paths: List[str] = []
+    for entry in map(Path, inputs):
+        if not entry.exists():
+            raise MissingFileError(f'image or folder {entry} does not exist')
+        if not entry.is_dir():
+            paths.append(str(entry))
+            continue
+        images, _ = find_images(str(entry))
+        if not images:
+            raise MissingFileError(
+                f'folder {entry} has no image ({" ".join(IMAGE_ENDINGS)})'
+            )
+        paths += [str(entry / image) for image in images]
+    return paths
+
+
+class _Images(Dataset):
     """Images as the model takes them, or the error of one as text."""
 
     def __init__(
@@ -149,7 +229,7 @@ class Images(Dataset):
         return self.pipeline(results)
 
 
-def collate(
+def _collate(
     items: List[Union[dict, str]],
 ) -> Tuple[Optional[dict], List[Optional[str]]]:
     """Batch of the images among the items, and the error of each item."""
@@ -159,7 +239,7 @@ def collate(
 
 
 class Prediction(NamedTuple):
-    """What is known of an image: its error, or scores (C,), features (D,)."""
+    """Scores (C,) and features (D,) of an image, or why there are none."""
 
     path: str
     error: Optional[str] = None
@@ -168,12 +248,13 @@ class Prediction(NamedTuple):
 
 
 class Predictor:
-    """mmpretrain's inferencer, which goes past images that cannot be loaded.
+    """mmpretrain's inferencer, which reports images that cannot be loaded.
 
     Args:
         model: Of :func:`load_model`.
-        feature_kind: ``'backbone'`` (what the classifier sees),
-            ``'projected'`` (unit norm), or None for no features.
+        feature_kind: ``'backbone'`` (the classifier's input),
+            ``'projected'`` (unit norm), or None for no features. Defaults to
+            None.
     """
 
     def __init__(
@@ -181,7 +262,7 @@ class Predictor:
     ) -> None:
         self.inferencer = ImageClassificationInferencer(model)
         self.feature_kind = feature_kind
-        # The inferencer leaves out this step, and its settings.
+        # The inferencer drops this step, and with it its settings.
         pipeline = model._config.test_dataloader.dataset.pipeline
         index = get_transform_idx(pipeline, 'LoadImageFromFile')
         settings = dict(pipeline[index]) if index >= 0 else {}
@@ -192,19 +273,19 @@ class Predictor:
     def predict(
         self, paths: List[str], batch_size: int = 32, workers: int = 0
     ) -> Iterator[Prediction]:
-        """Predictions of images, in their order.
+        """Predict images, in their order.
 
         Args:
             paths: Image files.
             batch_size: Images at once. Defaults to 32.
-            workers: Processes that load more than one batch. Defaults to 0:
-                this one does.
+            workers: Processes that load images, if there is more than one
+                batch. Defaults to 0: this one does.
         """
         loader = DataLoader(
-            Images(paths, self.load, self.inferencer.pipeline),
+            _Images(paths, self.load, self.inferencer.pipeline),
             batch_size,
             num_workers=workers if len(paths) > batch_size else 0,
-            collate_fn=collate,
+            collate_fn=_collate,
         )
         path = iter(paths)
         for batch, errors in loader:
@@ -228,7 +309,7 @@ class Predictor:
             samples = model.head.predict(feats, data['data_samples'])
             features = model.head.pre_logits(feats)  # (rows, D)
             if self.feature_kind == 'projected':
-                features = model.head.project(features)
+                features = projection_of(model.head)(features)
             features = features.float().cpu().numpy()
         scores = torch.stack([sample.pred_score for sample in samples])
         return zip(scores.float().cpu().numpy(), features)

@@ -1,8 +1,7 @@
-"""The option that sends logs to TensorBoard and Weights & Biases."""
+"""Logging to TensorBoard and Weights & Biases."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Sequence
@@ -12,26 +11,14 @@ from bcl_mm.utils.errors import InputValueError
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-# By the names of their packages.
+# Package -> registry name.
 BACKENDS = dict(
     tensorboard='TensorboardVisBackend', wandb='bcl_mm.WandbVisBackend'
 )
 
 
-def add_log_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names the backends."""
-    parser.add_argument(
-        '--log',
-        nargs='+',
-        choices=list(BACKENDS),
-        default=[],
-        help='log to TensorBoard or Weights & Biases, too (Weights & Biases: '
-        'after "wandb login", or with WANDB_MODE=offline)',
-    )
-
-
 def check_log_packages(names: Sequence[str]) -> None:
-    """Raise a ValueError unless the backends' packages are installed."""
+    """Raise an InputValueError if the package of a backend is missing."""
     for name in names:
         # (A folder of that name, such as wandb's own logs, has no origin.)
         if getattr(find_spec(name), 'origin', None) is None:
@@ -41,15 +28,14 @@ def check_log_packages(names: Sequence[str]) -> None:
 
 
 def add_log_backends(cfg: Config, names: Sequence[str]) -> None:
-    """Add backends to the visualizer of a config, unless they are there.
+    """Add backends to the visualizer of a config, unless it has them.
 
     Args:
-        cfg: The config, with its work dir, by which Weights & Biases names
-            the run.
+        cfg: The config; its ``work_dir`` names the run for Weights & Biases.
         names: Names of backends.
 
     Raises:
-        ValueError: A package is not installed.
+        InputValueError: A package is not installed.
     """
     names = list(dict.fromkeys(names))
     check_log_packages(names)
@@ -57,7 +43,7 @@ def add_log_backends(cfg: Config, names: Sequence[str]) -> None:
         return
     if cfg.get('visualizer') is None:
         cfg.visualizer = dict(type='mmpretrain.UniversalVisualizer')
-    # The file that compare.py reads stays.
+    # Comparisons read the file of LocalVisBackend.
     backends = list(
         cfg.visualizer.get('vis_backends') or [dict(type='LocalVisBackend')]
     )

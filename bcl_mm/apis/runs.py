@@ -1,22 +1,24 @@
-"""Runs that have been trained: found in folders, and their logs read."""
+"""Finished and interrupted runs: found in folders, and their logs read."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from mmengine.config import Config
 
+from bcl_mm.apis.config import read_config
 from bcl_mm.engine.resume import latest_checkpoint
-from bcl_mm.utils.checkpoint import load_weights_only
-from bcl_mm.utils.errors import MissingFileError
+from bcl_mm.utils.checkpoint import load_checkpoint
+from bcl_mm.utils.errors import InputValueError, MissingFileError
 
-# What may differ between the runs of one method: seed, place and speed.
-_NO_PART_OF_THE_METHOD = (
+# Settings that may differ between the runs of one method.
+_NOT_OF_THE_METHOD = (
     'work_dir',
     'load_from',
     'resume',
@@ -25,73 +27,129 @@ _NO_PART_OF_THE_METHOD = (
     'visualizer',
     'log_level',
     'env_cfg',
+    # The start of a second stage is another file with each seed.
+    'model.pretrained',
 )
+
+
+def _read_object(text: str, source: str) -> Dict[str, Any]:
+    """Parse a JSON object; the error names its source."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise InputValueError(f'{source} is damaged: {error}') from None
+    if not isinstance(content, dict):
+        raise InputValueError(
+            f'{source} must be a JSON object, got {type(content).__name__}'
+        )
+    return content
+
+
+def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
+    """Read what compare.py notes of a run, in ``run.json``.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        Its entries (``seed``, ``commits``, ``figures``, ...); empty if there
+        is no such file.
+
+    Raises:
+        InputValueError: The file is damaged, or of another program.
+    """
+    path = Path(folder, 'run.json')
+    if not path.is_file():
+        return {}
+    return _read_object(path.read_text(errors='replace'), str(path))
+
+
+def read_scalars(folder: Union[str, Path]) -> List[Dict[str, Any]]:
+    """Read all logged figures of a run, of all its starts, oldest first.
+
+    The last line of a log may be incomplete, after a kill: it is left out,
+    and a note on stderr says so.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        InputValueError: A log is damaged, or of another program.
+    """
+    found = []
+    for log in sorted(Path(folder).glob('*/vis_data/scalars.json')):
+        lines = log.read_text(errors='replace').splitlines(keepends=True)
+        for number, line in enumerate(lines, 1):
+            try:
+                found.append(_read_object(line, f'{log}, line {number},'))
+            except InputValueError:
+                if number < len(lines) or line.endswith('\n'):
+                    raise
+                print(
+                    f'Note: the last line of {log} is incomplete and left out',
+                    file=sys.stderr,
+                )
+    return found
 
 
 @dataclass
 class TrainedRun:
-    """A trained model, and where everything of it lies.
+    """A trained model and the folder of its training.
 
     Args:
         folder: The run's folder.
         config: The config that training wrote there.
         checkpoint: The last checkpoint.
         cfg: The config, read.
-        stand: How far an unfinished training is, ``'epoch 2 of 3'``.
+        progress: How far an unfinished training is, ``'epoch 2 of 3'``.
+            Defaults to ``''``: it is finished.
     """
 
     folder: Path
     config: Path
     checkpoint: Path
     cfg: Config = field(repr=False)
-    stand: str = ''
+    progress: str = ''
 
-    @cached_property
+    @property
     def method(self) -> str:
         """Name of the method, as the config gives it."""
         return self.cfg.get('method_name', self.config.stem.split('_')[0])
 
     @property
     def seed(self) -> Optional[int]:
-        """Seed of the run, None if the config leaves it open."""
-        note = self.folder / 'run.json'
-        if note.is_file():
-            return json.loads(note.read_text())['seed']
-        return self.cfg.get('randomness', {}).get('seed')
+        """Seed of the run, None if the config does not set it."""
+        configured = self.cfg.get('randomness', {}).get('seed')
+        return read_note(self.folder).get('seed', configured)
 
     @cached_property
     def settings(self) -> Dict[str, str]:
-        """All settings but those that say nothing of the method."""
+        """Settings of the method: key, with dots, -> value as text."""
         found: Dict[str, str] = {}
 
-        def walk(key: str, value: Any) -> None:
-            if isinstance(value, dict):
-                for name, part in value.items():
-                    walk(f'{key}.{name}' if key else name, part)
-            else:
-                found[key] = str(value)
+        def walk(prefix: str, settings: dict) -> None:
+            for name, value in settings.items():
+                key = f'{prefix}{name}'
+                if key in _NOT_OF_THE_METHOD:
+                    continue
+                if isinstance(value, dict):
+                    walk(f'{key}.', value)
+                else:
+                    found[key] = str(value)
 
         walk('', self.cfg.to_dict())
-        return {
-            key: value
-            for key, value in found.items()
-            if key.split('.')[0] not in _NO_PART_OF_THE_METHOD
-            # A second stage's start is another file with each seed.
-            and key != 'model.pretrained'
-        }
+        return found
 
     @property
     def setting(self) -> tuple:
-        """The same for the runs that differ in their seeds alone."""
-        # An unfinished run is no second seed of a finished one.
-        return self.config.stem, self.stand, *self.settings.items()
+        """A key that runs share if they differ in their seeds alone."""
+        # An unfinished run is not a second seed of a finished one.
+        return self.config.stem, self.progress, *self.settings.items()
 
     @cached_property
     def scalars(self) -> List[dict]:
         """All logged figures, oldest first."""
-        logs = sorted(self.folder.glob('*/vis_data/scalars.json'))
-        lines = [line for log in logs for line in log.read_text().splitlines()]
-        return [json.loads(line) for line in lines]
+        return read_scalars(self.folder)
 
     def curve(self, name: str) -> Tuple[List[float], List[float]]:
         """Steps (epochs, or iterations) and values of a logged figure."""
@@ -105,52 +163,52 @@ class TrainedRun:
 
 
 def _open_run(folder: Path) -> Optional[TrainedRun]:
-    """The run in a folder itself, None if there is none."""
-    note = folder / 'run.json'
-    known = json.loads(note.read_text()) if note.is_file() else {}
-    # What is only tested, as tau-normalisation, has another's checkpoint.
-    if 'checkpoint' in known:
-        checkpoint, where = folder / known['checkpoint'], folder / 'test'
+    """The run of a folder (not of those below it), None if it has none."""
+    # A run that is only tested, as tau-normalisation, names the checkpoint.
+    tested = read_note(folder).get('checkpoint')
+    if tested is None:
+        checkpoint, config_dir = latest_checkpoint(str(folder))[0], folder
     else:
-        checkpoint, where = latest_checkpoint(str(folder))[0], folder
-    configs = sorted(where.glob('*.py'), key=lambda p: p.stat().st_mtime)
+        checkpoint, config_dir = str(folder / tested), folder / 'test'
+    configs = sorted(config_dir.glob('*.py'), key=lambda p: p.stat().st_mtime)
     if checkpoint is None or not configs:
         return None
     if not Path(checkpoint).is_file():
         raise MissingFileError(
-            f'{note}: the checkpoint {str(checkpoint)!r} does not exist'
+            f'{folder / "run.json"}: the checkpoint {checkpoint!r} does not '
+            'exist'
         )
-    cfg = Config.fromfile(configs[-1])
-    meta = load_weights_only(str(checkpoint)).get('meta', {})
-    stand = '' if 'checkpoint' in known else _stand(cfg, meta)
-    return TrainedRun(folder, configs[-1], Path(checkpoint), cfg, stand)
+    cfg = read_config(str(configs[-1]))
+    meta = load_checkpoint(checkpoint).get('meta', {})
+    progress = '' if tested else _unfinished_progress(cfg, meta)
+    return TrainedRun(folder, configs[-1], Path(checkpoint), cfg, progress)
 
 
-def _stand(cfg: Config, meta: dict) -> str:
-    """How far a training is, empty if it is at its end."""
-    for step, most in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
-        planned = cfg.get('train_cfg', {}).get(most)
+def _unfinished_progress(cfg: Config, meta: dict) -> str:
+    """How far a training is, empty if it is finished."""
+    for step, limit in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
+        planned = cfg.get('train_cfg', {}).get(limit)
         if planned and meta.get(step, planned) < planned:
             return f'{step} {meta[step]:,} of {planned:,}'
     return ''
 
 
-def find_runs(places: List[Path]) -> List[TrainedRun]:
-    """Runs in folders, or in the folders below them.
+def find_runs(folders: List[Path]) -> List[TrainedRun]:
+    """Find the runs in folders and in the folders below them.
 
     Args:
-        places: Work dirs of train.py, or of compare.py, which hold many.
+        folders: Work dirs of train.py, or of compare.py, which hold many.
 
     Raises:
         FileNotFoundError: A folder does not exist, or holds no run.
         ValueError: The checkpoints of a run are damaged.
     """
     runs: Dict[Path, TrainedRun] = {}
-    for place in places:
-        if not place.is_dir():
-            raise MissingFileError(f'there is no folder {str(place)!r}')
+    for root in folders:
+        if not root.is_dir():
+            raise MissingFileError(f'folder {str(root)!r} does not exist')
         found = []
-        for folder, below, _ in os.walk(place):
+        for folder, below, _ in os.walk(root):
             run = _open_run(Path(folder))
             if run is not None:
                 found.append(run)
@@ -160,7 +218,7 @@ def find_runs(places: List[Path]) -> List[TrainedRun]:
             runs.setdefault(run.folder.resolve(), run)
         if not found:
             raise MissingFileError(
-                f'{str(place)!r} holds no run: a run is a work dir of '
+                f'{str(root)!r} holds no run: a run is a work dir of '
                 'train.py or compare.py, with the config that training '
                 'wrote there and a checkpoint'
             )

@@ -1,1 +1,49 @@
-"""The commands, one file each."""
+"""The commands, one module each.
+
+A module of a command imports nothing heavy when it is imported, so that
+``--help`` answers at once. Its docstring is the description of the command,
+and it has two functions: ``add_arguments(parser)``, and ``run(args)``, which
+does the work and returns the exit status (None for 0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import sys
+from types import ModuleType
+from typing import Optional, Tuple
+
+from bcl_mm.utils.errors import InputError
+
+
+def load_command(
+    name: str, prog: Optional[str] = None
+) -> Tuple[ModuleType, argparse.ArgumentParser]:
+    """Module of a command, and its parser.
+
+    Args:
+        name: Name of the command.
+        prog: Name of the program in the usage. Defaults to None: its file.
+    """
+    module = importlib.import_module(f'bcl_mm.cli.{name}')
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    # For checks in run(): args.error(MESSAGE) shows the usage, and exits
+    # with 2.
+    parser.set_defaults(error=parser.error)
+    return module, parser
+
+
+def print_error(error: InputError) -> None:
+    """Print an error of the user on stderr, without its traceback."""
+    message = str(error).strip()
+    if 'DataLoader worker' in message:
+        # A worker's traceback; its last line is "module.Class: message".
+        message = re.sub(r'^[\w.]+: ', '', message.splitlines()[-1])
+    print(f'Error: {message}', file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
 """How training ends on Ctrl-C (SIGINT) and SIGTERM.
 
 The exit status is 130 or 143, as shells report these signals. Imports nothing
-that takes time: a signal may come early.
+heavy: a signal may come early.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _is_first_rank() -> bool:
     return os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
 
 
-def _say(line: str) -> None:
+def _print_now(line: str) -> None:
     # Unbuffered: the signal may have come in the middle of a print.
     with contextlib.suppress(RuntimeError, OSError):
         sys.stdout.flush()
@@ -30,7 +30,7 @@ def _say(line: str) -> None:
 
 def _advice(work_dir: Optional[str]) -> str:
     if work_dir is None:
-        return 'training had not begun'
+        return 'training had not started'
     from bcl_mm.engine.resume import latest_checkpoint
 
     try:
@@ -38,15 +38,15 @@ def _advice(work_dir: Optional[str]) -> str:
     except Exception as error:  # whatever it is, the program ends now
         return str(error)
     if latest is None:
-        return f'there is no checkpoint in {work_dir} to go on from yet'
-    return f'--resume goes on from {latest}'
+        return f'there is no checkpoint in {work_dir} to resume from yet'
+    return f'--resume resumes from {latest}'
 
 
 def end_with_launcher() -> None:
     """Get SIGTERM when the launcher that started this process dies.
 
-    Else a launcher that is killed leaves its processes training, and writing
-    into the folder that another training goes on in. Linux only.
+    Otherwise the processes of a killed launcher would go on training, and
+    writing into the folder of another training that resumes. Linux only.
     """
     if 'TORCHELASTIC_RUN_ID' in os.environ and sys.platform == 'linux':
         set_parent_death_signal = 1
@@ -55,13 +55,13 @@ def end_with_launcher() -> None:
 
 
 def watch(work_dir: Optional[str] = None) -> None:
-    """End this program on SIGINT and SIGTERM: at once, and with a word.
+    """End this program at once on SIGINT and SIGTERM, with a message.
 
-    Nothing is saved: what was trained since the last checkpoint is done again.
+    Nothing is saved: training resumes from the last checkpoint.
 
     Args:
         work_dir: Folder of the checkpoints. Defaults to None: training has
-            not begun.
+            not started.
     """
     watched = os.getpid()
 
@@ -70,21 +70,21 @@ def watch(work_dir: Optional[str] = None) -> None:
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
-            return  # Ctrl-C reaches data workers too, which end with us
+            return  # Ctrl-C also reaches data workers, which end with us
         # A launcher may send the signal again, and torch's dataloader raises
-        # when a worker ends.
+        # an error when a worker ends.
         for other in (signal.SIGINT, signal.SIGTERM):
             signal.signal(other, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         try:
             if _is_first_rank():
                 name = signal.Signals(number).name
-                _say(f'Interrupted by {name}: {_advice(work_dir)}.')
+                _print_now(f'Interrupted by {name}: {_advice(work_dir)}.')
             for child in multiprocessing.active_children():
                 child.kill()
         finally:
-            # Not an exception: libraries may catch it, and what waits for
-            # other processes at a program's end may wait long.
+            # Not an exception: libraries may catch it, and exit handlers may
+            # wait long for other processes.
             os._exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

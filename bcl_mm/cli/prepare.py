@@ -1,7 +1,7 @@
-"""Put Fashion-MNIST's four files into data/fashion_mnist.
+"""Prepare a data set: put Fashion-MNIST's four files into data/fashion_mnist.
 
 They come from Debian's package dataset-fashion-mnist where it is installed,
-else they are downloaded.
+otherwise they are downloaded. Complete files are left alone.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
-import os
 import urllib.request
+import zlib
 from pathlib import Path
 
-from mmpretrain.datasets import FashionMNIST
+from bcl_mm.utils.errors import InputFileError, InputValueError
+from bcl_mm.utils.files import write_atomically
 
 DEBIAN = Path('/usr/share/datasets/fashion-mnist')
-# The authors' repository first; MMPretrain's address is the second.
+# The authors' repository, then MMPretrain's address.
 MIRRORS = (
     'https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/',
-    FashionMNIST.url_prefix,
+    'http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/',
 )
 # Of the decompressed files: a repacked archive is as good as the original.
 SHA256 = {
@@ -38,59 +39,61 @@ SHA256 = {
 }
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the name of the data set, and the folders."""
+    parser.add_argument('dataset', choices=['fashion-mnist'])
+    parser.add_argument(
+        '--source', type=Path, default=DEBIAN, help='folder of the .gz files'
+    )
+    parser.add_argument('--out', type=Path, default=Path('data/fashion_mnist'))
+
+
 def fetch(name: str, source: Path) -> bytes:
     """Decompressed content of a file, from a folder or a mirror.
 
     Raises:
-        SystemExit: No mirror answers.
+        InputFileError: A file is damaged, or no mirror answers.
     """
     archive = f'{name}.gz'
-    if (source / archive).is_file():
-        return gzip.decompress((source / archive).read_bytes())
+    local = source / archive
+    if local.is_file():
+        try:
+            return gzip.decompress(local.read_bytes())
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputFileError(f'{local} cannot be read: {error}') from error
     failures = []
     for mirror in MIRRORS:
         print(f'Downloading {mirror}{archive} ...', flush=True)
         try:
             with urllib.request.urlopen(mirror + archive, timeout=30) as file:
                 return gzip.decompress(file.read())
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             failures.append(f'  {mirror}{archive}: {error}')
-    raise SystemExit(
-        f'{archive} is neither in {source} nor can it be downloaded:\n'
+    raise InputFileError(
+        f'{archive} is not in {source} and cannot be downloaded:\n'
         + '\n'.join(failures)
         + '\nOn Debian and Ubuntu: apt-get install dataset-fashion-mnist'
     )
 
 
-def has_file(path: Path, checksum: str) -> bool:
-    """Whether a file is there, and whole."""
-    return (
-        path.is_file()
-        and hashlib.sha256(path.read_bytes()).hexdigest() == checksum
-    )
-
-
-def main() -> None:
-    """Prepare the folder; files that are whole are left alone."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        '--source', type=Path, default=DEBIAN, help='folder of the .gz files'
-    )
-    parser.add_argument('--out', type=Path, default=Path('data/fashion_mnist'))
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+def run(args: argparse.Namespace) -> None:
+    """Prepare the folder."""
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputFileError(
+            f'--out {args.out} cannot be made: {error.strerror}'
+        ) from error
     for name, checksum in SHA256.items():
         path = args.out / name
-        if has_file(path, checksum):
+        if path.is_file() and _sha256(path.read_bytes()) == checksum:
             continue
-        partial = path.with_suffix('.partial')
-        partial.write_bytes(fetch(name, args.source))
-        if not has_file(partial, checksum):
-            partial.unlink()
-            raise SystemExit(f'{name} is damaged: its checksum is wrong')
-        os.replace(partial, path)
+        content = fetch(name, args.source)
+        if _sha256(content) != checksum:
+            raise InputValueError(f'{name} is damaged: its checksum is wrong')
+        write_atomically(content, path)
     print(f'Fashion-MNIST is in {args.out}')
 
 
-if __name__ == '__main__':
-    main()
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -3,59 +3,67 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-import mmengine
-from mmengine.evaluator import DumpResults
+from bcl_mm.cli.options import add_common_options, add_config
 
-from bcl_mm.apis.config import (
-    add_common_options,
-    build_runner,
-    check_checkpoint,
-    check_data_roots,
-    complete_model,
-    load_config,
-    plain_errors,
+# Formats of --out: of metrics, and of predictions.
+FORMATS = dict(
+    metrics=('.json', '.yaml', '.yml', '.pkl', '.pickle'),
+    pred=('.pkl', '.pickle'),
 )
-from bcl_mm.engine.processes import leave_process_group
 
 
-def parse_args() -> argparse.Namespace:
-    """Parse the options, which are those of mmpretrain's test.py."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='path of the config')
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options, which are those of mmpretrain's test.py."""
+    add_config(parser)
     parser.add_argument('checkpoint', help='path of the checkpoint')
     add_common_options(parser)
-    parser.add_argument('--out', help='file for predictions or metrics')
+    parser.add_argument(
+        '--out', type=Path, metavar='FILE', help='for predictions or metrics'
+    )
     parser.add_argument(
         '--out-item',
-        choices=['metrics', 'pred'],
+        choices=list(FORMATS),
         help='what --out receives; predictions by default',
     )
-    args = parser.parse_args()
-    if args.out is None and args.out_item is not None:
-        parser.error('--out-item needs --out FILE')
-    return args
 
 
-def main() -> None:
+def run(args: argparse.Namespace) -> None:
     """Test."""
-    args = parse_args()
-    with plain_errors():
-        cfg = load_config(args)
-        check_checkpoint(args.checkpoint)
-        check_data_roots(cfg, ('test_dataloader',))
-        complete_model(cfg, args.checkpoint)
+    if args.out is None and args.out_item is not None:
+        args.error('--out-item needs --out FILE')
+    item = args.out_item or 'pred'
+    if args.out is not None and args.out.suffix not in FORMATS[item]:
+        args.error(
+            f'--out must end in {" or ".join(FORMATS[item])}, got {args.out}'
+        )
+    import mmengine
+    from mmengine.evaluator import DumpResults
+
+    from bcl_mm.apis.config import (
+        build_runner,
+        check_checkpoint,
+        check_data_roots,
+        complete_model,
+        load_config,
+    )
+    from bcl_mm.engine.processes import leave_process_group
+    from bcl_mm.utils.files import write_atomically
+
+    cfg = load_config(args)
+    check_checkpoint(args.checkpoint)
+    check_data_roots(cfg, ('test_dataloader',))
+    complete_model(cfg, args.checkpoint)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
     runner = build_runner(cfg)
-    if args.out and args.out_item != 'metrics':
-        runner.test_evaluator.metrics.append(DumpResults(args.out))
+    if args.out and item == 'pred':
+        runner.test_evaluator.metrics.append(DumpResults(str(args.out)))
     metrics = runner.test()
-    if args.out and args.out_item == 'metrics':
-        mmengine.dump(metrics, args.out)
+    if args.out and item == 'metrics' and runner.rank == 0:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        content = mmengine.dump(metrics, file_format=args.out.suffix[1:])
+        write_atomically(content, args.out)
     leave_process_group()
-
-
-if __name__ == '__main__':
-    main()

@@ -1,47 +1,27 @@
-"""Train a model from a config."""
+"""Train a model from a config.
+
+Exits with 1 after an error, 130 after SIGINT (Ctrl-C), and 143 after SIGTERM.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 import time
 import traceback
-from typing import Optional
+from typing import TYPE_CHECKING, Optional, Union
 
-from bcl_mm.cli import interruption
-from bcl_mm.utils.errors import InputValueError
+from bcl_mm.cli import interruption, print_error
+from bcl_mm.cli.options import add_common_options, add_config, add_log_option
+from bcl_mm.utils.errors import InputError, InputValueError
 
-if __name__ == '__main__':
-    interruption.watch()  # before the imports, which take seconds
-    interruption.end_with_launcher()
-
-# isort: split
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-
-from bcl_mm.apis.config import (
-    add_common_options,
-    build_runner,
-    check_checkpoint,
-    check_data_roots,
-    check_work_dir,
-    complete_model,
-    is_explained,
-    load_config,
-    plain_errors,
-)
-from bcl_mm.apis.log_backends import add_log_backends, add_log_option
-from bcl_mm.engine.hooks.checkpoint import CheckpointError
-from bcl_mm.engine.hooks.progress import require_one_batch
-from bcl_mm.engine.processes import leave_process_group
-from bcl_mm.engine.resume import latest_checkpoint
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
-def parse_args() -> argparse.Namespace:
-    """Parse the options: those of mmpretrain's train.py, and --log."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='path of the config')
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of mmpretrain's train.py, and --log."""
+    add_config(parser)
     add_common_options(parser)
     add_log_option(parser)
     parser.add_argument(
@@ -49,7 +29,7 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='FILE',
-        help='go on from a checkpoint; without FILE (or with "auto") from '
+        help='resume from a checkpoint; without FILE (or with "auto") from '
         'the latest one in the work dir',
     )
     parser.add_argument(
@@ -63,30 +43,31 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--no-persistent-workers',
         action='store_true',
-        help='start the data workers anew each epoch',
+        help='restart the data workers in each epoch',
     )
-    return parser.parse_args()
 
 
 def find_checkpoint(work_dir: str) -> Optional[str]:
-    """The checkpoint to go on from, None if there is none.
+    """The checkpoint to resume from, None if there is none.
 
     Without one training starts from the beginning; a second stage then still
     starts from its ``load_from``.
 
     Raises:
-        ValueError: There are checkpoints, but none is whole.
+        InputValueError: There are checkpoints, but all are damaged.
     """
+    from bcl_mm.engine.resume import latest_checkpoint
+
     try:
         latest, problem = latest_checkpoint(work_dir)
-    except ValueError as error:
+    except InputError as error:
         raise InputValueError(
             f'{error}: give another one, --resume FILE'
         ) from None
     if latest is None:
         message = f'There is no checkpoint in {work_dir}: starting anew.'
     else:
-        message = f'Going on from {latest}, the newest whole checkpoint.'
+        message = f'Resuming from {latest}, the newest complete checkpoint.'
     if problem is not None:
         message = f'{problem}. {message}'
     if latest is None or problem is not None:
@@ -96,6 +77,8 @@ def find_checkpoint(work_dir: str) -> Optional[str]:
 
 def merge_options(cfg: Config, args: argparse.Namespace) -> None:
     """Apply the options of training to the config."""
+    from bcl_mm.apis.config import check_checkpoint
+
     cfg.setdefault('resume', False)
     cfg.setdefault('load_from', None)
     if args.no_validate:
@@ -129,6 +112,10 @@ def merge_options(cfg: Config, args: argparse.Namespace) -> None:
 
 def train(cfg: Config) -> None:
     """Train, from the beginning or from a checkpoint."""
+    from bcl_mm.apis.config import build_runner
+    from bcl_mm.engine.hooks.progress import require_one_batch
+    from bcl_mm.engine.processes import leave_process_group
+
     runner = build_runner(cfg)
     # Here and not only in the hook: building schedules of an epoch without
     # iterations fails before the first hook runs.
@@ -137,38 +124,44 @@ def train(cfg: Config) -> None:
     leave_process_group()
 
 
-def main() -> None:
-    """Train; exit with 1, 130 (SIGINT) or 143 (SIGTERM) if it ends early."""
-    args = parse_args()
-    with plain_errors():
-        cfg = load_config(args)
-        interruption.watch(cfg.work_dir)
-        merge_options(cfg, args)
-        add_log_backends(cfg, args.log)
-        check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
-        complete_model(cfg, cfg.load_from if cfg.resume else None)
-        check_work_dir(cfg.work_dir)
+def run(args: argparse.Namespace) -> Union[None, int, str]:
+    """Train; exits with 130 (SIGINT) or 143 (SIGTERM) if interrupted."""
+    interruption.watch()  # before the imports, which take seconds
+    interruption.end_with_launcher()
+    from mmengine.dist import is_main_process
+
+    from bcl_mm.apis.config import (
+        check_data_roots,
+        check_work_dir,
+        complete_model,
+        load_config,
+    )
+    from bcl_mm.apis.log_backends import add_log_backends
+    from bcl_mm.engine.hooks.checkpoint import CheckpointError
+    from bcl_mm.engine.resume import latest_checkpoint
+
+    cfg = load_config(args)
+    interruption.watch(cfg.work_dir)
+    merge_options(cfg, args)
+    add_log_backends(cfg, args.log)
+    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+    complete_model(cfg, cfg.load_from if cfg.resume else None)
+    check_work_dir(cfg.work_dir)
     try:
         train(cfg)
     except CheckpointError as error:
-        # The other ranks have the same error; one of them tells it.
-        sys.exit(f'Training ends: {error}' if is_main_process() else 1)
+        # All ranks have this error; one of them reports it.
+        return f'Training ends: {error}' if is_main_process() else 1
     except Exception as error:
         if 'DataLoader worker' in str(error):
             time.sleep(1)  # SIGTERM to all may reach the workers first
-        if is_explained(error):
-            message = str(error).strip()
-            if 'DataLoader worker' in message:  # its traceback, then its words
-                message = message.splitlines()[-1]
-            print(f'{type(error).__name__}: {message}', file=sys.stderr)
+        if isinstance(error, InputError):
+            print_error(error)
         else:
             traceback.print_exc()
         latest = None
         if is_main_process():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(InputError):
                 latest, _ = latest_checkpoint(cfg.work_dir)
-        sys.exit(f'--resume goes on from {latest}.' if latest else 1)
-
-
-if __name__ == '__main__':
-    main()
+        return f'--resume resumes from {latest}.' if latest else 1
+    return None

@@ -1,4 +1,4 @@
-"""Start and end of the processes of a training."""
+"""How the processes of a training start and end."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bcl_mm.utils.errors import LaunchError, check_number
 def await_ranks(timeout_s: float) -> None:
     """Wait until all of torchrun's processes have started.
 
-    Joining a process group waits for as long as a collective may take, and
-    a process that died before is not missed until then.
+    Joining a process group waits for as long as a collective may take, even
+    for a process that has died.
 
     Args:
         timeout_s: Seconds to wait.
 
     Raises:
-        RuntimeError: Some have not, or their nodes were told another
-            number of nodes; it says which.
+        LaunchError: Some have not started, or their nodes have another
+            NNODES; the message says which.
     """
     check_number('timeout_s', timeout_s, above=0)
     timeout = datetime.timedelta(seconds=timeout_s)
@@ -42,7 +42,7 @@ def await_ranks(timeout_s: float) -> None:
         missing = [name for name in names if not store.check([name])]
         raise LaunchError(
             f'of {world_size} processes {", ".join(missing)} did not start '
-            f'within {timeout_s} s: see what their nodes say; '
+            f'within {timeout_s} s: see the output of their nodes; '
             'RDZV_TIMEOUT=SECONDS waits longer'
         ) from error
     for name in names:
@@ -57,11 +57,11 @@ def await_ranks(timeout_s: float) -> None:
 def init_cpu_process_group(timeout_s: float = 1800) -> None:
     """Join torchrun's processes over gloo, for machines without accelerator.
 
-    MMEngine's own launcher calls ``torch.cuda.set_device`` whatever the
-    backend; a Runner that finds a process group leaves it as it is.
+    MMEngine's own launcher calls ``torch.cuda.set_device`` with every
+    backend; a Runner keeps a process group that exists.
 
     Args:
-        timeout_s: Seconds after which a collective counts as failed.
+        timeout_s: Seconds after which a collective operation fails.
             Defaults to 1800.
     """
     check_number('timeout_s', timeout_s, above=0)
@@ -72,10 +72,10 @@ def init_cpu_process_group(timeout_s: float = 1800) -> None:
 
 
 def leave_process_group() -> None:
-    """Leave the processes together, at the end of a program.
+    """Leave the process group, when all ranks are at their end.
 
-    A rank that exits while another still listens to it may take that one
-    down, after its work is done.
+    A rank that exits while another still communicates with it may make that
+    one fail.
     """
     if dist.is_available() and dist.is_initialized():
         dist.barrier()

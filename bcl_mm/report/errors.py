@@ -1,4 +1,4 @@
-"""What a model takes images for, where it is wrong."""
+"""The errors of a model: which classes it confuses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tail_classes(class_counts: np.ndarray, tested: np.ndarray) -> np.ndarray:
 
 
 def confusions(method: Method, most: int = 6) -> List[dict]:
-    """What the tail is taken for: the largest shares of a class's images.
+    """The largest confusions of the tail, as shares of a class's images.
 
     Returns:
         Of each: ``true`` and ``predicted`` class, ``times`` it happens among

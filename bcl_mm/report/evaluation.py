@@ -1,11 +1,12 @@
-"""What a trained model does on its test set, kept beside the run."""
+"""Test of a trained model, kept beside the run."""
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,15 +17,21 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import nn
 
+from bcl_mm import __version__
+from bcl_mm.apis.config import check_data_roots
+from bcl_mm.apis.inference import load_model
+from bcl_mm.apis.runs import TrainedRun
 from bcl_mm.classes import check_class_counts, class_names_of, labels_of
 from bcl_mm.evaluation import SimplexGeometry
+from bcl_mm.utils.checkpoint import load_checkpoint
+from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.files import open_atomically
 from bcl_mm.utils.progress import show_progress
 
 MAX_CELLS = 100  # rows of a heat map
-# Of the embedding: few enough to be seen apart.
+# Few enough to tell them apart in the embedding.
 EMBEDDED_CLASSES = 12
 EMBEDDED_IMAGES = 50
-
 
 _ARRAYS = (
     'labels',
@@ -32,7 +39,7 @@ _ARRAYS = (
     'confidences',
     'class_counts',
     'shown',
-    'places',
+    'embedding',
 )
 
 
@@ -50,7 +57,7 @@ class Evaluation:
         cosines: Cosines of class means, most frequent class first, averaged
             over blocks of classes where there are many: name -> square.
         shown: (n,) some images, of classes from head to tail.
-        places: (n, 2) their backbone features in two dimensions.
+        embedding: (n, 2) their backbone features in two dimensions.
     """
 
     labels: np.ndarray
@@ -61,26 +68,20 @@ class Evaluation:
     geometry: Dict[str, float]
     cosines: Dict[str, np.ndarray]
     shown: np.ndarray
-    places: np.ndarray
+    embedding: np.ndarray
 
     def save(self, path: Path, key: str) -> None:
-        """Write it, in one step."""
+        """Write it to an NPZ file, with a key for :meth:`load`."""
         arrays = {f'cosines/{k}': v for k, v in self.cosines.items()}
         for name in _ARRAYS:
             arrays[name] = getattr(self, name)
-        text = json.dumps([key, self.geometry, self.classes])
-        part = path.with_suffix('.part')
-        with part.open('wb') as file:
-            np.savez_compressed(
-                file,
-                text=np.array(text),
-                **arrays,
-            )
-        part.replace(path)
+        text = np.array(json.dumps([key, self.geometry, self.classes]))
+        with open_atomically(path, 'wb') as file:
+            np.savez_compressed(file, text=text, **arrays)
 
     @classmethod
     def load(cls, path: Path, key: str) -> Evaluation | None:
-        """What was written with this key; None if nothing whole was."""
+        """Read what was saved with this key; None if that is not there."""
         try:
             with np.load(path, allow_pickle=False) as content:
                 known, geometry, classes = json.loads(str(content['text']))
@@ -126,7 +127,7 @@ def block_cosines(
     cosines = sums @ sums.T / np.outer(sizes, sizes)
     pairs = sizes * (sizes - 1)
     own = (sums**2).sum(axis=1)
-    # Of a block's own pairs, without a class and itself.
+    # Pairs within a block, without those of a class with itself.
     within = np.where(pairs > 0, (own - sizes) / np.maximum(pairs, 1), 1.0)
     np.fill_diagonal(cosines, within)
     return cosines.astype(np.float32)
@@ -144,11 +145,11 @@ def choose_shown(labels: np.ndarray, class_counts: np.ndarray) -> np.ndarray:
 
 
 def embed(features: np.ndarray) -> np.ndarray:
-    """(n, 2) places of (n, D) features: t-SNE; PCA of too few images."""
+    """Embed (n, D) features as (n, 2) by t-SNE, or by PCA if n < 20."""
     rows = unit_rows(features)
     if len(rows) < 20:
-        places = PCA(min(2, *rows.shape)).fit_transform(rows)
-        return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
+        points = PCA(min(2, *rows.shape)).fit_transform(rows)
+        return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
     perplexity = min(30, (len(rows) - 1) / 3)
     return TSNE(
         perplexity=perplexity, init='pca', random_state=0
@@ -207,7 +208,7 @@ def evaluate(cfg: Config, model: nn.Module, class_counts: Any) -> Evaluation:
         geometry=figures,
         cosines=_heat_maps(geometry, counts),
         shown=shown,
-        places=embed(np.stack([index[i] for i in shown])),
+        embedding=embed(np.stack([index[i] for i in shown])),
     )
 
 
@@ -223,3 +224,60 @@ def _heat_maps(
             means = means - means[order].mean(axis=0)
         maps[name] = block_cosines(means, order)
     return maps
+
+
+def _test_run(
+    run: TrainedRun,
+    cfg_options: Optional[Sequence[str]],
+    device: Optional[str],
+) -> Evaluation:
+    meta = load_checkpoint(str(run.checkpoint)).get('meta', {})
+    if 'class_counts' not in meta:
+        raise InputValueError(
+            f'{run.checkpoint} has no class_counts, the training images per '
+            'class: it must come from a training with ClassComplementHook'
+        )
+    # Projections of an untrained projector would be meaningless.
+    cfg, model = load_model(
+        run.config,
+        run.checkpoint,
+        cfg_options=cfg_options,
+        device=device,
+        projects=None,
+    )
+    check_data_roots(cfg, ('test_dataloader',))
+    return evaluate(cfg, model, meta['class_counts'])
+
+
+def evaluate_run(
+    run: TrainedRun,
+    cfg_options: Optional[Sequence[str]] = None,
+    device: Optional[str] = None,
+) -> Evaluation:
+    """Test the last checkpoint of a run, unless that was done before.
+
+    The result is kept in the run's folder, in ``evaluation.npz``.
+
+    Args:
+        run: The run.
+        cfg_options: ``KEY=VALUE`` settings that override the config's.
+            Defaults to None.
+        device: Such as ``'cuda:1'`` or ``'cpu'``. Defaults to None: a GPU if
+            there is one.
+
+    Raises:
+        FileNotFoundError: The test set does not exist.
+        ValueError: The checkpoint does not fit, or has no class counts.
+    """
+    path = run.folder / 'evaluation.npz'
+    time = run.checkpoint.stat().st_mtime_ns
+    options = cfg_options or []
+    key = json.dumps([__version__, run.checkpoint.name, time, options])
+    found = Evaluation.load(path, key)
+    if run.progress:
+        print(f'Unfinished, {run.progress}: {run.folder}', file=sys.stderr)
+    if found is None:
+        print(f'{run.folder}: testing {run.checkpoint.name} ...', flush=True)
+        found = _test_run(run, cfg_options, device)
+        found.save(path, key)
+    return found

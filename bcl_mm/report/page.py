@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from bcl_mm.classes import shot_groups
+from bcl_mm.utils.files import write_atomically
 
 from . import figures, spaces
 from .errors import confusions, tail_classes
@@ -106,7 +107,7 @@ def draw_all(methods: List[Method], folder: Path) -> List[Dict[str, Any]]:
     """Draw the figures; write each, in light colours, to ``NAME.png``.
 
     Returns:
-        What the page shows of each.
+        Name, title, text and ``data:`` addresses of each.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shown = []
@@ -121,7 +122,7 @@ def draw_all(methods: List[Method], folder: Path) -> List[Dict[str, Any]]:
             theme: _png(figure)
             for theme, figure in render(drawing, methods).items()
         }
-        (folder / f'{drawing.name}.png').write_bytes(pngs['light'])
+        write_atomically(pngs['light'], folder / f'{drawing.name}.png')
         shown.append(
             dict(
                 name=drawing.name,
@@ -170,7 +171,7 @@ def class_rows(methods: List[Method]) -> List[list]:
 
 
 def facts(methods: List[Method]) -> Dict[str, Any]:
-    """What the head of the page says of the data."""
+    """Figures of the data, for the head of the page."""
     e = methods[0].first
     counts = e.class_counts
     tested = np.bincount(e.labels, minlength=len(counts)) > 0
@@ -192,9 +193,9 @@ def write_page(methods: List[Method], path: Path, pictures: Pictures) -> Path:
     """Write the page, and its figures beside it.
 
     Args:
-        methods: What it compares.
+        methods: The methods to compare.
         path: The HTML file.
-        pictures: Of the test images.
+        pictures: Pictures of the test images.
 
     Returns:
         The folder of the figures.
@@ -218,7 +219,5 @@ def write_page(methods: List[Method], path: Path, pictures: Pictures) -> Path:
         class_rows=class_rows(methods),
         runs=[(m.name, r) for m in methods for r in m.runs],
     )
-    part = path.with_name(f'{path.name}.part')
-    part.write_text(text, encoding='utf-8')
-    part.replace(path)
+    write_atomically(text, path)
     return folder

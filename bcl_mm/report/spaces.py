@@ -81,7 +81,7 @@ def draw_embedding(methods: List[Method]) -> Figure:
         for c, colour in zip(classes, colours):
             name = str(e.classes[c])
             axes.scatter(
-                *e.places[labels == c].T,
+                *e.embedding[labels == c].T,
                 s=7,
                 color=colour,
                 linewidth=0,

@@ -1,4 +1,4 @@
-"""The runs of a report by method, and its tables."""
+"""The methods of a report, and its tables."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ KINDS = dict(
 
 @dataclass
 class Method:
-    """The runs of one setting, one for each seed, and what they do.
+    """The runs of one setting, one for each seed.
 
     Attributes:
         name: How the report calls it.
         runs: The runs.
-        evaluations: What each does on the test set.
+        evaluations: The test of each run.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Method:
 
     @property
     def first(self) -> Evaluation:
-        """The first seed's, where one must stand for all."""
+        """The first seed's, where one must represent all."""
         return self.evaluations[0]
 
     @cached_property
@@ -125,12 +125,13 @@ def group_runs(
         first = runs[members[0]]
         methods.append(
             Method(
-                first.method + (f', {first.stand}' if first.stand else ''),
+                first.method
+                + (f', {first.progress}' if first.progress else ''),
                 [runs[i] for i in members],
                 [evaluations[i] for i in members],
             )
         )
-    _tell_apart(methods)
+    _make_names_unique(methods)
     return methods
 
 
@@ -156,8 +157,8 @@ def _check_same_data(
                 )
 
 
-def _tell_apart(methods: List[Method]) -> None:
-    """Name methods of the same name by what differs: settings, or folders."""
+def _make_names_unique(methods: List[Method]) -> None:
+    """Make equal names of methods unique: by settings, or by numbers."""
     alike: Dict[str, List[Method]] = {}
     for method in methods:
         alike.setdefault(method.name, []).append(method)

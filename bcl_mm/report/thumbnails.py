@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import sys
 from io import BytesIO
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 from PIL import Image
 
+from bcl_mm.apis.inference import load_test_config
+from bcl_mm.apis.runs import TrainedRun
 from bcl_mm.datasets.transforms.loading import LoadImageFromFile
 
 SIZE = 64  # pixels
@@ -29,7 +32,7 @@ class Thumbnails:
     def __init__(self, cfg: Config) -> None:
         dataset = dict(cfg.test_dataloader.dataset)
         self._dataset = DATASETS.build(dict(dataset, pipeline=[]))
-        # As the images in memory are meant: files are loaded as BGR.
+        # The order of images in memory; files are loaded as BGR.
         self._is_bgr = bool(cfg.get('data_preprocessor', {}).get('to_rgb'))
 
     def __call__(self, index: int) -> Optional[str]:
@@ -37,7 +40,7 @@ class Thumbnails:
         info: dict = self._dataset.get_data_info(index)
         try:
             if info.get('img') is not None:
-                image = self._of_array(info['img'])
+                image = self._from_array(info['img'])
             else:
                 loaded = _LOADER.transform(dict(img_path=info['img_path']))
                 image = Image.fromarray(loaded['img'][..., ::-1])
@@ -45,7 +48,7 @@ class Thumbnails:
             return None
         return address_of(image)
 
-    def _of_array(self, pixels: Any) -> Image.Image:
+    def _from_array(self, pixels: Any) -> Image.Image:
         pixels = np.squeeze(np.asarray(pixels))
         if pixels.ndim == 3 and self._is_bgr:
             pixels = np.ascontiguousarray(pixels[..., ::-1])
@@ -62,3 +65,15 @@ def address_of(image: Image.Image) -> str:
     image.convert('RGB').resize(size, resample).save(stream, kind)
     code = base64.b64encode(stream.getvalue()).decode()
     return f'data:image/{kind.lower()};base64,{code}'
+
+
+def pictures_of(
+    run: TrainedRun, cfg_options: Optional[Sequence[str]] = None
+) -> Pictures:
+    """Pictures of a run's test images; none if these no longer exist."""
+    try:
+        cfg = load_test_config(run.config, run.checkpoint, cfg_options)
+        return Thumbnails(cfg)
+    except OSError as error:
+        print(f'No test images are shown: {error}', file=sys.stderr)
+        return lambda index: None

@@ -1,4 +1,4 @@
-"""How far a tool is."""
+"""Progress of the commands."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PROGRESS_SECONDS = 5
 def show_progress(
     items: Iterable, total: int, what: str, file: TextIO = sys.stdout
 ) -> Iterator:
-    """Pass items on and say now and then how many there were.
+    """Pass items on and print every few seconds how many there were.
 
     Args:
         items: Any.
         total: Their number.
-        what: What has become of them, such as ``'files checked'``.
-        file: Where it is said. Defaults to the standard output.
+        what: What the items are, such as ``'files checked'``.
+        file: Where to print. Defaults to the standard output.
     """
     start = shown = time.monotonic()
     for done, item in enumerate(items, 1):

@@ -1,35 +1,126 @@
-"""What the tools say of a user's errors."""
+"""Configs, their options, and what is said of a user's errors."""
 
 import argparse
 import sys
 
 import pytest
-from mmengine.registry import MODELS
 
+import bcl_mm
 from bcl_mm.apis import config as cli
-from bcl_mm.datasets.transforms.loading import CorruptImageError
-from tests.cli.common import BCL, CE, SHORT, TRAIN
+from bcl_mm.apis.locations import find_config
+from bcl_mm.cli.options import add_common_options
+from bcl_mm.utils.errors import InputValueError, MissingFileError
+from tests.cli.common import BCL, SHORT, TRAIN
 from tests.conftest import ROOT
 
 
-def caught(call):
-    try:
-        call()
-    except Exception as error:
-        return error
+@pytest.mark.parametrize(
+    'text, value',
+    [
+        ('1', 1),
+        ('-0.5', -0.5),
+        ('1e-3', 1e-3),
+        ('True', True),
+        ('false', False),
+        ('None', None),
+        ('none', 'none'),
+        ('', ''),
+        ('a b', 'a b'),
+        (' a, b ', ' a, b '),
+        ('1,a', '1,a'),
+        ('1, 2.5', [1, 2.5]),
+        ('1,', [1]),
+        ('b=c', 'b=c'),
+        ("'1'", '1'),
+        ('"a, b"', 'a, b'),
+        ("it's, o'clock", "it's, o'clock"),
+        ('[a,b]', ['a', 'b']),
+        ('[a b, 2,]', ['a b', 2]),
+        ('(1)', (1,)),
+        ('[]', []),
+        ('()', ()),
+        ('[1, [2, (3, x)], None]', [1, [2, (3, 'x')], None]),
+        ('[\'a, b\', "]"]', ['a, b', ']']),
+        ('[1,2],[3,4]', [[1, 2], [3, 4]]),
+        ('[a](b]', '[a](b]'),
+        ('(old) photos (2)', '(old) photos (2)'),
+        ('[', '['),
+    ],
+)
+def test_values_of_options(text, value):
+    (found,) = cli.parse_options([f'model.x={text}']).values()
+    assert found == value
+    assert type(found) is type(value)
 
 
-def test_errors_of_bcl_mm_are_explained():
-    head = dict(type='bcl_mm.BCLHead', num_classes=1, in_channels=8)
-    error = caught(lambda: MODELS.build(head))  # the registry wraps it
-    assert 'num_classes must be >= 2' in str(error)
-    assert cli.is_explained(error)
-    assert cli.is_explained(CorruptImageError('of a data worker'))
+@pytest.mark.parametrize('text', ['2024', '2024_01', '[old]', '1,2', ' a, b'])
+@pytest.mark.parametrize('name', ['data_root', 'model.pretrained'])
+def test_paths_arrive_as_typed(name, text):
+    assert cli.parse_options([f'{name}={text}']) == {name: text}
 
 
-def test_others_need_their_traceback():
-    assert not cli.is_explained(caught(lambda: int('acht')))
-    assert not cli.is_explained(caught(lambda: [][0]))
+def test_what_is_no_path():
+    options = ['a.pretrained=True', 'b.pretrained=None', "data_root=' 1'"]
+    assert list(cli.parse_options(options).values()) == [True, None, ' 1']
+    assert cli.parse_options(['x=1', 'x=2']) == {'x': 2}
+    for option in ('x', '=1'):
+        with pytest.raises(InputValueError, match='must be KEY=VALUE, got'):
+            cli.parse_options([option])
+
+
+def test_configs_are_paths_or_names(tmp_path, monkeypatch):
+    packaged = bcl_mm.config_path('ce_resnet8_digits_lt')
+    monkeypatch.chdir(tmp_path)
+    assert find_config('ce_resnet8_digits_lt') == packaged
+    assert find_config('ce_resnet8_digits_lt.py', 'folder') == packaged
+    own = tmp_path / 'ce_resnet8_digits_lt.py'
+    own.touch()
+    assert find_config(own.name) == own.name
+    assert find_config(own.name, str(tmp_path)) == str(own)
+    assert find_config('ce_resnet8_digits_lt') == packaged
+    with pytest.raises(MissingFileError, match="config 'a/b.py'$"):
+        find_config('b.py', 'a')
+    with pytest.raises(MissingFileError, match="'ce'; there are .*, ce_res"):
+        find_config('ce')
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('model = dict(\n', 'SyntaxError: '),
+        ("x = dict()['y']\n", "KeyError: 'y'"),
+        ("_base_ = 'gone.py'\n", 'gone.py'),
+    ],
+)
+def test_an_error_in_a_config_names_it(tmp_path, text, message):
+    path = tmp_path / 'mine.py'
+    path.write_text(text)
+    with pytest.raises(InputValueError) as error:
+        cli.read_config(str(path))
+    assert str(error.value).startswith(f'{path}: ')
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def load(*options):
+    parser = argparse.ArgumentParser()
+    add_common_options(parser)
+    args = parser.parse_args(['--cfg-options', *options])
+    args.config = str(ROOT / BCL)
+    return cli.load_config(args)
+
+
+def test_an_option_that_fits_nowhere():
+    with pytest.raises(InputValueError, match='--cfg-options: type=.*inherit'):
+        load('default_hooks.class_complement.type.x=1')
+
+
+def test_options_several_times(capsys):
+    parser = argparse.ArgumentParser()
+    add_common_options(parser)
+    words = '--cfg-options', 'a=1', 'b=2', '--amp', '--cfg-options', 'c=3'
+    assert parser.parse_args(words).cfg_options == ['a=1', 'b=2', 'c=3']
+    assert parser.parse_args([]).cfg_options == []
 
 
 def test_an_error_of_settings_is_one_sentence(run, tmp_path):
@@ -38,7 +129,7 @@ def test_an_error_of_settings_is_one_sentence(run, tmp_path):
         *('--cfg-options', *SHORT, 'model.head.num_classes=7'),
         ok=False,
     )
-    assert 'ValueError: training set: num_classes is 7, but' in done.stdout
+    assert 'Error: training set: num_classes is 7, but' in done.stdout
     assert 'Traceback' not in done.stdout
 
 
@@ -50,18 +141,10 @@ def test_an_error_of_settings_is_one_sentence(run, tmp_path):
     ],
 )
 def test_misspelt_options_are_noted(option, meant, capsys):
-    parser = argparse.ArgumentParser()
-    cli.add_common_options(parser)
-    args = parser.parse_args(['--cfg-options', f'{option}=3'])
-    args.config = str(ROOT / BCL)
-    cli.load_config(args)
+    load(f'{option}=3')
     assert f'is {meant} meant?' in capsys.readouterr().out
 
 
 def test_new_options_are_not_noted(capsys):
-    parser = argparse.ArgumentParser()
-    cli.add_common_options(parser)
-    args = parser.parse_args(['--cfg-options', 'find_unused_parameters=True'])
-    args.config = str(ROOT / CE)
-    cli.load_config(args)
+    load('find_unused_parameters=True')
     assert 'meant' not in capsys.readouterr().out

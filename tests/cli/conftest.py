@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
 from typing import Callable, List
@@ -13,9 +12,17 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
+from bcl_mm.cli.main import main
 from bcl_mm.datasets import Digits
 from tests.cli.common import BCL
 from tests.conftest import ROOT
+
+# Commands whose file in tools/ has a longer name.
+COMMANDS = dict(
+    check_dataset='check',
+    convert_checkpoint='convert',
+    prepare_fashion_mnist='prepare',
+)
 
 
 @pytest.fixture
@@ -24,17 +31,18 @@ def call(monkeypatch, capsys) -> Callable:
 
     The status is 0, 1, 2 or the text that the tool ended with.
     """
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
     monkeypatch.setenv('LOCAL_RANK', '0')  # which reading a config may set
     monkeypatch.chdir(ROOT)
 
     def call_tool(name: str, *arguments: object) -> tuple:
-        tool = str(ROOT / 'tools' / f'{name}.py')
-        monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+        monkeypatch.setattr(sys, 'argv', [f'{name}.py'])  # for the usage
+        words = [str(argument) for argument in arguments]
+        if name == 'prepare_fashion_mnist':
+            words.insert(0, 'fashion-mnist')
         capsys.readouterr()
         status = 0
         try:
-            runpy.run_path(tool, run_name='__main__')
+            main(words, command=COMMANDS.get(name, name))
         except SystemExit as error:
             status = error.code or 0
         output = capsys.readouterr()

@@ -14,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from bcl_mm.cli import train
+import bcl_mm.apis.config  # noqa: F401  (what train imports, once)
+from bcl_mm.cli.main import main as run_command
 from bcl_mm.engine.resume import latest_checkpoint
 
 
@@ -29,8 +30,8 @@ def start(config, folder):
         log = os.open(folder / 'log', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        sys.argv = ['train.py', config, '--resume', '--work-dir', str(folder)]
-        train.main()
+        words = ['train', config, '--resume', '--work-dir', str(folder)]
+        run_command(words)
         status = 0
     finally:
         sys.stdout.flush()

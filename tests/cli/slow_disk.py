@@ -1,6 +1,6 @@
 """Imported by a config: checkpoints are written slowly, and dropout is used.
 
-The kills of test_interruption.py are to meet half-written files, and random
+The kills of test_interruption.py must meet half-written files, and random
 draws of the training step.
 """
 
@@ -11,8 +11,8 @@ import time
 import torch
 from torch import nn
 
-from bcl_mm.engine.hooks import checkpoint as saving
 from bcl_mm.registry import MODELS
+from bcl_mm.utils import files
 
 SECONDS = float(os.environ.get('SLOW_DISK_SECONDS', '0.2'))
 
@@ -38,11 +38,11 @@ class _SlowFile:
             time.sleep(SECONDS / 10)
 
 
-def _open(*arguments):
-    return _SlowFile(builtins.open(*arguments))  # noqa: SIM115
+def _open(*arguments, **options):
+    return _SlowFile(builtins.open(*arguments, **options))  # noqa: SIM115
 
 
-saving.open = _open
+files.open = _open
 
 
 @MODELS.register_module()

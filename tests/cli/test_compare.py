@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
+from pathlib import Path
 
 import pytest
 
-from bcl_mm.apis.comparison import Launcher
+import bcl_mm
+from bcl_mm.apis.comparison import Launcher, read_commit
+from bcl_mm.cli.compare import plan
 from tests.cli.common import BCL, CE, SHORT, assert_quiet
 from tests.conftest import ROOT
 
@@ -127,10 +131,10 @@ def test_killed_in_the_middle(compare, tmp_path):
     first = checkpoint()
     start_and_kill(os.kill)
     assert checkpoint() != first
-    # What was trained went on without its spectator.
+    # The training went on without the comparison.
     again = compare(BCL, options=options)
     assert 'another process is at' in again
-    assert 'going on' in again
+    assert 'resuming' in again
     assert table(again)[2][:6] == table(whole)[2][:6]
 
 
@@ -171,7 +175,7 @@ def test_second_stages_and_failed_runs(compare, tmp_path):
     assert 'Its output is in' in output
     assert [row[1] for row in table(output)[2:]] == ['ce_resnet8_digits_lt']
 
-    stages(tmp_path)  # mended
+    stages(tmp_path)  # fixed
     output = compare(second, third, CE, '--jobs', 2)
     assert output.count('finished before') == 1
     rows = {row[1]: row for row in table(output)[2:]}
@@ -207,8 +211,8 @@ def test_usage_errors(run, tmp_path):
     (tmp_path / 'runs').write_text('')
     for arguments, message in (
         (['none.py'], "there is no config 'none.py'"),
-        ([broken], f'{broken}: '),
-        ([unknown], f'{tmp_path / "gone.py"}: '),
+        ([broken], f'Error: {broken}: SyntaxError: '),
+        ([unknown], f'there is no config {str(tmp_path / "gone.py")!r}'),
         ([alone], 'alone.py is not trained (is_trained = False): it must'),
         ([itself], 'itself.py: first_stage leads back to this config'),
         ([frozen], 'frozen.py trains on a frozen backbone: it must name'),
@@ -233,3 +237,53 @@ def test_runs_side_by_side_have_gpus_of_their_own(monkeypatch, given, shares):
     assert [env['CUDA_VISIBLE_DEVICES'] for env in found] == shares
     with pytest.raises(ValueError, match='--jobs 3 of --gpus 2 need 6 GPUs'):
         Launcher(gpus=2, jobs=3)
+
+
+def test_names_of_configs_and_their_first_stages(tmp_path):
+    args = Namespace(
+        configs=['crt_resnet8_fashion_mnist_lt'],
+        seeds=[3, 3],
+        cfg_options=['a=1'],
+        work_dir=tmp_path,
+    )
+    first, second = plan(args)
+    assert Path(first.config).stem == 'ce_linear_resnet8_fashion_mnist_lt'
+    assert Path(second.config).stem == args.configs[0]
+    assert second.first is first
+    # Commands of the package, which need no file of tools/.
+    start = [sys.executable, '-m', 'bcl_mm']
+    path = bcl_mm.config_path('ce_linear_resnet8_fashion_mnist_lt')
+    options = '--cfg-options', 'randomness.seed=3', 'a=1'
+    assert first.command(1) == [
+        *(*start, 'train', path, '--work-dir', str(first.folder), *options)
+    ]
+    assert first.command(2)[:6] == [*start, 'launch', '2', 'train']
+
+
+def test_the_commit_is_that_of_the_checkout(tmp_path, monkeypatch):
+    def git(*words):
+        name = '-c', 'user.name=a', '-c', 'user.email=a@b'
+        words = 'git', '-C', tmp_path, *name, *words
+        return subprocess.check_output(words, text=True).strip()
+
+    def package(folder):
+        path = folder / 'bcl_mm' / '__init__.py'
+        path.parent.mkdir(parents=True)
+        path.touch()
+        monkeypatch.setattr(bcl_mm, '__file__', str(path))
+        return path
+
+    installed = tmp_path / 'venv'
+    package(installed)
+    assert read_commit() == bcl_mm.__version__
+    git('init', '-q')
+    git('add', '.')
+    git('commit', '-q', '-m', 'x')
+    assert read_commit() == bcl_mm.__version__  # in another's checkout
+    path = package(tmp_path)
+    git('add', '.')
+    git('commit', '-q', '-m', 'y')
+    commit = git('rev-parse', '--short', 'HEAD')
+    assert read_commit() == commit
+    path.write_text('changed')
+    assert read_commit() == f'{commit}+'

@@ -103,9 +103,9 @@ def test_errors_of_the_launchers(run):
     done = run('bash', 'tools/dist_test.sh', BCL, 2, ok=False)
     assert 'usage: tools/dist_test.sh CONFIG CHECKPOINT' in done.stdout
     done = run('bash', 'tools/dist_train.sh', BCL, 'two', ok=False)
-    assert "GPUS must be a whole number >= 1, got 'two'" in done.stdout
+    assert "GPUS: must be a whole number >= 1, got 'two'" in done.stdout
     done = run('bash', 'tools/dist_train.sh', 'none.py', 2, ok=False)
-    assert done.stdout == "there is no config 'none.py'\n"
+    assert done.stdout == "Error: there is no config 'none.py'\n"
     done = run(sys.executable, TEST, BCL, 'nothing.pth', ok=False)
     assert "there is no checkpoint 'nothing.pth'" in done.stdout
 

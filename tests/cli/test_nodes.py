@@ -201,7 +201,9 @@ def test_a_port_of_another_program(start, free_port, node):
     with socket.create_server(('127.0.0.1', int(free_port))):
         output, _ = output_of(start(node, 2, 1, RDZV_TIMEOUT='3'))
     if node == 0:
-        assert output.startswith(f'port {free_port} of this machine cannot be')
+        assert output.startswith(
+            f'Error: port {free_port} of this machine cannot be'
+        )
         assert 'set PORT to a free one' in output
     else:  # which listens, and does not speak
         assert 'node 0 did not answer' in output
@@ -221,5 +223,5 @@ def test_a_port_of_another_program(start, free_port, node):
 )
 def test_settings_of_a_node(start, name, value, message):
     node = start(0, 2, 1, **{name: value})
-    assert output_of(node)[0].startswith(message)
+    assert f'error: {message}' in output_of(node)[0]
     assert node.returncode == 2

@@ -144,9 +144,9 @@ def test_what_resume_finds(run, tmp_path):
         file.truncate(1000)
     output = resume()
     assert "epoch_2.pth' is damaged: it is cut short (named by" in output
-    assert f'Going on from {tmp_path / "epoch_1.pth"}, the newest' in output
+    assert f'Resuming from {tmp_path / "epoch_1.pth"}, the newest' in output
     assert 'resumed epoch: 1, iter: 6' in output
-    assert note.read_text() == latest  # and whole again
+    assert note.read_text() == latest  # and complete again
     for path in tmp_path.glob('epoch_*.pth'):
         path.write_bytes(b'')
     output = resume(ok=False)
@@ -207,7 +207,7 @@ def test_a_compiled_training_step_is_the_same(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_error_names_the_checkpoint_to_go_on_from(run, tmp_path):
+def test_an_error_names_the_checkpoint_to_resume_from(run, tmp_path):
     command = sys.executable, TRAIN, CE, '--work-dir', tmp_path, '--resume'
     command += '--no-validate', '--cfg-options'
     run(*command, 'train_cfg.max_epochs=1')
@@ -215,7 +215,7 @@ def test_an_error_names_the_checkpoint_to_go_on_from(run, tmp_path):
     done = run(*command, *options, ok=False)
     assert 'FloatingPointError' in done.stdout
     *_, last = done.stdout.splitlines()
-    assert last == f'--resume goes on from {tmp_path}/epoch_1.pth.'
+    assert last == f'--resume resumes from {tmp_path}/epoch_1.pth.'
 
 
 def test_a_work_dir_that_cannot_be_is_named_in_a_sentence(run, tmp_path):
@@ -223,5 +223,5 @@ def test_a_work_dir_that_cannot_be_is_named_in_a_sentence(run, tmp_path):
     path.touch()
     done = run(sys.executable, TRAIN, CE, '--work-dir', path, ok=False)
     *_, last = done.stdout.splitlines()
-    assert last == f"FileExistsError: [Errno 17] File exists: '{path}'"
+    assert last == f"Error: work_dir '{path}' cannot be made: File exists"
     assert 'Traceback' not in done.stdout

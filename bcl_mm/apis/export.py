@@ -1,0 +1,273 @@
+"""Export of trained models to ONNX and to torch.export's format."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import logging
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmengine.model import BaseModel
+from sklearn.datasets import load_sample_images
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx import GraphModule
+
+from bcl_mm.apis.inference import Predictor, class_names
+from bcl_mm.datasets.transforms import resize
+from bcl_mm.utils.checkpoint import is_only_for_training
+from bcl_mm.utils.errors import InputError, InputValueError
+from bcl_mm.utils.files import write_atomically
+
+OUTPUTS = ('logits', 'probabilities')
+TOLERANCE = 1e-4  # relative to the largest output
+_ONNX_PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
+
+
+class _Exported(nn.Module):
+    """From levels in RGB to logits and probabilities.
+
+    Args:
+        model: The classifier; it is copied.
+        takes_bgr: Whether its pipeline gives images in BGR.
+    """
+
+    def __init__(self, model: BaseModel, takes_bgr: bool) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        head = getattr(self.model, 'head', nn.Module())
+        for name, _ in list(head.named_children()):
+            if is_only_for_training(name):
+                setattr(head, name, None)
+        if takes_bgr:  # the exported model gets RGB
+            preprocessor = self.model.data_preprocessor
+            preprocessor.to_rgb = not preprocessor.to_rgb
+
+    def forward(self, images: Tensor) -> Tuple[Tensor, Tensor]:
+        """Logits and probabilities (N, classes) of images (N, C, H, W)."""
+        inputs = self.model.data_preprocessor(dict(inputs=images))['inputs']
+        logits = self.model(inputs, mode='tensor')
+        return logits, logits.softmax(1)
+
+
+def _examine_pipeline(model: BaseModel) -> Tuple[Tuple[int, int, int], bool]:
+    """Shape (C, H, W) of the test pipeline's images; whether it gives BGR."""
+    red = np.zeros((256, 256, 3), np.uint8)
+    red[..., 2] = 255  # in BGR, as images are loaded
+    size = red.shape[:2]
+    pipeline = Predictor(model).inferencer.pipeline
+    inputs = pipeline(dict(img=red, img_shape=size, ori_shape=size))['inputs']
+    means = inputs.float().mean((1, 2))  # (C,)
+    return tuple(inputs.shape), len(means) == 3 and bool(means[2] > means[0])
+
+
+def _example_images(shape: Tuple[int, int, int]) -> Tensor:
+    """Levels (3, C, H, W) of photographs, RGB or grey."""
+    china, flower = load_sample_images().images
+    photographs = [
+        resize(photograph, shape[1:])
+        for photograph in (china, flower, china[:, ::-1])
+    ]
+    images = torch.from_numpy(np.stack(photographs)).float()  # (3, H, W, 3)
+    if shape[0] == 1:
+        images = images.mean(3, keepdim=True)
+    return images.permute(0, 3, 1, 2).contiguous()
+
+
+def _export_program(module: _Exported, images: Tensor) -> ExportedProgram:
+    """Module for any number of images of the size of ``images`` (2, ...)."""
+    with torch.no_grad():
+        program = torch.export.export(
+            module,
+            (images,),
+            dynamic_shapes=dict(images={0: torch.export.Dim('batch')}),
+            strict=False,
+        )
+    for part in program.graph_module.modules():
+        if isinstance(part, GraphModule):
+            for node in part.graph.nodes:  # it holds paths of this machine
+                node.meta.pop('stack_trace', None)
+    return program
+
+
+def _to_onnx(
+    program: ExportedProgram, metadata: Dict[str, str], opset: Optional[int]
+) -> bytes:
+    """Content of an ONNX file, with the metadata as its properties."""
+    import onnx
+
+    proto = torch.onnx.export(
+        program,
+        dynamo=True,
+        verbose=False,
+        input_names=['images'],
+        output_names=list(OUTPUTS),
+        dynamic_shapes=dict(images={0: 'batch'}),  # its name
+        opset_version=opset,
+        external_data=False,
+        optimize=True,
+    ).model_proto
+    onnx.helper.set_model_props(proto, metadata)
+    return proto.SerializeToString()
+
+
+def _to_pt2(
+    program: ExportedProgram, metadata: Dict[str, str], opset: None
+) -> bytes:
+    """Content of torch.export's file, with the metadata as extra files."""
+    file = io.BytesIO()
+    torch.export.save(program, file, extra_files=metadata)
+    return file.getvalue()
+
+
+def _run_onnx(content: bytes) -> Callable[[Tensor], Sequence[Tensor]]:
+    """The model of an ONNX file, run by onnxruntime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        content, providers=['CPUExecutionProvider']
+    )
+    return lambda images: [
+        torch.from_numpy(output)
+        for output in session.run(OUTPUTS, dict(images=images.numpy()))
+    ]
+
+
+def _run_pt2(content: bytes) -> Callable[[Tensor], Sequence[Tensor]]:
+    """The model of torch.export's file."""
+    return torch.export.load(io.BytesIO(content)).module()
+
+
+EXPORTERS = {'.onnx': (_to_onnx, _run_onnx), '.pt2': (_to_pt2, _run_pt2)}
+
+
+def _largest_difference(
+    run: Callable[[Tensor], Sequence[Tensor]],
+    model: BaseModel,
+    images: Tensor,
+    takes_bgr: bool,
+) -> float:
+    """Largest difference between the outputs of two models.
+
+    Args:
+        run: The exported model.
+        model: The PyTorch model.
+        images: (3, C, H, W) levels, RGB or grey.
+        takes_bgr: Whether the PyTorch model's pipeline gives images in BGR.
+
+    Returns:
+        The difference, divided by the largest output.
+    """
+    worst = 0.0
+    for batch in (images[:1], images):
+        inputs = batch.flip(1) if takes_bgr else batch
+        with torch.no_grad():
+            data = model.data_preprocessor(dict(inputs=inputs))
+            logits = model(data['inputs'], mode='tensor')
+            outputs = run(batch)
+        for ours, theirs in zip((logits, logits.softmax(1)), outputs):
+            difference = (ours - theirs).abs().max() / ours.abs().max()
+            worst = max(worst, difference.item())
+    return worst
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what the exporters log for their own developers."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _describe(
+    model: BaseModel, shape: Tuple[int, ...], num_classes: int
+) -> Dict[str, str]:
+    """Metadata of the file, as JSON or text."""
+    colours = 'RGB' if shape[0] == 3 else 'grey'
+    pipeline = model._config.test_dataloader.dataset.pipeline
+    head = getattr(model, 'head', None)
+    return dict(
+        classes=json.dumps(class_names(model, num_classes)),
+        images=f'(N, {", ".join(map(str, shape))}), float32, {colours}, '
+        'levels from 0 to 255',
+        pipeline=json.dumps(pipeline, default=str),
+        posthoc_tau=str(getattr(head, 'posthoc_tau', 0.0)),
+    )
+
+
+def check_packages(out: Path) -> None:
+    """Raise an InputError if the packages that a format needs are missing."""
+    needed = _ONNX_PACKAGES if out.suffix == '.onnx' else ()
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)} missing: pip install 'bcl-mm[export]'"
+        )
+
+
+def export_model(
+    model: BaseModel,
+    out: Path,
+    *,
+    shape: Optional[Sequence[int]] = None,
+    opset: Optional[int] = None,
+) -> Dict[str, Any]:
+    """Export a model, and compare it with the original before writing it.
+
+    The exported model takes ``images`` (N, C, H, W), float32 levels from 0
+    to 255, RGB or grey, which it normalises itself; it gives ``logits`` and
+    ``probabilities`` (N, classes). What only training needs is left out.
+
+    Args:
+        model: Of :func:`~bcl_mm.apis.inference.load_model`, on the CPU: the
+            file is bound to the device of the model.
+        out: The file, ``.onnx`` or ``.pt2`` (torch.export).
+        shape: Size (H, W) of the images. Defaults to None: the size that
+            the test pipeline gives.
+        opset: Version of ONNX's operators. Defaults to None: torch's choice.
+
+    Returns:
+        ``num_bytes``, ``num_classes``, ``difference`` (the largest, relative
+        to the largest output), ``images`` and ``posthoc_tau`` of the file.
+
+    Raises:
+        OSError: The file cannot be written.
+        ValueError: The exported model differs from the original.
+        InputError: A package is missing.
+    """
+    check_packages(out)
+    full_shape, takes_bgr = _examine_pipeline(model)
+    full_shape = full_shape[:1] + tuple(shape or full_shape[1:])
+    images = _example_images(full_shape)
+    convert, load = EXPORTERS[out.suffix]
+    with _quiet():
+        program = _export_program(_Exported(model, takes_bgr), images[:2])
+        num_classes = program.module()(images)[0].shape[1]
+        metadata = _describe(model, full_shape, num_classes)
+        content = convert(program, metadata, opset)
+    difference = _largest_difference(load(content), model, images, takes_bgr)
+    if not difference <= TOLERANCE:  # NaN fails, too
+        raise InputValueError(
+            f'the exported model differs from the PyTorch model by '
+            f'{difference:.1e} (relative), more than {TOLERANCE:.0e}, and '
+            'nothing was written'
+        )
+    write_atomically(content, out)
+    return dict(
+        num_bytes=len(content),
+        num_classes=num_classes,
+        difference=difference,
+        images=metadata['images'],
+        posthoc_tau=metadata['posthoc_tau'],
+    )

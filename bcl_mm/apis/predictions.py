@@ -1,0 +1,119 @@
+"""Files of predictions and features."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Iterable, Iterator, List, Tuple
+
+import numpy as np
+from mmengine.model import BaseModel
+
+from bcl_mm.apis.inference import Prediction, class_names
+from bcl_mm.utils.files import open_atomically
+
+# An image's path, and label, name and score of its best classes.
+Row = Tuple[str, List[dict]]
+
+
+def best_classes(
+    predictions: Iterable[Prediction], model: BaseModel, top_k: int
+) -> Iterator[Row]:
+    """The classes of the highest scores; the first of equals comes first.
+
+    Args:
+        predictions: Predictions with scores.
+        model: The model, which knows the names of the classes.
+        top_k: Number of classes of each image.
+    """
+    names: List[str] = []
+    for path, _, scores, _ in predictions:
+        names = names or class_names(model, len(scores))
+        best = np.argsort(-scores, kind='stable')[:top_k].tolist()
+        yield (
+            path,
+            [
+                {
+                    'label': label,
+                    'class': names[label],
+                    'score': round(float(scores[label]), 6),
+                }
+                for label in best
+            ],
+        )
+
+
+def _write_csv(rows: Iterable[Row], stream: Any) -> None:
+    """Write lines of path, class_1, score_1, class_2, ..."""
+    writer = csv.writer(stream)
+    for number, (path, best) in enumerate(rows):
+        if number == 0:
+            ranks = range(1, len(best) + 1)
+            names = [f'{n}_{i}' for i in ranks for n in ('class', 'score')]
+            writer.writerow(['path', *names])
+        values = [v for e in best for v in (e['class'], e['score'])]
+        writer.writerow([path, *values])
+
+
+def _write_json(rows: Iterable[Row], stream: Any) -> None:
+    """Write a list of ``{"path": ..., "classes": [...]}``, row by row."""
+    start = '[\n'
+    for path, best in rows:
+        stream.write(start + json.dumps(dict(path=path, classes=best)))
+        start = ',\n'
+    stream.write('[]\n' if start == '[\n' else '\n]\n')
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    """Write the best classes of images to a file.
+
+    Args:
+        rows: Of :func:`best_classes`.
+        path: The file, CSV if its name ends in .csv, else JSON.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    write = _write_csv if path.suffix == '.csv' else _write_json
+    # A path need not be valid UTF-8.
+    with open_atomically(path, errors='surrogateescape', newline='') as file:
+        write(rows, file)
+
+
+class FeatureFile:
+    """Collects features on disk: those of a million images fill the memory.
+
+    Args:
+        path: The NPZ file to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.paths: List[str] = []
+        self.rows = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+
+    def collect(
+        self, predictions: Iterable[Prediction]
+    ) -> Iterator[Prediction]:
+        """Pass predictions on, and keep their features (D,)."""
+        for prediction in predictions:
+            self.paths.append(prediction.path)
+            self.rows.write(prediction.features.tobytes())
+            yield prediction
+
+    def save(self) -> Tuple[int, int]:
+        """Write ``paths`` (N,) and ``features`` (N, D); returns (N, D).
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        self.rows.flush()
+        features = np.zeros((0, 0), np.float32)
+        if self.paths:
+            features = np.memmap(self.rows, np.float32, 'r')
+            features = features.reshape(len(self.paths), -1)
+        with open_atomically(self.path, 'wb') as file:
+            np.savez(file, paths=np.array(self.paths), features=features)
+        return features.shape

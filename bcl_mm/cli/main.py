@@ -1,0 +1,80 @@
+"""The command line of bcl_mm: ``bcl-mm COMMAND``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import List, Optional
+
+from bcl_mm import __version__
+from bcl_mm.cli import load_command, print_error
+from bcl_mm.utils.errors import InputError
+
+COMMANDS = dict(
+    train='train a model from a config',
+    test='test a checkpoint',
+    compare='train several configs and write one table',
+    report='compare trained models on one HTML page',
+    predict='predict the classes of images, or extract features',
+    export='export a trained model to ONNX or torch.export',
+    check='check the data sets of a config before training',
+    convert='convert a checkpoint of the reference implementation',
+    launch='train or test on several GPUs, CPU processes or nodes',
+    prepare='download a data set',
+)
+
+
+def choose_command(words: List[str]) -> Optional[str]:
+    """The command that the first word names, None if there is no word."""
+    parser = argparse.ArgumentParser(
+        prog='bcl-mm',
+        usage='bcl-mm COMMAND ...',
+        description='Balanced Contrastive Learning for long-tailed images.',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='commands:\n'
+        + '\n'.join(f'  {name:9} {what}' for name, what in COMMANDS.items())
+        + '\n\nbcl-mm COMMAND --help shows the options of a command.',
+    )
+    parser.add_argument('--version', action='version', version=__version__)
+    parser.add_argument(
+        'command',
+        nargs='?',
+        choices=COMMANDS,
+        metavar='COMMAND',
+        help=argparse.SUPPRESS,
+    )
+    command = parser.parse_args(words[:1]).command
+    if command is None:
+        parser.print_help()
+    return command
+
+
+def main(
+    argv: Optional[List[str]] = None, command: Optional[str] = None
+) -> None:
+    """Run a command.
+
+    An InputError becomes one sentence on stderr and exit status 1; every
+    other error keeps its traceback.
+
+    Args:
+        argv: Words of the command line. Defaults to None: those of this
+            program.
+        command: Name of the command. Defaults to None: the first word.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    prog = None
+    if command is None:
+        command = choose_command(words)
+        if command is None:
+            return
+        words, prog = words[1:], f'bcl-mm {command}'
+    module, parser = load_command(command, prog)
+    args = parser.parse_args(words)
+    try:
+        status = module.run(args)
+    except InputError as error:
+        print_error(error)
+        status = 1
+    if status:
+        sys.exit(status)

@@ -1,0 +1,113 @@
+"""Options that several commands share; nothing heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Callable
+
+
+def whole_number(at_least: int) -> Callable[[str], int]:
+    """Type of an argument: a whole number, written in digits alone.
+
+    Args:
+        at_least: The smallest number that is allowed.
+    """
+
+    def parse(text: str) -> int:
+        is_plain = text.isdecimal() and text.isascii()
+        if not is_plain or int(text) < at_least or text != str(int(text)):
+            raise argparse.ArgumentTypeError(
+                f'must be a whole number >= {at_least}, got {text!r}'
+            )
+        return int(text)
+
+    return parse
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the positional argument that names the config."""
+    parser.add_argument(
+        'config',
+        metavar='CONFIG',
+        help='path of a config, or the name of one that comes with bcl_mm',
+    )
+
+
+def _setting(text: str) -> str:
+    if '=' not in text:
+        raise argparse.ArgumentTypeError(f'must be KEY=VALUE, got {text!r}')
+    return text
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add the option that overrides settings of the config.
+
+    ``args.cfg_options`` is a list of ``KEY=VALUE`` as they were typed, for
+    :func:`bcl_mm.apis.config.load_config`.
+    """
+    # What load_config reads, for commands without the common options.
+    parser.set_defaults(
+        amp=False,
+        launcher='none',
+        local_rank=0,
+        no_pin_memory=False,
+        work_dir=None,
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        type=_setting,
+        default=[],
+        metavar='KEY=VALUE',
+        help='override settings of the config, such as '
+        'optim_wrapper.optimizer.lr=0.2 or, for all data loaders, '
+        'data_root=PATH; pretrained=FILE (or http(s)://..., '
+        'torchvision://NAME, timm://NAME) starts from these weights',
+    )
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of mmpretrain's tools that train and test share."""
+    add_cfg_options(parser)
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='do not pin memory'
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what starts the processes',
+    )
+    # torch.distributed.launch, torchrun's predecessor, passes this.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_log_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names more logging backends."""
+    parser.add_argument(
+        '--log',
+        nargs='+',
+        choices=['tensorboard', 'wandb'],
+        default=[],
+        help='also log to TensorBoard or Weights & Biases (Weights & Biases: '
+        'after "wandb login", or with WANDB_MODE=offline)',
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that ``bcl_mm.apis.inference.load_model`` takes."""
+    add_config(parser)
+    parser.add_argument('checkpoint', help='path of the checkpoint')
+    parser.add_argument(
+        '--posthoc-tau',
+        type=float,
+        metavar='T',
+        help="subtract T times the log of the training set's class prior "
+        'from the logits: 1 adapts a model of plain cross-entropy to balanced '
+        'images, -1 adapts one of logit adjustment or BCL to images as '
+        "unbalanced as the training set (default: the config's, which is 0)",
+    )
+    add_cfg_options(parser)

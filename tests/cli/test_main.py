@@ -1,0 +1,109 @@
+"""``bcl-mm``: commands, errors, and what answers at once."""
+
+import os
+import sys
+from types import ModuleType
+
+import pytest
+from mmengine.registry import MODELS
+from torch.utils.data import DataLoader
+
+from bcl_mm import __version__
+from bcl_mm.cli import main as cli
+from bcl_mm.datasets.transforms.loading import CorruptImageError
+from tests.cli.common import BCL
+from tests.conftest import ROOT
+
+HEAVY = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmpretrain', 'sklearn')
+
+
+@pytest.fixture
+def run_command(monkeypatch, capsys):
+    """Run a function as a command; returns exit status and errors."""
+
+    def call(function):
+        module = ModuleType('bcl_mm.cli.tried')
+        module.add_arguments = lambda parser: None
+        module.run = lambda args: function()
+        monkeypatch.setitem(sys.modules, 'bcl_mm.cli.tried', module)
+        status = 0
+        try:
+            cli.main([], command='tried')
+        except SystemExit as error:
+            status = error.code
+        return status, capsys.readouterr().err
+
+    return call
+
+
+def test_errors_of_users_are_one_sentence(run_command):
+    head = dict(type='bcl_mm.BCLHead', num_classes=1, in_channels=8)
+    status, errors = run_command(lambda: MODELS.build(head))
+    assert status == 1
+    assert errors.startswith('Error: ')
+    assert 'num_classes must be >= 2' in errors  # the registry wraps it
+    assert len(errors.splitlines()) == 1
+
+
+class Broken(list):
+    def __getitem__(self, index):
+        raise CorruptImageError('a.jpg: it is cut short')
+
+
+def test_errors_of_data_workers_are_one_sentence(run_command):
+    loader = DataLoader(Broken([0]), num_workers=1)
+    status, errors = run_command(lambda: next(iter(loader)))
+    assert (status, errors) == (1, 'Error: a.jpg: it is cut short\n')
+
+
+def test_other_errors_keep_their_traceback(run_command):
+    with pytest.raises(ValueError, match='invalid literal'):
+        run_command(lambda: int('acht'))
+    with pytest.raises(IndexError):
+        run_command(lambda: [][0])
+
+
+def test_status(run_command):
+    assert run_command(lambda: None) == (0, '')
+    assert run_command(lambda: 3) == (3, '')
+    assert run_command(lambda: 'why') == ('why', '')
+
+
+@pytest.mark.parametrize('command', [None, *cli.COMMANDS])
+def test_help_loads_nothing_heavy(run, command):
+    words = ['--help'] if command is None else [command, '--help']
+    code = (
+        'import sys\nfrom bcl_mm.cli.main import main\n'
+        f'try:\n    main({words})\nexcept SystemExit as end:\n'
+        '    assert not end.code\n'
+        f'print([name for name in {HEAVY} if name in sys.modules])'
+    )
+    done = run(sys.executable, '-c', code)
+    assert done.stdout.startswith('usage: bcl-mm ')
+    assert done.stdout.splitlines()[-1] == '[]'
+
+
+def test_no_and_unknown_commands(run):
+    module = sys.executable, '-m', 'bcl_mm'
+    assert '  train ' in run(*module).stdout
+    assert run(*module, '--version').stdout.strip() == __version__
+    done = run(*module, 'lunch', ok=False)
+    assert done.returncode == 2
+    assert "'lunch' (choose from" in done.stdout
+    # Of a launched command: said once, before anything starts.
+    done = run(*module, 'launch', 2, 'train', BCL, '--lr', 1, ok=False)
+    assert done.stdout.count('unrecognized arguments: --lr') == 1
+
+
+@pytest.mark.parametrize('tool', ['quickstart', 'run_tests'])
+def test_help_of_scripts_installs_nothing(run, tmp_path, tool):
+    # A Python that would tell.
+    for name in ('python', 'python3'):
+        (tmp_path / name).write_text('#!/bin/sh\necho called\n')
+        (tmp_path / name).chmod(0o755)
+    path = f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'
+    for option in ('-h', '--help'):
+        script = ROOT / 'tools' / f'{tool}.sh'
+        done = run('bash', script, option, PATH=path, VIRTUAL_ENV='x')
+        assert f'bash tools/{tool}.sh' in done.stdout
+        assert 'called' not in done.stdout
