@@ -21,7 +21,10 @@ from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.files import open_atomically
 
 # The reference's projectors, and the prefixes of ours.
-PROJECTORS = dict(head='head.projector.', head_fc='head.prototype_projector.')
+PROJECTORS = dict(
+    head='head.branches.con.projector.',
+    head_fc='head.branches.con.prototype_projector.',
+)
 # Patterns of the reference's keys, and the prefixes of ours. It never uses
 # encoder.fc.
 PREFIXES = {

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from bcl_mm.apis.config import complete_model, load_config
+from bcl_mm.classes import ClassInfo
 from bcl_mm.datasets.csv_lists import IMAGE_ENDINGS
 from bcl_mm.datasets.folders import find_images
 from bcl_mm.datasets.transforms.loading import (
@@ -45,6 +46,7 @@ from bcl_mm.utils.errors import (
     MissingFileError,
     check_number,
 )
+from bcl_mm.utils.modules import tell
 
 PathLike = Union[str, Path]
 
@@ -86,10 +88,9 @@ def load_test_config(
 def projection_of(head: Any) -> Optional[Callable[[Tensor], Tensor]]:
     """A head's function from features (rows, D) to unit-norm projections.
 
-    None if it has no projector.
+    None if no branch of the head projects.
     """
-    has_projector = getattr(head, 'projector', None) is not None
-    return head.project if has_projector else None
+    return getattr(getattr(head, 'projection', None), 'project', None)
 
 
 def load_model(
@@ -137,7 +138,7 @@ def load_model(
     if projects and not has_projector:
         raise InputValueError(
             f'{type(head).__name__} of {config} has no projector: '
-            'only a BCLHead with loss_con has one'
+            'only a head with a branch such as PrototypeContrast has one'
         )
     projects = has_projector if projects is None else projects
     weights = weights_of(content)
@@ -151,9 +152,11 @@ def load_model(
         )
     fitting = {k: v for k, v in weights.items() if k not in wrong}
     model.load_state_dict(fitting, strict=False)
-    model._dataset_meta = content.get('meta', {}).get(
-        'dataset_meta', model._dataset_meta
-    )
+    meta = content.get('meta', {})
+    model._dataset_meta = meta.get('dataset_meta', model._dataset_meta)
+    info = ClassInfo.from_meta(meta)
+    if info is not None:
+        tell(model, 'set_class_info', info)
     if posthoc_tau is not None:
         _set_posthoc_tau(head, posthoc_tau)
     if getattr(head, 'posthoc_tau', 0):

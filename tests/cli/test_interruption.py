@@ -22,12 +22,10 @@ EVERYTHING = f"""
 _base_ = ['{ROOT}/configs/bcl_resnet8_digits_lt.py']
 custom_imports = dict(imports=['tests.cli.slow_disk'])
 model = dict(neck=dict(_delete_=True, type='bcl_mm.PoolAndDrop'))
-default_hooks = dict(
-    checkpoint=dict(save_best='accuracy/top1'),
-    class_complement=dict(begin_epoch=2),
-)
+default_hooks = dict(checkpoint=dict(save_best='accuracy/top1'))
 custom_hooks = [
-    dict(type='mmengine.EMAHook', momentum=0.01, update_buffers=True)
+    dict(type='bcl_mm.ClassComplementHook', begin_epoch=2),
+    dict(type='mmengine.EMAHook', momentum=0.01, update_buffers=True),
 ]
 train_cfg = dict(max_epochs=6, val_interval=3)
 """
