@@ -95,16 +95,17 @@ def leaves(
         (dataset, its sorted unique indices or None for all of its samples,
         the wrappers around it, the outermost first).
     """
-    has_labels = hasattr(dataset, 'class_counts') or hasattr(
-        dataset, 'get_gt_labels'
+    has_labels = any(
+        hasattr(dataset, name) for name in ('class_counts', 'get_gt_labels')
     )
-    parts = getattr(dataset, 'datasets', None)
-    if parts is None and hasattr(dataset, 'dataset'):
-        parts = [dataset.dataset]
-    if parts is None or (has_labels and not to_source):
+    if hasattr(dataset, 'datasets'):
+        parts = dataset.datasets
+    else:
+        parts = [dataset.dataset] if hasattr(dataset, 'dataset') else []
+    if not parts or (has_labels and not to_source):
         yield dataset, None, ()
         return
-    if hasattr(dataset, 'indices') and not to_source:
+    if len(parts) == 1 and hasattr(dataset, 'indices') and not to_source:
         yield parts[0], np.unique(dataset.indices), (dataset,)
         return
     for part in parts:

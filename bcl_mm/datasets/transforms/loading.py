@@ -13,10 +13,8 @@ from bcl_mm.registry import TRANSFORMS
 from bcl_mm.utils.errors import InputValueError
 
 # Names of image files end with one of these, in any case.
-IMAGE_ENDINGS = (
-    *('.jpg', '.jpeg', '.png', '.bmp', '.webp'),
-    *('.tif', '.tiff', '.ppm', '.pgm'),
-)
+IMAGE_ENDINGS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm')
+IMAGE_ENDINGS += ('.tif', '.tiff', '.webp')
 _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
 
 
