@@ -456,8 +456,11 @@ def test_usage_errors(check, tmp_path):
         (['configs/none.py'], "there is no config 'configs/none.py'"),
         ([model], 'has none of train_dataloader, val_dataloader'),
         ([broken], f'{broken}: '),
-        ([IMAGENET, '--workers', 0], '--workers must be >= 1, got 0'),
-        ([IMAGENET, '--counts', '/nowhere/x'], 'there is no folder /nowhere'),
+        ([IMAGENET, '--workers', 0], '--workers: must be >= 1, got 0'),
+        (
+            [IMAGENET, '--counts', '/nowhere/x'],
+            'folder /nowhere does not',
+        ),
     ):
         code, output = check(*arguments)
         assert code == 2
