@@ -53,7 +53,7 @@ def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
             check_data_roots(cfg, (loader,))
             print(f'Reading {name} ...', flush=True)
             dataset = DATASETS.build(configs[name])
-            splits.append(Split.of(name, dataset))
+            splits.append(Split.from_dataset(name, dataset))
             notes += [n for n in notes_of(dataset) if n not in notes]
             other = unpublished_list(dataset)
             if other:
@@ -121,7 +121,7 @@ def _compare_splits(splits: List[Split]) -> Tuple[List[str], List[str]]:
             i, j = same[0]
             notes.append(
                 f'{len(same)} images of {other.name} are the same as one of '
-                f'train, bit for bit: {other.place(j)} and {train.place(i)}'
+                f'train, bit for bit: {other.image_name(j)} and {train.image_name(i)}'
                 + (' ...' if len(same) > 1 else '')
             )
     return problems, notes

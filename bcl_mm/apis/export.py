@@ -212,7 +212,8 @@ def check_packages(out: Path) -> None:
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise InputError(
-            f"{', '.join(missing)} missing: pip install 'bcl-mm[export]'"
+            f'{out.suffix} files need {", ".join(missing)}: '
+            "pip install 'bcl-mm[export]'"
         )
 
 

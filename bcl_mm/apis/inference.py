@@ -29,9 +29,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from bcl_mm.apis.config import complete_model, load_config
 from bcl_mm.classes import ClassInfo
-from bcl_mm.datasets.csv_lists import IMAGE_ENDINGS
 from bcl_mm.datasets.folders import find_images
 from bcl_mm.datasets.transforms.loading import (
+    IMAGE_ENDINGS,
     CorruptImageError,
     LoadImageFromFile,
 )

@@ -85,7 +85,7 @@ def break_images(root):
     cut.write_bytes(cut.read_bytes()[:-500])
     return {
         empty: 'is empty',
-        text: 'is no image',
+        text: 'is not an image',
         cut: 'is cut short',
     }
 
@@ -259,7 +259,7 @@ def test_own_data(check, tmp_path, layout):
     ]
     if layout == 'tree':
         (root / 'class 00' / 'Thumbs.db').touch()
-        left_out = 'are no images, by their names, and are left out (1 .db), '
+        left_out = 'are not images and are left out (1 .db), '
         left_out += 'such as class 00/Thumbs.db'
         notes.insert(1, f'{root}: 1 files {left_out}')
     elif layout == 'list':
@@ -287,7 +287,7 @@ def test_own_data(check, tmp_path, layout):
     code, output = check('configs/bcl_resnet32_custom.py', *options)
     assert code == 1
     (problem,) = listed(output)
-    assert problem.endswith(f': {spoilt} is no image')
+    assert problem.endswith(f': {spoilt} is not an image')
     code, output = check(
         'configs/bcl_resnet32_custom.py', *options, 'model.head.num_classes=4'
     )
@@ -297,7 +297,7 @@ def test_own_data(check, tmp_path, layout):
     (root / 'all.csv').unlink(missing_ok=True)
     write_classes(root / ('train' if layout == 'parts' else ''), (1,), ['new'])
     code, output = check('configs/bcl_resnet32_custom.py', *options)
-    messages = [line for line in listed(output) if 'one only of new' in line]
+    messages = [line for line in listed(output) if 'only one of new' in line]
     assert len(messages) == (0 if layout == 'parts' else 2)
 
 
@@ -335,8 +335,8 @@ def test_images_that_are_there_twice(check, tmp_path):
     )
     assert listed(output) == [
         f'val: {tmp_path / "train" / "none.JPEG"} is missing',
-        f'train: {once} is there twice',
-        f'train: {twice} is there twice, with the labels 0 and 1',
+        f'train: {once} is listed twice',
+        f'train: {twice} is listed twice, with the labels 0 and 1',
         'val: labels reach 3, but train has 3 classes',
         f'val: {both} is a training image, too',
     ]
@@ -456,8 +456,11 @@ def test_usage_errors(check, tmp_path):
         (['configs/none.py'], "there is no config 'configs/none.py'"),
         ([model], 'has none of train_dataloader, val_dataloader'),
         ([broken], f'{broken}: '),
-        ([IMAGENET, '--workers', 0], '--workers must be >= 1, got 0'),
-        ([IMAGENET, '--counts', '/nowhere/x'], 'there is no folder /nowhere'),
+        ([IMAGENET, '--workers', 0], '--workers: must be >= 1, got 0'),
+        (
+            [IMAGENET, '--counts', '/nowhere/x'],
+            'folder /nowhere does not',
+        ),
     ):
         code, output = check(*arguments)
         assert code == 2

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 import mmengine
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.models import resnet18, resnext50_32x4d
 
+from bcl_mm.cli.main import main
 from tests.conftest import ROOT
 from tests.trees import write_lists
 from tests.utils.test_checkpoint import Call
@@ -112,33 +112,32 @@ def write_leaf(path, backbone, num_classes, in_channels, classifier='cosine'):
 
 
 @pytest.fixture
-def convert(tmp_path, monkeypatch, capsys):
+def convert(tmp_path, capsys):
     """Convert a checkpoint in this process; returns what is printed."""
-    monkeypatch.syspath_prepend(str(CONVERT.parent))
-    from bcl_mm.cli.convert import main
 
     def run_main(content, *options, out=tmp_path / 'out.pth'):
         path = tmp_path / 'in.pth'
         if content is not None:
             torch.save(content, path)
-        words = [CONVERT, path, out, *options]
-        monkeypatch.setattr(sys, 'argv', [str(word) for word in words])
-        main()
+        main([str(word) for word in (path, out, *options)], command='convert')
         return capsys.readouterr().out
 
     return run_main
 
 
 @pytest.fixture
-def refused(convert, tmp_path):
+def refused(convert, capsys, tmp_path):
     """The error of a checkpoint that cannot be converted."""
 
     def run_convert(content, *options, **out):
         with pytest.raises(SystemExit) as error:
             convert(content, *options, **out)
-        assert not list(tmp_path.glob('*.partial'))
+        assert error.value.code == 1
+        assert not list(tmp_path.glob('*.part'))
         assert out or not (tmp_path / 'out.pth').exists()
-        return str(error.value)
+        message = capsys.readouterr().err
+        assert message.startswith('Error: ')
+        return message.removeprefix('Error: ').strip()
 
     return run_convert
 
@@ -290,15 +289,15 @@ def test_projectors_are_not_needed_to_test(convert, refused, tmp_path):
     [
         (
             lambda state: state.pop('fc.weight'),
-            'there is no fc.weight, and the first keys are encoder.conv1.',
+            'lacks fc.weight, and its first keys are encoder.conv1.',
         ),
         (
             lambda state: state.pop('encoder.layer2.0.conv1.weight'),
-            'there is no encoder.layer2.0.conv1.weight, and the first keys',
+            'lacks encoder.layer2.0.conv1.weight, and its first keys',
         ),
         (
             lambda state: state.pop('head_fc.1.running_var'),
-            'head_fc must be whole or absent, but there is no head_fc.1.runn',
+            'head_fc must be complete or absent, but it lacks head_fc.1.runn',
         ),
         (
             lambda state: state.update({'fc.weight': torch.ones(3, 512)}),
@@ -350,11 +349,13 @@ def test_checkpoint_of_another_project(refused):
     ours = {'backbone.conv1.weight': torch.ones(1), 'head.fc': torch.ones(1)}
     message = refused(dict(state_dict=ours, meta={}))
     assert 'in.pth: the reference has keys encoder.*, head.*, ' in message
-    assert 'there is no encoder.conv1.weight, encoder.bn1.weight' in message
+    assert 'lacks encoder.conv1.weight, encoder.bn1.weight' in message
     assert message.endswith('first keys are backbone.conv1.weight, head.fc')
-    assert 'the first keys are none' in refused({})
-    assert 'state dict, got list' in refused([1])
-    assert 'state dict, got list' in refused(dict(state_dict=[1]))
+    assert 'its first keys are none' in refused({})
+    assert 'must be a dict of weights, got list' in refused([1])
+    assert 'must be a dict of weights, got list' in refused(
+        dict(state_dict=[1])
+    )
 
 
 def test_code_is_refused_and_not_run(refused, tmp_path):
@@ -414,7 +415,7 @@ def test_config_that_does_not_fit(refused, tmp_path):
     assert lines == [
         f'2 keys do not fit the model of {leaf}, and nothing was written:',
         '  head.classifier.bias is missing',
-        '  head.classifier.weight has shape (3, 512), in the config (4, 512)',
+        '  head.classifier.weight has shape (3, 512), not (4, 512)',
     ]
     state['encoder.layer1.5.conv1.weight'] = torch.ones(1)
     write_leaf(leaf, RESNET18, 3, 512)
@@ -423,8 +424,8 @@ def test_config_that_does_not_fit(refused, tmp_path):
 
 
 def test_nothing_is_left_of_a_failed_write(refused, tmp_path, monkeypatch):
-    def fail(content, path):
-        Path(path).write_text('half')
+    def fail(content, file):
+        file.write(b'half')
         raise OSError(28, 'No space left on device')
 
     torch.save(make_resnet18().state_dict(), tmp_path / 'in.pth')
