@@ -121,7 +121,8 @@ def _compare_splits(splits: List[Split]) -> Tuple[List[str], List[str]]:
             i, j = same[0]
             notes.append(
                 f'{len(same)} images of {other.name} are the same as one of '
-                f'train, bit for bit: {other.image_name(j)} and {train.image_name(i)}'
+                f'train, bit for bit: {other.image_name(j)} and '
+                + train.image_name(i)
                 + (' ...' if len(same) > 1 else '')
             )
     return problems, notes
