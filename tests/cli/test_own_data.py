@@ -110,4 +110,4 @@ def test_an_error_is_a_sentence(run, tmp_path, tree):
     option = 'pretrained=timm://resnet5'
     output = train(run, tmp_path, tree, option, ok=False)
     *_, last = output.splitlines()
-    assert last.startswith("ValueError: timm has no model 'resnet5'; similar")
+    assert last.startswith("Error: timm has no model 'resnet5'; similar")
