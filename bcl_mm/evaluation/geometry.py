@@ -38,13 +38,13 @@ def _reference_vectors(
     if isinstance(weight, Tensor) and weight.shape == (num_classes, dim):
         # The norm of a cosine classifier's class vectors has no effect.
         is_cosine = getattr(classifier, 'scale', None) is not None
-        rows = F.normalize(weight, dim=1) if is_cosine else weight
-        vectors['features'] = _array(rows)
+        vectors['features'] = (
+            F.normalize(weight, dim=1) if is_cosine else weight
+        )
     projection = getattr(head, 'projection', None)
     if getattr(projection, 'prototype_projector', None) is not None:
-        prototypes = projection.prototypes(head.class_vectors())
-        vectors['projected'] = _array(prototypes)
-    return vectors
+        vectors['projected'] = projection.prototypes(head.class_vectors())
+    return {name: _array(rows) for name, rows in vectors.items()}
 
 
 @METRICS.register_module()
@@ -113,7 +113,6 @@ class SimplexGeometry(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self._head: Optional[nn.Module] = None
-        self._handle: Any = None
         self._begin()
 
     def _begin(self) -> None:
@@ -127,9 +126,8 @@ class SimplexGeometry(BaseMetric):
     def set_model(self, model: nn.Module) -> None:
         """Take the model that is tested, before each evaluation.
 
-        :class:`~bcl_mm.engine.hooks.MetricModelHook` calls it. Until
-        the evaluation ends, a forward hook of the head keeps a
-        batch's features.
+        :class:`~bcl_mm.engine.hooks.MetricModelHook` calls it. Until the
+        evaluation ends, a forward hook of the head keeps a batch's features.
 
         Args:
             model: mmpretrain's ``ImageClassifier``, not wrapped.
@@ -150,26 +148,25 @@ class SimplexGeometry(BaseMetric):
         self._handle = head.register_forward_hook(self._capture)
 
     def _release(self) -> None:
-        if self._handle is not None:
+        if self._head is not None:
             self._handle.remove()
-        self._head = self._handle = None
+        self._head = None
 
     @torch.no_grad()
     def _capture(
         self, head: nn.Module, inputs: Tuple[Any], output: Tensor
     ) -> None:
         features = head.pre_logits(inputs[0])  # (B, D)
-        captured = dict(features=features)
+        self._captured.append(dict(features=features))
         projection = getattr(head, 'projection', None)
         if projection is not None:
-            captured['projected'] = projection.project(features)
-        self._captured.append(captured)
+            self._captured[-1]['projected'] = projection.project(features)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add the features of a batch.
 
         Raises:
-            ValueError: The model is not known, the head did not see each
+            ValueError: The model is unknown, the head did not see each
                 image once, or its features are not (B, D) and finite.
         """
         if self._head is None:

@@ -18,7 +18,7 @@ from bcl_mm.classes import (
 )
 from bcl_mm.registry import DATASETS, HOOKS
 from bcl_mm.utils.errors import InputTypeError, InputValueError
-from bcl_mm.utils.modules import tell, unwrapped
+from bcl_mm.utils.modules import tell, tell_metrics, unwrapped
 
 
 def _given_info(runner: Runner) -> Optional[ClassInfo]:
@@ -65,9 +65,7 @@ class ClassInfoHook(Hook):
                 config or the checkpoint that training resumes from.
         """
         resumed = self.info if runner._resume else None
-        self._set_from_data(
-            runner, runner.train_dataloader.dataset, fallback=resumed
-        )
+        self._set_from_data(runner, runner.train_dataloader.dataset, resumed)
         self.info.require_same(
             resumed,
             'the checkpoint',
@@ -126,20 +124,17 @@ class ClassInfoHook(Hook):
             raise InputValueError(f'{name} set: {shifted}')
 
     def _set_from_data(
-        self,
-        runner: Runner,
-        dataset: Any,
-        fallback: Optional[ClassInfo] = None,
+        self, runner: Runner, data: Any, fallback: Optional[ClassInfo] = None
     ) -> None:
         """Count a training set and hand the counts to the model.
 
         Data without labels, such as a stream, take what the config gives, or
         else ``fallback``.
         """
-        source = source_of(dataset)
+        source = source_of(data)
         try:
             try:
-                self.info = ClassInfo.from_dataset(dataset)
+                self.info = ClassInfo.from_dataset(data)
             except InputTypeError:
                 self.info = _given_info(runner) or fallback
                 if self.info is None:
@@ -174,8 +169,5 @@ class ClassInfoHook(Hook):
         )
 
     def _tell_metrics(self, evaluator: Evaluator) -> None:
-        if self.info is None:
-            return  # a metric that needs the counts says how to give them
-        for metric in evaluator.metrics:
-            if hasattr(metric, 'set_class_info'):
-                metric.set_class_info(self.info)
+        if self.info is not None:  # else the metric says how to give it
+            tell_metrics(evaluator, 'set_class_info', self.info)

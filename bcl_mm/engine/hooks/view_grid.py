@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from bcl_mm.classes import class_names_of, name_classes, shorten
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import check_number
-from bcl_mm.utils.files import write_atomically
+from bcl_mm.utils.files import open_atomically
 from bcl_mm.utils.modules import unwrapped
 
 MIN_SIDE, MAX_SIDE = 96, 256  # of an image in the grid, in pixels
@@ -27,7 +26,7 @@ MAX_NAME_LENGTH = 28  # of a row
 
 
 def _views_of(inputs: Any) -> Optional[List[Sequence[Tensor]]]:
-    """Views of a collated batch, or None if it has no images to draw."""
+    """Views of a collated batch, None if it has no images to draw."""
     # Imported here: it loads all of mmpretrain's models.
     from bcl_mm.models.preprocessor import is_multi_view
 
@@ -58,17 +57,14 @@ def to_image(image: Tensor, is_bgr: bool) -> Image.Image:
         image = image.float().nan_to_num()
         low, high = image.min(), image.max()
         image = (image - low) / (high - low).clamp(min=1e-12) * 255
-    array = image.to('cpu', torch.uint8).numpy()
-    if len(array) == 1:
-        array = array.repeat(3, axis=0)
-    elif is_bgr:
-        array = array[::-1]
+    if is_bgr:
+        image = image.flip(0)
+    array = image.to('cpu', torch.uint8).expand(3, -1, -1).numpy()
     drawn = Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
     factor = -(-MIN_SIDE // min(drawn.size))
     if factor > 1:
-        drawn = drawn.resize(
-            (drawn.width * factor, drawn.height * factor), Image.NEAREST
-        )
+        size = drawn.width * factor, drawn.height * factor
+        drawn = drawn.resize(size, Image.NEAREST)
     drawn.thumbnail((MAX_SIDE, MAX_SIDE))
     return drawn
 
@@ -161,12 +157,10 @@ class ViewGridHook(Hook):
                 'three channels'
             )
             return
-        png = io.BytesIO()
-        grid.save(png, 'PNG')
         try:
-            write_atomically(
-                png.getvalue(), Path(runner.work_dir) / 'views.png'
-            )
+            path = Path(runner.work_dir) / 'views.png'
+            with open_atomically(path, 'wb') as file:
+                grid.save(file, 'PNG')
             runner.visualizer.add_image('views', np.asarray(grid), runner.iter)
         except OSError as error:
             runner.logger.warning(f'views.png could not be written: {error}')
@@ -176,8 +170,7 @@ class ViewGridHook(Hook):
         views = _views_of(data_batch.get('inputs') if is_dict else None)
         if views is None:
             return None
-        model = runner.model
-        model = unwrapped(model)
+        model = unwrapped(runner.model)
         preprocessor = getattr(model, 'data_preprocessor', None)
         is_bgr = bool(getattr(preprocessor, 'to_rgb', False))
         columns = [

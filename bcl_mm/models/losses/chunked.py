@@ -131,9 +131,8 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
             attraction -= relations.positive_bias[rows]
 
             view_logits.addcmul_(positive, class_bias)
-            logits.scatter_add_(
-                1, prototype_column, class_bias * has_prototype
-            )
+            bias = class_bias * has_prototype
+            logits.scatter_add_(1, prototype_column, bias)
             logits.scatter_(1, anchor_column, -torch.inf)
             # Finite even for an anchor without keys.
             peak = logits.amax(1, keepdim=True).clamp(min=_LOWEST)

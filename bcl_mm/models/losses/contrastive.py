@@ -117,8 +117,7 @@ def balanced_contrastive_loss(
         )
     dtype = torch.promote_types(features.dtype, torch.float32)
     if not class_complement or prototypes is None:
-        prototypes = features[:0]
-        prototype_labels = labels[:0]
+        prototypes, prototype_labels = features[:0], labels[:0]
         prototype_log_weights = None
     elif prototype_labels is None:
         prototype_labels = torch.arange(
@@ -129,7 +128,7 @@ def balanced_contrastive_loss(
         prototype_log_weights = torch.zeros_like(prototype_labels, dtype=dtype)
     elif prototype_log_weights.shape != prototype_labels.shape:
         raise InputValueError(
-            f'prototype_log_weights must have shape '
+            'prototype_log_weights must have shape '
             f'{tuple(prototype_labels.shape)}, got '
             f'{tuple(prototype_log_weights.shape)}'
         )
@@ -189,7 +188,7 @@ class BalancedContrastiveLoss(nn.Module):
         avg_factor: Optional[float] = None,
         **kwargs,
     ) -> Tensor:
-        """Loss of the anchors ``features``.
+        """Loss of the anchors ``features``, a scalar.
 
         Args:
             features: (M, D) unit norm.
@@ -199,26 +198,19 @@ class BalancedContrastiveLoss(nn.Module):
                 number M.
             **kwargs: Keyword-only arguments of
                 :func:`balanced_contrastive_loss`.
-
-        Returns:
-            Scalar.
         """
-        loss = balanced_contrastive_loss(
-            features,
-            labels,
-            prototypes,
+        settings = (
             self.temperature,
             self.class_averaging,
             self.class_complement,
-            **kwargs,
+        )
+        loss = balanced_contrastive_loss(
+            features, labels, prototypes, *settings, **kwargs
         )
         if avg_factor is not None:
             loss = loss * (len(features) / avg_factor)
         return loss
 
     def extra_repr(self) -> str:
-        return (
-            f'temperature={self.temperature}, '
-            f'class_averaging={self.class_averaging}, '
-            f'class_complement={self.class_complement}'
-        )
+        names = 'temperature', 'class_averaging', 'class_complement'
+        return ', '.join(f'{name}={getattr(self, name)}' for name in names)
