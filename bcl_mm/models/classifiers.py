@@ -56,8 +56,7 @@ class FrozenBackboneClassifier(ImageClassifier):
             part.requires_grad_(False)
 
     def _frozen(self) -> List[nn.Module]:
-        parts = self.backbone, self.neck if self.with_neck else None
-        return [part for part in parts if part is not None]
+        return [self.backbone, *([self.neck] if self.with_neck else [])]
 
     def init_weights(self) -> None:
         """Initialise the head, and take the first stage's weights.
@@ -84,11 +83,10 @@ class FrozenBackboneClassifier(ImageClassifier):
 
     def _load_classifier(self) -> None:
         classifier, prefix = self.head.classifier, 'head.classifier.'
+        stored = weights_of(load_checkpoint(self.pretrained))
         weights = {
             name.removeprefix(prefix): value
-            for name, value in weights_of(
-                load_checkpoint(self.pretrained)
-            ).items()
+            for name, value in stored.items()
             if name.startswith(prefix)
         }
         wrong = misfits(classifier, weights)
@@ -110,10 +108,9 @@ class FrozenBackboneClassifier(ImageClassifier):
         super().train(mode)
         for part in self._frozen():
             part.eval()
-            if self.track_bn:
-                for module in part.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.train(mode)
+            for module in part.modules():
+                if self.track_bn and isinstance(module, _BatchNorm):
+                    module.train(mode)
         return self
 
     @torch.no_grad()

@@ -39,6 +39,13 @@ def _tell_each(parts: Iterable[Any], method: str, args: tuple) -> None:
             getattr(part, method)(*args)
 
 
+def given_info(model: nn.Module) -> Any:
+    """The class information that a config gives to a part, None if none."""
+    modules = unwrapped(model).modules()
+    given = (getattr(module, 'given_info', None) for module in modules)
+    return next((info for info in given if info is not None), None)
+
+
 def branch_state(model: nn.Module) -> Dict[str, Tensor]:
     """Buffers that training steps change in the branches of a head.
 

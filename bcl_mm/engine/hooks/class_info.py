@@ -18,16 +18,7 @@ from bcl_mm.classes import (
 )
 from bcl_mm.registry import DATASETS, HOOKS
 from bcl_mm.utils.errors import InputTypeError, InputValueError
-from bcl_mm.utils.modules import tell, tell_metrics, unwrapped
-
-
-def _given_info(runner: Runner) -> Optional[ClassInfo]:
-    """The class information that the config gives to a part of the model."""
-    given = (
-        getattr(module, 'given_info', None)
-        for module in unwrapped(runner.model).modules()
-    )
-    return next((info for info in given if info is not None), None)
+from bcl_mm.utils.modules import given_info, tell, tell_metrics
 
 
 @HOOKS.register_module()
@@ -45,9 +36,6 @@ class ClassInfoHook(Hook):
 
     Labels and class names of the validation and test set must fit those of
     the training set; on resuming, so must the counts in the checkpoint.
-
-    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
-    drop it.
     """
 
     # Before EMAHook and CheckpointHook (NORMAL and later).
@@ -89,7 +77,7 @@ class ClassInfoHook(Hook):
                 fit the model, or the test set does not fit it.
         """
         if self.info is None:
-            self.info = _given_info(runner)
+            self.info = given_info(runner.model)
         if self.info is not None:
             tell(runner.model, 'set_class_info', self.info)
         elif any(
@@ -136,7 +124,7 @@ class ClassInfoHook(Hook):
             try:
                 self.info = ClassInfo.from_dataset(data)
             except InputTypeError:
-                self.info = _given_info(runner) or fallback
+                self.info = given_info(runner.model) or fallback
                 if self.info is None:
                     raise
             tell(runner.model, 'set_class_info', self.info)

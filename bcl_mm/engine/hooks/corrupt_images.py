@@ -42,9 +42,8 @@ class _SkippingDataset(WrappedDataset):
                 left_out.append(str(another))
                 continue
             # The sample carries the load errors from a worker to the hook.
-            data['data_samples'].set_field(
-                left_out, self.left_out, field_type='metainfo'
-            )
+            sample = data['data_samples']
+            sample.set_field(left_out, self.left_out, field_type='metainfo')
             return data
         raise CorruptImageError(
             f'{error}; no other image of class {label} can be loaded to take '

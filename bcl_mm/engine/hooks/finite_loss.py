@@ -56,9 +56,6 @@ class FiniteLossHook(Hook):
     skips the step and lowers its scale. Under ``AmpOptimWrapper`` the hook
     therefore checks only the losses. (A NaN loss makes all gradients NaN, so
     that the scalers of other processes skip the step.)
-
-    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
-    drop it.
     """
 
     def __init__(self) -> None:

@@ -11,11 +11,7 @@ from bcl_mm.utils.modules import tell_metrics, unwrapped
 
 @HOOKS.register_module()
 class MetricModelHook(Hook):
-    """Hands the model, unwrapped, to every metric that has ``set_model``.
-
-    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
-    drop it.
-    """
+    """Hands the model, unwrapped, to every metric that has ``set_model``."""
 
     def before_val(self, runner: Runner) -> None:
         """Hand the model to the validation metrics."""

@@ -41,9 +41,6 @@ class ProgressHook(Hook):
       event: training that resumes inside an epoch does not repeat it, and
       what a module changes by it belongs in a buffer;
     - ``set_progress(t)`` before every iteration, with t in [0, 1).
-
-    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
-    drop it.
     """
 
     priority = 'ABOVE_NORMAL'

@@ -86,10 +86,8 @@ def draw_grid(
     font = ImageFont.truetype(str(fonts / 'DejaVuSans.ttf'), 13)
     images = [image for column in columns for image in column]
     lines = [line for name in column_names for line in name.splitlines()]
-    width = GAP + max(
-        *(image.width for image in images),
-        *(round(font.getlength(line)) for line in lines),
-    )
+    lengths = [round(font.getlength(line)) for line in lines]
+    width = GAP + max(*lengths, *(image.width for image in images))
     height = GAP + max(image.height for image in images)
     left = 2 * GAP + max(round(font.getlength(name)) for name in row_names)
     top = 2 * GAP + LINE_HEIGHT * max(n.count('\n') + 1 for n in column_names)
@@ -166,22 +164,21 @@ class ViewGridHook(Hook):
             runner.logger.warning(f'views.png could not be written: {error}')
 
     def _draw(self, runner: Runner, data_batch: Any) -> Optional[Image.Image]:
-        is_dict = isinstance(data_batch, dict)
-        views = _views_of(data_batch.get('inputs') if is_dict else None)
+        batch = data_batch if isinstance(data_batch, dict) else {}
+        views = _views_of(batch.get('inputs'))
         if views is None:
             return None
-        model = unwrapped(runner.model)
+        model, shown = unwrapped(runner.model), slice(self.num_images)
         preprocessor = getattr(model, 'data_preprocessor', None)
         is_bgr = bool(getattr(preprocessor, 'to_rgb', False))
         columns = [
-            [to_image(image, is_bgr) for image in view[: self.num_images]]
-            for view in views
+            [to_image(i, is_bgr) for i in view[shown]] for view in views
         ]
         roles = _roles(getattr(model, 'head', None), len(views))
         names = [f'view {i}\n{role}' for i, role in enumerate(roles)]
-        dataset = runner.train_dataloader.dataset
-        samples = data_batch.get('data_samples') or [None] * len(views[0])
-        rows = _name_rows(samples[: self.num_images], class_names_of(dataset))
+        class_names = class_names_of(runner.train_dataloader.dataset)
+        samples = batch.get('data_samples') or [None] * len(views[0])
+        rows = [_row_name(sample, class_names) for sample in samples[shown]]
         return draw_grid(columns, names, rows)
 
 
@@ -195,14 +192,9 @@ def _roles(head: Optional[nn.Module], num_views: int) -> Tuple[str, ...]:
     return ('classified', *[others] * (num_views - 1))
 
 
-def _name_rows(
-    samples: Sequence[Any], class_names: Optional[Sequence[str]]
-) -> List[str]:
-    names = []
-    for sample in samples:
-        label = getattr(sample, 'gt_label', None)
-        name = ''
-        if torch.is_tensor(label) and label.numel() == 1:
-            name = 'class ' + name_classes([int(label)], class_names)
-        names.append(shorten(name, MAX_NAME_LENGTH))
-    return names
+def _row_name(sample: Any, class_names: Optional[Sequence[str]]) -> str:
+    label = getattr(sample, 'gt_label', None)
+    if not torch.is_tensor(label) or label.numel() != 1:
+        return ''
+    name = 'class ' + name_classes([int(label)], class_names)
+    return shorten(name, MAX_NAME_LENGTH)

@@ -33,9 +33,7 @@ def check_one_per_class(name: str, values: Tensor, logits: Tensor) -> None:
         )
 
 
-def cross_entropy(
-    logits: Tensor, labels: Tensor, reduction: str = 'none'
-) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
     """Cross-entropy that ignores no label, not even torch's -100.
 
     An ignored sample would still count in the mean.
@@ -100,12 +98,10 @@ class ClassificationLoss(nn.Module):
                 program. (ClassInfoHook checks the labels of data sets before
                 training.)
         """
-        return self.loss_weight * weight_reduce_loss(
-            self.per_sample(logits, labels),
-            weight,
-            reduction_override or 'mean',
-            avg_factor,
-        )
+        losses = self.per_sample(logits, labels)
+        reduction = reduction_override or 'mean'
+        loss = weight_reduce_loss(losses, weight, reduction, avg_factor)
+        return self.loss_weight * loss
 
     def extra_repr(self) -> str:
         names = *self.settings, 'loss_weight'

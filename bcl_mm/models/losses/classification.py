@@ -34,8 +34,7 @@ def logit_adjusted_cross_entropy(
         labels: (M,) integer labels in [0, C), or (M, C) soft labels.
         log_prior: (C,) log of the class prior :math:`\pi`.
         tau: Scales the log prior; 0 is plain cross-entropy. Defaults to 1.
-        reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
-            ``'mean'``.
+        reduction: ``'mean'`` (default), ``'sum'`` or ``'none'``.
 
     Returns:
         Scalar, or (M,) with ``reduction='none'``.

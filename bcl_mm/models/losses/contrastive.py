@@ -120,9 +120,8 @@ def balanced_contrastive_loss(
         prototypes, prototype_labels = features[:0], labels[:0]
         prototype_log_weights = None
     elif prototype_labels is None:
-        prototype_labels = torch.arange(
-            len(prototypes), device=labels.device, dtype=labels.dtype
-        )
+        options = dict(device=labels.device, dtype=labels.dtype)
+        prototype_labels = torch.arange(len(prototypes), **options)
     _check_rows('prototypes', prototypes, prototype_labels, dim)
     if prototype_log_weights is None:
         prototype_log_weights = torch.zeros_like(prototype_labels, dtype=dtype)
@@ -134,9 +133,8 @@ def balanced_contrastive_loss(
         )
     else:
         # An empty slot belongs to no class.
-        prototype_labels = prototype_labels.masked_fill(
-            prototype_log_weights == -torch.inf, -1
-        )
+        is_empty = prototype_log_weights == -torch.inf
+        prototype_labels = prototype_labels.masked_fill(is_empty, -1)
     anchors = torch.arange(num_anchors, device=labels.device) + anchor_start
     with torch.no_grad():
         relations = relate_keys(
@@ -162,10 +160,8 @@ class BalancedContrastiveLoss(nn.Module):
     """Module over :func:`balanced_contrastive_loss`.
 
     Args:
-        temperature: Divides similarities, > 0. Defaults to 0.1.
-        class_averaging: Give every class the same weight. Defaults to
-            True.
-        class_complement: Use prototypes as keys. Defaults to True.
+        temperature, class_averaging, class_complement: See there. Default to
+            0.1, True and True.
     """
 
     def __init__(
@@ -199,14 +195,9 @@ class BalancedContrastiveLoss(nn.Module):
             **kwargs: Keyword-only arguments of
                 :func:`balanced_contrastive_loss`.
         """
-        settings = (
-            self.temperature,
-            self.class_averaging,
-            self.class_complement,
-        )
-        loss = balanced_contrastive_loss(
-            features, labels, prototypes, *settings, **kwargs
-        )
+        inputs = features, labels, prototypes, self.temperature
+        flags = self.class_averaging, self.class_complement
+        loss = balanced_contrastive_loss(*inputs, *flags, **kwargs)
         if avg_factor is not None:
             loss = loss * (len(features) / avg_factor)
         return loss

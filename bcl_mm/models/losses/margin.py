@@ -64,8 +64,7 @@ def ldam_cross_entropy(
         labels: (M,) integer labels in [0, C).
         margins: (C,) margins :math:`\Delta`, in cosines.
         scale: Scale s of the logits. Defaults to 30.
-        reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
-            ``'mean'``.
+        reduction: ``'mean'`` (default), ``'sum'`` or ``'none'``.
 
     Returns:
         Scalar, or (M,) with ``reduction='none'``.

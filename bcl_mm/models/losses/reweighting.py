@@ -40,8 +40,7 @@ def focal_cross_entropy(
         labels: (M,) integer labels in [0, C).
         gamma: Focusing parameter >= 0; 0 is plain cross-entropy. Defaults
             to 2.
-        reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
-            ``'mean'``.
+        reduction: ``'mean'`` (default), ``'sum'`` or ``'none'``.
 
     Returns:
         Scalar, or (M,) with ``reduction='none'``.
@@ -58,7 +57,7 @@ def focal_cross_entropy(
         )
     check_hard_labels(labels, 'focal_cross_entropy')
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    loss = cross_entropy(logits.to(dtype), labels)
+    loss = cross_entropy(logits.to(dtype), labels, 'none')
     if gamma:
         # 1 - p, exact for small losses too; the clamp keeps the gradient
         # finite for gamma < 1.
