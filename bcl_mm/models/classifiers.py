@@ -74,10 +74,9 @@ class FrozenBackboneClassifier(ImageClassifier):
                 'a frozen backbone must come from the checkpoint of a first '
                 'stage: --cfg-options model.pretrained=FILE'
             )
-        weights, _ = backbone_weights(
-            self.pretrained, self.backbone, 'model.pretrained'
-        )
-        self.backbone.load_state_dict(weights, strict=False)
+        source, backbone = self.pretrained, self.backbone
+        weights, _ = backbone_weights(source, backbone, 'model.pretrained')
+        backbone.load_state_dict(weights, strict=False)
         if self.keep_classifier:
             self._load_classifier()
 

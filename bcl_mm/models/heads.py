@@ -146,7 +146,6 @@ class LongTailHead(ClsHead):
         self.register_buffer('class_counts', unknown)
         self._knows_counts = False  # without a device sync
         # What the config gives, here or to a loss, must hold.
-        self.given_info = None
         if class_counts is not None:
             self.given_info = ClassInfo(class_counts)
         self.given_info = given_info(self)

@@ -121,8 +121,8 @@ class ResNetStep:
         num_classes = cfg.model.head.num_classes
         torch.manual_seed(0)
         shape = batch_size, 3, side, side
-        views = [torch.randint(256, shape, dtype=torch.uint8) for _ in '123']
-        self.images = [view.to(device) for view in views]
+        views = torch.randint(256, (3, *shape), dtype=torch.uint8)
+        self.images = list(views.to(device))
         self.labels = torch.randint(num_classes, (batch_size,)).to(device)
         self.samples = [DataSample().set_gt_label(n) for n in self.labels]
         self.model = build_model(cfg).to(device)
@@ -138,6 +138,7 @@ class ResNetStep:
             model=self.model,
             optim_wrapper=OptimWrapper(optimizer),
             train_dataloader=range(1000),
+            val_loop=None,
             **dict(iter=0, max_iters=1000, seed=0, rank=0, world_size=1),
         )
         hooks = FiniteLossHook, ClassComplementHook, ProgressHook
