@@ -43,17 +43,13 @@ def parse_args() -> argparse.Namespace:
         epilog='\n'.join(f'  {n}: {what}' for n, what in BENCHMARKS.items()),
     )
     parser.add_argument('names', nargs='+', metavar='NAME', choices=BENCHMARKS)
-    parser.add_argument('--repeats', type=int, default=20, metavar='N')
-    parser.add_argument(
-        '--threads', type=int, default=0, help="default: torch's own choice"
-    )
-    parser.add_argument('--device', type=torch.device, default='cpu')
-    parser.add_argument(
-        '--quick',
-        action='store_true',
-        help='check that it runs, with sizes too small for useful figures',
-    )
-    parser.add_argument('--work-dir', type=Path, default='work_dirs/benchmark')
+    add = parser.add_argument
+    add('--repeats', type=int, default=20, metavar='N')
+    add('--threads', type=int, default=0, help="default: torch's own choice")
+    add('--device', type=torch.device, default='cpu')
+    quick = 'check that it runs, with sizes too small for useful figures'
+    add('--quick', action='store_true', help=quick)
+    add('--work-dir', type=Path, default='work_dirs/benchmark')
     args = parser.parse_args()
     if args.repeats < 1:
         parser.error(f'--repeats must be >= 1, got {args.repeats}')
@@ -122,14 +118,9 @@ def main() -> None:
         benchmark = importlib.import_module(f'benchmarks.{name}')
         rows, curves = benchmark.run(settings)
         print_table(rows)
-        report = dict(
-            benchmark=name,
-            quick=args.quick,
-            repeats=args.repeats,
-            machine=machine(),
-            rows=rows,
-            curves=[vars(curve) for curve in curves],
-        )
+        report = dict(benchmark=name, quick=args.quick, repeats=args.repeats)
+        report.update(machine=machine(), rows=rows)
+        report['curves'] = [vars(curve) for curve in curves]
         path = args.work_dir / f'{name}.json'
         path.write_text(json.dumps(report, indent=1) + '\n')
         for curve in curves:

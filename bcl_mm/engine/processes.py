@@ -26,12 +26,9 @@ def await_ranks(timeout_s: float) -> None:
     check_number('timeout_s', timeout_s, above=0)
     timeout = datetime.timedelta(seconds=timeout_s)
     this, world_size = int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])
-    store = dist.TCPStore(
-        os.environ['MASTER_ADDR'],
-        int(os.environ['MASTER_PORT']),
-        timeout=timeout,
-        wait_for_workers=False,
-    )
+    address = os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT'])
+    options = dict(timeout=timeout, wait_for_workers=False)
+    store = dist.TCPStore(*address, **options)
     store = dist.PrefixStore('bcl_mm_started', store)
     names = [str(r) for r in range(world_size)]
     nodes = os.environ.get('NNODES', '')
@@ -66,9 +63,8 @@ def init_cpu_process_group(timeout_s: float = 1800) -> None:
     """
     check_number('timeout_s', timeout_s, above=0)
     if not dist.is_initialized():
-        dist.init_process_group(
-            'gloo', timeout=datetime.timedelta(seconds=timeout_s)
-        )
+        timeout = datetime.timedelta(seconds=timeout_s)
+        dist.init_process_group('gloo', timeout=timeout)
 
 
 def leave_process_group() -> None:

@@ -78,17 +78,14 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
             obstacle = obstacle_to_resume(load_weights_only(path))
             if obstacle is None:
                 return path, None
-            problem = (
-                f'training cannot resume from {path!r}: {obstacle} (named by '
-                f'{note})'
-            )
+            problem = f'training cannot resume from {path!r}: {obstacle}'
         except (ValueError, OSError) as error:
-            problem = f'{error} (named by {note})'
+            problem = str(error)
+        problem += f' (named by {note})'
     started = folder / _STARTED_ANEW
     oldest = started.stat().st_mtime_ns if started.is_file() else 0
     times = {path: path.stat().st_mtime_ns for path in folder.glob('*.pth')}
-    files = [path for path in times if times[path] >= oldest]
-    files.sort(key=times.get)
+    files = sorted((p for p in times if times[p] >= oldest), key=times.get)
     damages: List[str] = []
     for path in reversed(files):
         try:

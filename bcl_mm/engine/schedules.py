@@ -56,9 +56,8 @@ class ShiftedCosineLR(CosineAnnealingLR):
 
         before = 2.0 if self.last_step == 0 else level(self.last_step - 1)
         factor = level(self.last_step) / before
-        return [
-            g[self.param_name] * factor for g in self.optimizer.param_groups
-        ]
+        groups = self.optimizer.param_groups
+        return [group[self.param_name] * factor for group in groups]
 
 
 @PARAM_SCHEDULERS.register_module()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -36,16 +36,8 @@ class ShotAccuracy(ShotMetric):
     percent.
 
     Args:
-        many: Classes with more training images than this are many-shot.
-            Defaults to 100.
-        few: Classes with fewer training images than this are few-shot.
-            Defaults to 20.
         per_class: Also emit the accuracy of each class. Defaults to False.
-        class_counts: (C,) training images per class. Defaults to None: from
-            :class:`~bcl_mm.engine.hooks.ClassInfoHook`.
-        collect_device: Where the results of all ranks are collected.
-            Defaults to ``'cpu'``.
-        prefix: Prefix of the names. Defaults to ``'accuracy'``.
+        **kwargs: Arguments of :class:`~bcl_mm.evaluation.ShotMetric`.
 
     Raises:
         TypeError: A threshold is not an integer, or ``per_class`` is not a
@@ -55,16 +47,8 @@ class ShotAccuracy(ShotMetric):
 
     default_prefix = 'accuracy'
 
-    def __init__(
-        self,
-        many: int = 100,
-        few: int = 20,
-        per_class: bool = False,
-        class_counts: Optional[Sequence[int]] = None,
-        collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
-    ) -> None:
-        super().__init__(many, few, class_counts, collect_device, prefix)
+    def __init__(self, *, per_class: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         check_flag('per_class', per_class)
         self.per_class = per_class
 
@@ -76,26 +60,15 @@ class ShotAccuracy(ShotMetric):
         """
         self.require_class_counts()
         # One transfer per batch, not one per sample.
-        pairs = torch.stack(
-            [
-                torch.cat([sample['pred_label'] for sample in data_samples]),
-                torch.cat([sample['gt_label'] for sample in data_samples]),
-            ],
-            dim=1,
-        )
-        self.results.extend(pairs.tolist())
+        predictions = torch.cat([s['pred_label'] for s in data_samples])
+        labels = torch.cat([s['gt_label'] for s in data_samples])
+        self.results += torch.stack([predictions, labels], dim=1).tolist()
 
     def compute_metrics(self, results: List[Tuple[int, int]]) -> Dict:
         """Compute accuracies in percent from the pairs of all ranks."""
         predictions, labels = np.array(results, dtype=np.int64).T
-        return self.calculate(
-            predictions,
-            labels,
-            self.class_counts,
-            self.many,
-            self.few,
-            self.per_class,
-        )
+        groups = self.class_counts, self.many, self.few
+        return self.calculate(predictions, labels, *groups, self.per_class)
 
     @staticmethod
     def calculate(
@@ -112,9 +85,7 @@ class ShotAccuracy(ShotMetric):
             predictions: (N,) predicted classes.
             labels: (N,) true classes.
             class_counts: (C,) training images per class.
-            many: See the class.
-            few: See the class.
-            per_class: See the class.
+            many, few, per_class: See the class.
 
         Returns:
             ``top1``, those of ``many``, ``medium`` and ``few`` that have

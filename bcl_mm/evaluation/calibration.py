@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -80,15 +80,7 @@ class CalibrationError(ShotMetric):
 
     Args:
         num_bins: Number M of bins. Defaults to 15.
-        many: Classes with more training images than this are many-shot.
-            Defaults to 100.
-        few: Classes with fewer training images than this are few-shot.
-            Defaults to 20.
-        class_counts: (C,) training images per class. Defaults to None: from
-            :class:`~bcl_mm.engine.hooks.ClassInfoHook`.
-        collect_device: Where the results of all ranks are collected.
-            Defaults to ``'cpu'``.
-        prefix: Prefix of the names. Defaults to ``'calibration'``.
+        **kwargs: Arguments of :class:`~bcl_mm.evaluation.ShotMetric`.
 
     Raises:
         TypeError: ``num_bins`` or a threshold is not an integer.
@@ -98,16 +90,8 @@ class CalibrationError(ShotMetric):
 
     default_prefix = 'calibration'
 
-    def __init__(
-        self,
-        num_bins: int = 15,
-        many: int = 100,
-        few: int = 20,
-        class_counts: Optional[Sequence[int]] = None,
-        collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
-    ) -> None:
-        super().__init__(many, few, class_counts, collect_device, prefix)
+    def __init__(self, *, num_bins: int = 15, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         check_number('num_bins', num_bins, at_least=1, whole=True)
         self.num_bins = num_bins
 
@@ -119,26 +103,16 @@ class CalibrationError(ShotMetric):
         """
         self.require_class_counts()
         scores = torch.stack([s['pred_score'] for s in data_samples])  # (B, C)
-        self.results.extend(
-            zip(
-                torch.cat([s['pred_label'] for s in data_samples]).tolist(),
-                torch.cat([s['gt_label'] for s in data_samples]).tolist(),
-                scores.amax(dim=1).tolist(),
-            )
-        )
+        predictions = torch.cat([s['pred_label'] for s in data_samples])
+        labels = torch.cat([s['gt_label'] for s in data_samples])
+        columns = predictions, labels, scores.amax(dim=1)
+        self.results += zip(*(column.tolist() for column in columns))
 
     def compute_metrics(self, results: List[Tuple[int, int, float]]) -> Dict:
         """Compute errors in percent from the samples of all ranks."""
-        predictions, labels, confidences = map(np.array, zip(*results))
-        return self.calculate(
-            predictions,
-            labels,
-            confidences,
-            self.class_counts,
-            self.num_bins,
-            self.many,
-            self.few,
-        )
+        columns = map(np.array, zip(*results))
+        settings = self.class_counts, self.num_bins, self.many, self.few
+        return self.calculate(*columns, *settings)
 
     @staticmethod
     def calculate(
@@ -157,9 +131,7 @@ class CalibrationError(ShotMetric):
             labels: (N,) true classes.
             confidences: (N,) scores of the predicted classes, in [0, 1].
             class_counts: (C,) training images per class.
-            num_bins: See the class.
-            many: See the class.
-            few: See the class.
+            num_bins, many, few: See the class.
 
         Returns:
             ``ece``, and ``ece_many``, ``ece_medium`` and ``ece_few`` where

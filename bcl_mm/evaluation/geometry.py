@@ -7,11 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.dist import (
-    all_gather_object,
-    broadcast_object_list,
-    get_dist_info,
-)
+from mmengine import dist
 from mmengine.evaluator import BaseMetric
 from torch import Tensor, nn
 
@@ -39,12 +35,11 @@ def _reference_vectors(
         # The norm of a cosine classifier's class vectors has no effect.
         is_cosine = getattr(classifier, 'scale', None) is not None
         rows = F.normalize(weight, dim=1) if is_cosine else weight
-        vectors['features'] = _array(rows)
+        vectors['features'] = rows
     projection = getattr(head, 'projection', None)
     if getattr(projection, 'prototype_projector', None) is not None:
-        prototypes = projection.prototypes(head.class_vectors())
-        vectors['projected'] = _array(prototypes)
-    return vectors
+        vectors['projected'] = projection.prototypes(head.class_vectors())
+    return {name: _array(rows) for name, rows in vectors.items()}
 
 
 @METRICS.register_module()
@@ -113,7 +108,6 @@ class SimplexGeometry(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self._head: Optional[nn.Module] = None
-        self._handle: Any = None
         self._begin()
 
     def _begin(self) -> None:
@@ -121,15 +115,14 @@ class SimplexGeometry(BaseMetric):
         self.prototypes: Dict[str, np.ndarray] = {}
         self._num_images = 0
         self._captured: List[Dict[str, Tensor]] = []
-        # The newest image is held back: it may be a repetition.
-        self._newest: Optional[Tuple[Dict[str, np.ndarray], np.ndarray]] = None
+        # The newest image and its label: it may be a repetition.
+        self._newest: Dict[str, np.ndarray] = {}
 
     def set_model(self, model: nn.Module) -> None:
         """Take the model that is tested, before each evaluation.
 
-        :class:`~bcl_mm.engine.hooks.MetricModelHook` calls it. Until
-        the evaluation ends, a forward hook of the head keeps a
-        batch's features.
+        :class:`~bcl_mm.engine.hooks.MetricModelHook` calls it. Until the
+        evaluation ends, a forward hook of the head keeps a batch's features.
 
         Args:
             model: mmpretrain's ``ImageClassifier``, not wrapped.
@@ -150,26 +143,25 @@ class SimplexGeometry(BaseMetric):
         self._handle = head.register_forward_hook(self._capture)
 
     def _release(self) -> None:
-        if self._handle is not None:
+        if self._head is not None:
             self._handle.remove()
-        self._head = self._handle = None
+        self._head = None
 
     @torch.no_grad()
     def _capture(
         self, head: nn.Module, inputs: Tuple[Any], output: Tensor
     ) -> None:
         features = head.pre_logits(inputs[0])  # (B, D)
-        captured = dict(features=features)
+        self._captured.append(dict(features=features))
         projection = getattr(head, 'projection', None)
         if projection is not None:
-            captured['projected'] = projection.project(features)
-        self._captured.append(captured)
+            self._captured[-1]['projected'] = projection.project(features)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add the features of a batch.
 
         Raises:
-            ValueError: The model is not known, the head did not see each
+            ValueError: The model is unknown, the head did not see each
                 image once, or its features are not (B, D) and finite.
         """
         if self._head is None:
@@ -200,21 +192,17 @@ class SimplexGeometry(BaseMetric):
             shape = self.moments['features'].sums.shape
             self.prototypes = _reference_vectors(self._head, *shape)
         self._num_images += num_rows
-        self._add(rows, labels.cpu().numpy())
+        rows['labels'] = labels.cpu().numpy()
+        # Add the image that was held back, and all of these but the last.
+        if self._newest:
+            for name, held in self._newest.items():
+                rows[name] = np.concatenate([held, rows[name]])
+        self._update({name: value[:-1] for name, value in rows.items()})
+        self._newest = {name: value[-1:] for name, value in rows.items()}
 
-    def _add(self, rows: Dict[str, np.ndarray], labels: np.ndarray) -> None:
-        """Add the image that was held back, and all of these but the last."""
-        last = {name: value[-1:] for name, value in rows.items()}, labels[-1:]
-        if self._newest is not None:
-            held, held_label = self._newest
-            rows = {
-                name: np.concatenate([held[name], value])
-                for name, value in rows.items()
-            }
-            labels = np.concatenate([held_label, labels])
-        for name, value in rows.items():
-            self.moments[name].update(value[:-1], labels[:-1])
-        self._newest = last
+    def _update(self, rows: Dict[str, np.ndarray]) -> None:
+        for name, moments in self.moments.items():
+            moments.update(rows[name], rows['labels'])
 
     def evaluate(self, size: int) -> Dict[str, float]:
         """Figures of the images of all ranks.
@@ -231,9 +219,9 @@ class SimplexGeometry(BaseMetric):
                 at most one repeated image each.
         """
         self._release()
-        rank, world_size = get_dist_info()
+        rank, world_size = dist.get_dist_info()
         shapes = {name: m.sums.shape for name, m in self.moments.items()}
-        seen = all_gather_object((self._num_images, shapes))
+        seen = dist.all_gather_object((self._num_images, shapes))
         counts = [count for count, _ in seen]
         surplus = sum(counts) - size
         if not 0 <= surplus < world_size or (surplus and len(set(counts)) > 1):
@@ -243,17 +231,15 @@ class SimplexGeometry(BaseMetric):
                 '(drop_last=False), but for those that DefaultSampler repeats '
                 'to give all processes as many'
             )
-        if self._newest is not None and rank < world_size - surplus:
-            for name, value in self._newest[0].items():
-                self.moments[name].update(value, self._newest[1])
-        self._newest = None
-        self._num_images = 0
+        if self._newest and rank < world_size - surplus:
+            self._update(self._newest)
+        self._newest, self._num_images = {}, 0
         # A rank may have had no image, but must take part.
         shapes = next(filter(None, (shapes for _, shapes in seen)), {})
         for name, shape in shapes.items():
             self.moments.setdefault(name, ClassMoments(*shape)).all_reduce()
         metrics = [self.compute_metrics([]) if rank == 0 else None]
-        broadcast_object_list(metrics)
+        dist.broadcast_object_list(metrics)
         return metrics[0]
 
     def compute_metrics(self, results: list) -> Dict[str, float]:

@@ -1,8 +1,8 @@
-"""Class means, scatter, and their distance from a simplex (numpy only)."""
+"""Class means, scatter, and their distance from a simplex."""
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class ClassMoments:
     @property
     def means(self) -> np.ndarray:
         """(C, D) class means; zeros for a class without images."""
-        return self.sums / np.maximum(self.counts, 1)[:, None]
+        return self._means(slice(None))
 
     @property
     def within(self) -> np.ndarray:
@@ -75,11 +75,11 @@ class ClassMoments:
             )
         # Only the classes of this batch: C may be much larger than B.
         classes, rows = np.unique(labels, return_inverse=True)
-        before = self._means_of(classes)
+        before = self._means(classes)
         is_new = self.counts[classes] == 0
         np.add.at(self.counts, labels, 1)
         np.add.at(self.sums, labels, features)
-        after = self._means_of(classes)
+        after = self._means(classes)
         before[is_new] = after[is_new]
         self.scatter += (features - before[rows]).T @ (features - after[rows])
 
@@ -92,9 +92,8 @@ class ClassMoments:
         self.scatter += (shifts * own_counts[:, None]).T @ shifts
         all_reduce(torch.from_numpy(self.scatter))
 
-    def _means_of(self, classes: np.ndarray) -> np.ndarray:
-        counts = np.maximum(self.counts[classes], 1)
-        return self.sums[classes] / counts[:, None]
+    def _means(self, classes: Union[np.ndarray, slice]) -> np.ndarray:
+        return self.sums[classes] / np.maximum(self.counts[classes, None], 1)
 
 
 def _rounding(vectors: np.ndarray) -> float:
@@ -103,14 +102,12 @@ def _rounding(vectors: np.ndarray) -> float:
     return max(vectors.shape) * precision * np.linalg.norm(vectors)
 
 
-def _cosines(
-    vectors: np.ndarray, num_classes: int
-) -> Tuple[float, float, float]:
+def _cosines(rows: np.ndarray, num_classes: int) -> Tuple[float, ...]:
     """Mean and deviation of cosines, and mean gap to -1 / (C - 1).
 
     Over all pairs of K vectors, in blocks of rows: there may be millions.
     """
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     num_pairs = len(unit) * (len(unit) - 1) / 2
     # |sum of all|^2 counts each pair twice, and each vector with itself.
     total = np.square(unit.sum(axis=0)).sum() - np.square(unit).sum()
@@ -239,12 +236,10 @@ def neural_collapse(
     along = ((axes @ moments.within) * axes).sum(axis=1)
     figures['nc1'] = float((along / scales**2).sum())
     if prototypes is not None:
-        centred_prototypes = prototypes[tested] - prototypes[tested].mean(
-            axis=0
-        )
-        length = np.linalg.norm(centred_prototypes)
+        tested_prototypes = prototypes[tested]
+        directions = tested_prototypes - tested_prototypes.mean(axis=0)
+        length = np.linalg.norm(directions)
         if length > _rounding(prototypes):
-            directions = centred_prototypes / length
-            gap = directions - centred / np.linalg.norm(centred)
+            gap = directions / length - centred / np.linalg.norm(centred)
             figures['nc3'] = float(np.linalg.norm(gap))
     return figures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
@@ -29,34 +29,34 @@ class _PadShortcut(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], self.padding)
 
 
+def _conv_norm(
+    before: int, channels: int, size: int, stride: int, norm_cfg: dict
+) -> List[nn.Module]:
+    """A convolution without bias, and its norm."""
+    padding = size // 2
+    conv = nn.Conv2d(before, channels, size, stride, padding, bias=False)
+    return [conv, build_norm_layer(norm_cfg, channels)[1]]
+
+
 class _BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
     def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int,
-        shortcut: str,
-        norm_cfg: dict,
+        self, before: int, channels: int, stride: int, pads: bool, norm: dict
     ) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False),
-            build_norm_layer(norm_cfg, channels)[1],
+            *_conv_norm(before, channels, 3, stride, norm),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            build_norm_layer(norm_cfg, channels)[1],
+            *_conv_norm(channels, channels, 3, 1, norm),
         )
-        if stride == 1 and in_channels == channels:
+        if stride == 1 and before == channels:
             self.shortcut = nn.Identity()
-        elif shortcut == 'pad':
-            self.shortcut = _PadShortcut(in_channels, channels, stride)
+        elif pads:
+            self.shortcut = _PadShortcut(before, channels, stride)
         else:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, stride, bias=False),
-                build_norm_layer(norm_cfg, channels)[1],
-            )
+            projection = _conv_norm(before, channels, 1, stride, norm)
+            self.shortcut = nn.Sequential(*projection)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.residual(x) + self.shortcut(x))
@@ -103,13 +103,11 @@ class CIFARResNet(BaseModule):
     ) -> None:
         is_several = init_cfg and not isinstance(init_cfg, dict)
         super().__init__(init_cfg=list(init_cfg) if is_several else init_cfg)
-        for name, number in (
-            ('depth', depth),
-            ('in_channels', in_channels),
-            ('base_channels', base_channels),
-            ('stem_stride', stem_stride),
-        ):
-            check_number(name, number, at_least=1, whole=True)
+        positive = dict(at_least=1, whole=True)
+        check_number('depth', depth, **positive)
+        check_number('in_channels', in_channels, **positive)
+        check_number('base_channels', base_channels, **positive)
+        check_number('stem_stride', stem_stride, **positive)
         if depth < 8 or depth % 6 != 2:
             raise InputValueError(f'depth must be 6n + 2, n >= 1, got {depth}')
         if shortcut not in ('pad', 'projection'):
@@ -117,23 +115,18 @@ class CIFARResNet(BaseModule):
                 f"shortcut must be 'pad' or 'projection', got {shortcut!r}"
             )
         self.stem = nn.Sequential(
-            nn.Conv2d(
-                in_channels, base_channels, 3, stem_stride, 1, bias=False
-            ),
-            build_norm_layer(norm_cfg, base_channels)[1],
+            *_conv_norm(in_channels, base_channels, 3, stem_stride, norm_cfg),
             nn.ReLU(inplace=True),
         )
-        stages = []
-        before = base_channels
+        blocks, before = [], base_channels
         for stage in range(3):
             channels = base_channels * 2**stage
-            for block in range(depth // 6):
-                stride = 2 if stage > 0 and block == 0 else 1
-                stages.append(
-                    _BasicBlock(before, channels, stride, shortcut, norm_cfg)
-                )
+            for i in range(depth // 6):
+                stride = 2 if stage > 0 and i == 0 else 1
+                shape = before, channels, stride
+                blocks.append(_BasicBlock(*shape, shortcut == 'pad', norm_cfg))
                 before = channels
-        self.blocks = nn.Sequential(*stages)
+        self.blocks = nn.Sequential(*blocks)
         # Convolutions follow the memory layout of their weights; on a CPU,
         # small ones are much faster with channels last.
         self.to(memory_format=torch.channels_last)
@@ -177,10 +170,9 @@ class TimmBackbone(BaseModule):
         self.model = timm.create_model(
             name, pretrained=pretrained, num_classes=0, **kwargs
         )
-        self.mean, self.std = (
-            [255 * value for value in self.model.pretrained_cfg[key]]
-            for key in ('mean', 'std')
-        )
+        images = self.model.pretrained_cfg
+        self.mean = [255 * value for value in images['mean']]
+        self.std = [255 * value for value in images['std']]
 
     @property
     def out_channels(self) -> int:

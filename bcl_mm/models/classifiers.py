@@ -56,8 +56,7 @@ class FrozenBackboneClassifier(ImageClassifier):
             part.requires_grad_(False)
 
     def _frozen(self) -> List[nn.Module]:
-        parts = self.backbone, self.neck if self.with_neck else None
-        return [part for part in parts if part is not None]
+        return [self.backbone, *([self.neck] if self.with_neck else [])]
 
     def init_weights(self) -> None:
         """Initialise the head, and take the first stage's weights.
@@ -75,20 +74,18 @@ class FrozenBackboneClassifier(ImageClassifier):
                 'a frozen backbone must come from the checkpoint of a first '
                 'stage: --cfg-options model.pretrained=FILE'
             )
-        weights, _ = backbone_weights(
-            self.pretrained, self.backbone, 'model.pretrained'
-        )
-        self.backbone.load_state_dict(weights, strict=False)
+        source, backbone = self.pretrained, self.backbone
+        weights, _ = backbone_weights(source, backbone, 'model.pretrained')
+        backbone.load_state_dict(weights, strict=False)
         if self.keep_classifier:
             self._load_classifier()
 
     def _load_classifier(self) -> None:
         classifier, prefix = self.head.classifier, 'head.classifier.'
+        stored = weights_of(load_checkpoint(self.pretrained))
         weights = {
             name.removeprefix(prefix): value
-            for name, value in weights_of(
-                load_checkpoint(self.pretrained)
-            ).items()
+            for name, value in stored.items()
             if name.startswith(prefix)
         }
         wrong = misfits(classifier, weights)
@@ -110,10 +107,9 @@ class FrozenBackboneClassifier(ImageClassifier):
         super().train(mode)
         for part in self._frozen():
             part.eval()
-            if self.track_bn:
-                for module in part.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.train(mode)
+            for module in part.modules():
+                if self.track_bn and isinstance(module, _BatchNorm):
+                    module.train(mode)
         return self
 
     @torch.no_grad()

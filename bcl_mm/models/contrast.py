@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Tuple
 
 import torch
+from mmengine.dist import get_rank
 from torch import Tensor, nn
 
 from bcl_mm.models.layers import Projector, unit_rows
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.distributed import gather, rank
+from bcl_mm.utils.distributed import gather
 from bcl_mm.utils.errors import InputValueError, check_flag, check_number
 
 
@@ -43,9 +44,8 @@ def sample_classes(
         for empty slots (which hold further absent classes).
     """
     is_present = (present != 0).float()
-    scores = torch.rand(
-        present.shape, generator=generator, device=present.device
-    )
+    options = dict(generator=generator, device=present.device)
+    scores = torch.rand(present.shape, **options)
     slots = (scores + 2 * is_present).topk(num_slots).indices  # (S,)
     num_present = is_present.sum()
     num_absent = len(present) - num_present
@@ -93,10 +93,9 @@ class PrototypeContrast(nn.Module):
     ) -> None:
         super().__init__()
         check_number('weight', weight, at_least=0)
-        check_number(
-            'hidden_channels', hidden_channels, at_least=1, whole=True
-        )
-        check_number('out_channels', out_channels, at_least=1, whole=True)
+        positive = dict(at_least=1, whole=True)
+        check_number('hidden_channels', hidden_channels, **positive)
+        check_number('out_channels', out_channels, **positive)
         self.num_classes = num_classes
         self.weight = weight
         self.loss = MODELS.build(loss)
@@ -182,9 +181,8 @@ class PrototypeContrast(nn.Module):
         if self.prototype_projector is not None:
             vectors = head.class_vectors()
             if self.num_sampled is not None:
-                sampled = self._sample(
-                    present, batch_size * len(key_labels) // len(anchors)
-                )
+                num_images = batch_size * len(key_labels) // len(anchors)
+                sampled = self._sample(present, num_images)
                 vectors = vectors[sampled['prototype_labels']]
             prototypes = self.prototypes(vectors)
         complement = self.class_complement and prototypes is not None
@@ -194,7 +192,7 @@ class PrototypeContrast(nn.Module):
             prototypes if complement else None,
             keys=gather(anchors),
             key_labels=key_labels,
-            anchor_start=rank() * len(anchors),
+            anchor_start=get_rank() * len(anchors),
             **(sampled if complement else {}),
         )
         if prototypes is not None and not complement:
@@ -212,12 +210,6 @@ class PrototypeContrast(nn.Module):
         generator = torch.Generator(present.device)
         generator.manual_seed(self._sample_seed)
         self._sample_seed += 1
-        classes, log_weights = sample_classes(
-            present,
-            min(num_images + self.num_sampled, self.num_classes),
-            self.num_sampled,
-            generator,
-        )
-        return dict(
-            prototype_labels=classes, prototype_log_weights=log_weights
-        )
+        slots = min(num_images + self.num_sampled, self.num_classes)
+        drawn = sample_classes(present, slots, self.num_sampled, generator)
+        return dict(zip(('prototype_labels', 'prototype_log_weights'), drawn))

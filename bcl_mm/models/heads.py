@@ -20,16 +20,15 @@ from bcl_mm.utils.errors import (
     check_flag,
     check_number,
 )
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import given_info, tell
 
 
 def _take_loaded_counts(head: LongTailHead, incompatible_keys: Any) -> None:
     """Give the loss the counts that a checkpoint brought."""
     head._knows_counts = bool(head.class_counts.any())
     if head._knows_counts and hasattr(head.loss_module, 'set_class_info'):
-        head.loss_module.set_class_info(
-            ClassInfo(head.class_counts.cpu().numpy())
-        )
+        info = ClassInfo(head.class_counts.cpu().numpy())
+        head.loss_module.set_class_info(info)
 
 
 @MODELS.register_module()
@@ -128,9 +127,9 @@ class LongTailHead(ClsHead):
 
         self.classifier = self.build_classifier()
         if hasattr(self.loss_module, 'set_logit_scale'):
-            self.loss_module.set_logit_scale(
-                getattr(self.classifier, 'scale', None)
-            )
+            logit_scale = getattr(self.classifier, 'scale', None)
+            self.loss_module.set_logit_scale(logit_scale)
+        sizes = dict(num_classes=num_classes, in_channels=in_channels)
         self.branches = nn.ModuleDict()
         for name, config in (branches or {}).items():
             if name == 'cls':
@@ -139,40 +138,26 @@ class LongTailHead(ClsHead):
                     'classification loss'
                 )
             if config is not None:
-                self.branches[name] = MODELS.build(
-                    dict(
-                        config,
-                        num_classes=num_classes,
-                        in_channels=in_channels,
-                    )
-                )
+                self.branches[name] = MODELS.build({**config, **sizes})
 
         # Of fixed size, zeros while unknown: EMA copies the model before the
         # counts are set, and a buffer that is None would be dropped on load.
-        self.register_buffer(
-            'class_counts', torch.zeros(num_classes, dtype=torch.long)
-        )
+        unknown = torch.zeros(num_classes, dtype=torch.long)
+        self.register_buffer('class_counts', unknown)
         self._knows_counts = False  # without a device sync
         # What the config gives, here or to a loss, must hold.
-        self.given_info = None
         if class_counts is not None:
             self.given_info = ClassInfo(class_counts)
-        for module in self.modules():
-            if self.given_info is None:
-                self.given_info = getattr(module, 'given_info', None)
+        self.given_info = given_info(self)
         if self.given_info is not None:
             tell(self, 'set_class_info', self.given_info)
         self.register_load_state_dict_post_hook(_take_loaded_counts)
 
     def build_classifier(self) -> nn.Module:
         """Build the module that :meth:`logits` calls, of any kind."""
-        return ClassVectors(
-            self.in_channels,
-            self.num_classes,
-            self.classifier_kind,
-            self.scale,
-            self.tau_norm,
-        )
+        sizes = self.in_channels, self.num_classes
+        kind = self.classifier_kind
+        return ClassVectors(*sizes, kind, self.scale, self.tau_norm)
 
     def logits(self, rows: Tensor) -> Tensor:
         """Logits (rows, C) of features (rows, in_channels)."""
@@ -206,9 +191,8 @@ class LongTailHead(ClsHead):
             features: (N, in_channels) of the views that are classified.
             targets: (N,) labels or (N, C) soft labels.
         """
-        return self.loss_module(
-            self.logits(features), targets, avg_factor=len(targets)
-        )
+        logits = self.logits(features)
+        return self.loss_module(logits, targets, avg_factor=len(targets))
 
     def targets(self, data_samples: List[DataSample]) -> Tensor:
         """(B,) labels; (B, C) soft labels if any sample has ``gt_score``."""
@@ -218,12 +202,8 @@ class LongTailHead(ClsHead):
         if not soft:
             return labels
         hard = F.one_hot(labels, self.num_classes).to(soft[0])  # (B, C)
-        return torch.stack(
-            [
-                own if score is None else score
-                for own, score in zip(hard, scores)
-            ]
-        )
+        pairs = zip(hard, scores)
+        return torch.stack([h if s is None else s for h, s in pairs])
 
     def set_class_info(self, info: ClassInfo) -> None:
         """Take the training set's class counts and names.
@@ -242,7 +222,7 @@ class LongTailHead(ClsHead):
 
         Raises:
             InputValueError: ``posthoc_tau`` is set, and the class counts are
-                not known.
+                unknown.
         """
         logits = self.logits(self.pre_logits(feats))
         if self.posthoc_tau:
@@ -253,7 +233,7 @@ class LongTailHead(ClsHead):
         """(C,) log of the class prior, float32.
 
         Raises:
-            InputValueError: The class counts are not known.
+            InputValueError: The class counts are unknown.
         """
         if not self._knows_counts:
             raise InputValueError(
@@ -304,10 +284,10 @@ class LongTailHead(ClsHead):
         losses = {}
         if self.loss_module is not None:
             classified = num_views if self.classify_all_views else 1
-            losses['loss_cls'] = self.cls_weight * self.classification_loss(
-                features[: classified * batch_size],
-                torch.cat([targets] * classified),
-            )
+            rows = features[: classified * batch_size]
+            repeated = torch.cat([targets] * classified)
+            loss_cls = self.classification_loss(rows, repeated)
+            losses['loss_cls'] = self.cls_weight * loss_cls
         if self.branches:
             labels = torch.cat([sample.gt_label for sample in data_samples])
             views = features.unflatten(0, (num_views, batch_size))
@@ -343,10 +323,8 @@ class BCLHead(LongTailHead):
         loss_con: Contrastive loss, or None. Defaults to the balanced
             contrastive loss.
         con_weight: Weight :math:`\mu`. Defaults to 0.35.
-        hidden_channels: Hidden width of the projectors. Defaults to 512.
-        out_channels: Output width D of the projectors. Defaults to 128.
-        norm_cfg: Norm of the projectors; that of the prototype projector
-            runs over the C class rows. Defaults to BatchNorm.
+        hidden_channels, out_channels, norm_cfg: Of the projectors, see
+            :class:`~bcl_mm.models.contrast.PrototypeContrast`.
         branches: More branches. Defaults to none.
         **kwargs: Other arguments of :class:`LongTailHead`.
 
@@ -377,11 +355,6 @@ class BCLHead(LongTailHead):
             out_channels=out_channels,
             norm_cfg=norm_cfg,
         )
-        super().__init__(
-            num_classes,
-            in_channels,
-            branches=dict(
-                con=None if loss_con is None else contrast, **(branches or {})
-            ),
-            **kwargs,
-        )
+        con = None if loss_con is None else contrast
+        branches = dict(con=con, **(branches or {}))
+        super().__init__(num_classes, in_channels, branches=branches, **kwargs)

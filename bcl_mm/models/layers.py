@@ -42,11 +42,9 @@ class Projector(nn.Sequential):
         out_channels: int,
         norm_cfg: Optional[dict],
     ) -> None:
-        norm = (
-            nn.Identity()
-            if norm_cfg is None
-            else build_norm_layer(norm_cfg, hidden_channels)[1]
-        )
+        norm = nn.Identity()
+        if norm_cfg is not None:
+            norm = build_norm_layer(norm_cfg, hidden_channels)[1]
         super().__init__(
             nn.Linear(in_channels, hidden_channels),
             norm,
@@ -61,14 +59,11 @@ class ClassVectors(nn.Linear):
     Args:
         in_channels: Width of the features.
         num_classes: Number of classes C.
-        kind: ``'cosine'`` (scaled cosine of feature and class vector, no
-            bias; starts with unit-norm class vectors) or ``'linear'`` (with
-            bias). Defaults to ``'cosine'``.
-        scale: Scale s of the cosine. Defaults to 30.0.
-        tau_norm: Divide each vector of a linear classifier by the
-            ``tau_norm``-th power of its norm and leave the bias out
-            (tau-normalisation, Kang et al., ICLR 2020, Sec. 4.2). Defaults
-            to 0.0, off.
+        kind: ``classifier`` of :class:`~bcl_mm.models.LongTailHead`. A
+            cosine classifier starts with unit-norm class vectors. Defaults
+            to ``'cosine'``.
+        scale, tau_norm: See :class:`~bcl_mm.models.LongTailHead`. Default
+            to 30.0 and 0.0.
 
     Raises:
         InputTypeError: ``scale`` or ``tau_norm`` is not a number.
@@ -106,9 +101,8 @@ class ClassVectors(nn.Linear):
         """Logits (rows, C) of features (rows, in_channels)."""
         if self.scale is not None:
             with torch.autocast(features.device.type, enabled=False):
-                cosine = F.linear(
-                    unit_rows(features), unit_rows(self.weight)
-                )  # (rows, C)
+                vectors = unit_rows(self.weight)
+                cosine = F.linear(unit_rows(features), vectors)  # (rows, C)
             return self.scale * cosine
         if self.tau_norm:
             norms = self.weight.norm(dim=1, keepdim=True)  # (C, 1)

@@ -40,9 +40,8 @@ def backbone_weights(
     content = load_checkpoint(source)
     state = content.get('state_dict', content)
     keys = [key for key in state if isinstance(key, str)]
-    prefix = next(
-        (p for p in _PREFIXES if any(key.startswith(p) for key in keys)), None
-    )
+    used = (p for p in _PREFIXES if any(key.startswith(p) for key in keys))
+    prefix = next(used, None)
     start = prefix or ''
     found = {
         key.removeprefix(start): state[key]
@@ -82,9 +81,8 @@ def _check_timm_name(name: str) -> None:
     try:
         import timm
     except ImportError as error:
-        raise InputValueError(
-            f'pretrained={_TIMM}{name} needs timm: pip install timm'
-        ) from error
+        message = f'pretrained={_TIMM}{name} needs timm: pip install timm'
+        raise InputValueError(message) from error
     if not timm.is_model(name):
         similar = similar_names(name.split('.')[0], timm.list_models())
         raise InputValueError(f'timm has no model {name!r}{similar}')
@@ -129,6 +127,5 @@ def apply_pretrained(cfg: dict, load: bool = True) -> None:
         path = fetch(source)
         backbone = dict(model['backbone'], init_cfg=None)
         _, prefix = backbone_weights(path, _build(backbone, scope))
-        model['backbone']['init_cfg'] = dict(
-            type='Pretrained', checkpoint=path, prefix=prefix
-        )
+        init_cfg = dict(type='Pretrained', checkpoint=path, prefix=prefix)
+        model['backbone']['init_cfg'] = init_cfg

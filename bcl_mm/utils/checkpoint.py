@@ -56,21 +56,14 @@ def allow_runner_checkpoints() -> None:
     ``bcl_mm`` is imported; calling it again does nothing.
     """
     numeric = 'bool int8 int16 int32 int64 uint8 float16 float32 float64'
-    names = ('_reconstruct', 'scalar')
-    torch.serialization.add_safe_globals(
-        [
-            HistoryBuffer,
-            np.ndarray,
-            np.dtype,
-            *(type(np.dtype(name)) for name in numeric.split()),
-            (_history_method, 'builtins.getattr'),
-            *(
-                (getattr(multiarray, name), f'{package}.multiarray.{name}')
-                for name in names
-                for package in ('numpy._core', 'numpy.core')
-            ),
-        ]
-    )
+    types = [type(np.dtype(name)) for name in numeric.split()]
+    allowed = [HistoryBuffer, np.ndarray, np.dtype, *types]
+    allowed.append((_history_method, 'builtins.getattr'))
+    for name in ('_reconstruct', 'scalar'):
+        for package in ('numpy._core', 'numpy.core'):
+            function = getattr(multiarray, name)
+            allowed.append((function, f'{package}.multiarray.{name}'))
+    torch.serialization.add_safe_globals(allowed)
 
 
 def is_file(path: Union[str, Path]) -> bool:
@@ -92,7 +85,7 @@ def load_weights_only(path: str) -> Any:
         raise MissingFileError(f'there is no checkpoint {path!r}')
     with open(path, 'rb') as file:
         start = file.read(2)
-    is_archive = start == b'PK'  # files of torch < 1.6 are none
+    is_archive = start == b'PK'  # torch < 1.6 wrote no archives
     if not start or (is_archive and not zipfile.is_zipfile(path)):
         raise InputValueError(
             f'the checkpoint {path!r} is damaged: it is cut short'
@@ -110,11 +103,9 @@ def load_weights_only(path: str) -> Any:
         # Not torch's own message, nor the error itself as the cause of ours:
         # it tells how to switch the safety off.
         asked = re.search(r'GLOBAL (\S+)', str(error))
-        reason = (
-            f'it asks for {asked[1]}, which is more than weights'
-            if asked
-            else 'it is damaged, or holds more than weights and numbers'
-        )
+        reason = 'it is damaged, or holds more than weights and numbers'
+        if asked:
+            reason = f'it asks for {asked[1]}, which is more than weights'
         raise InputValueError(
             f'the checkpoint {path!r} is refused, and nothing of it was run: '
             f'{reason}'
@@ -235,7 +226,5 @@ def is_only_for_training(name: str, projects: bool = False) -> bool:
     parts = set(name.split('.'))
     if projects and parts & {'projector', 'prototype_projector'}:
         return 'num_batches_tracked' in parts
-    return bool(
-        parts
-        & {'branches', 'loss_module', 'class_counts', 'num_batches_tracked'}
-    )
+    unused = 'branches', 'loss_module', 'class_counts', 'num_batches_tracked'
+    return not parts.isdisjoint(unused)

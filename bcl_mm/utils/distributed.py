@@ -1,9 +1,10 @@
-"""A differentiable gather, and the rank of this process."""
+"""A differentiable gather."""
 
 from __future__ import annotations
 
 import torch
 import torch.distributed as dist
+from mmengine.dist import get_world_size
 
 
 class _Gather(torch.autograd.Function):
@@ -12,9 +13,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, tensor: torch.Tensor) -> torch.Tensor:
         tensor = tensor.contiguous()
-        parts = [
-            torch.empty_like(tensor) for _ in range(dist.get_world_size())
-        ]
+        parts = [torch.empty_like(tensor) for _ in range(get_world_size())]
         dist.all_gather(parts, tensor)
         return torch.cat(parts)
 
@@ -22,7 +21,7 @@ class _Gather(torch.autograd.Function):
     def backward(ctx, grad: torch.Tensor) -> torch.Tensor:
         grad = grad.contiguous().clone()
         dist.all_reduce(grad)
-        return grad.chunk(dist.get_world_size())[dist.get_rank()]
+        return grad.chunk(get_world_size())[dist.get_rank()]
 
 
 def gather(tensor: torch.Tensor) -> torch.Tensor:
@@ -38,15 +37,4 @@ def gather(tensor: torch.Tensor) -> torch.Tensor:
     Returns:
         (world_size * M, ...); ``tensor`` itself in a single process.
     """
-    if not (dist.is_available() and dist.is_initialized()):
-        return tensor
-    if dist.get_world_size() == 1:
-        return tensor
-    return _Gather.apply(tensor)
-
-
-def rank() -> int:
-    """Rank of this process, 0 where there is only one."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank()
-    return 0
+    return tensor if get_world_size() == 1 else _Gather.apply(tensor)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Iterable
 
+from mmengine.evaluator import Evaluator
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -24,9 +25,25 @@ def tell(model: nn.Module, method: str, *args: Any) -> None:
         method: Name of the method, such as ``'set_class_info'``.
         *args: Arguments of the method.
     """
-    for module in unwrapped(model).modules():
-        if hasattr(module, method):
-            getattr(module, method)(*args)
+    _tell_each(unwrapped(model).modules(), method, args)
+
+
+def tell_metrics(evaluator: Evaluator, method: str, *args: Any) -> None:
+    """Call a method of every metric that has it, as :func:`tell` does."""
+    _tell_each(evaluator.metrics, method, args)
+
+
+def _tell_each(parts: Iterable[Any], method: str, args: tuple) -> None:
+    for part in parts:
+        if hasattr(part, method):
+            getattr(part, method)(*args)
+
+
+def given_info(model: nn.Module) -> Any:
+    """The class information that a config gives to a part, None if none."""
+    modules = unwrapped(model).modules()
+    given = (getattr(module, 'given_info', None) for module in modules)
+    return next((info for info in given if info is not None), None)
 
 
 def branch_state(model: nn.Module) -> Dict[str, Tensor]:
@@ -38,12 +55,9 @@ def branch_state(model: nn.Module) -> Dict[str, Tensor]:
     """
     state = {}
     for name, module in unwrapped(model).named_modules():
-        if 'branches' in name.split('.') and not isinstance(
-            module, _BatchNorm
-        ):
-            for key, buffer in module.named_buffers(name, recurse=False):
-                if key.rpartition('.')[2] not in (
-                    module._non_persistent_buffers_set
-                ):
-                    state[key] = buffer
+        is_norm = isinstance(module, _BatchNorm)
+        if 'branches' in name.split('.') and not is_norm:
+            for key, buffer in module.named_buffers(recurse=False):
+                if key not in module._non_persistent_buffers_set:
+                    state[f'{name}.{key}'] = buffer
     return state

@@ -26,11 +26,8 @@ def show_progress(
         now = time.monotonic()
         if now - shown > PROGRESS_SECONDS:
             shown = now
-            left = round((now - start) / done * (total - done))
-            print(
-                f'{done:,} of {total:,} {what}, '
-                f'{timedelta(seconds=left)} left',
-                file=file,
-                flush=True,
-            )
+            seconds = round((now - start) / done * (total - done))
+            left = f'{timedelta(seconds=seconds)} left'
+            text = f'{done:,} of {total:,} {what}, {left}'
+            print(text, file=file, flush=True)
         yield item

@@ -5,12 +5,13 @@ from collections import Counter
 import pytest
 import torch
 import torch.distributed as dist
+from mmengine.dist import get_rank
 from mmpretrain.structures import DataSample
 from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 
 from bcl_mm.models.heads import BCLHead
-from bcl_mm.utils.distributed import gather, rank
+from bcl_mm.utils.distributed import gather
 from bcl_mm.utils.modules import tell
 from tests import branches  # noqa: F401
 from tests.distributed.common import on_ranks
@@ -136,7 +137,7 @@ class NormPerShard(torch.nn.BatchNorm1d):
 
 
 def steps(this, world_size, _):
-    assert rank() == this
+    assert get_rank() == this
     results = {}
     for case, options in CASES.items():
         counts = collectives(Step(**options).double(), [this])
@@ -214,4 +215,4 @@ def test_batch_norm_takes_the_statistics_of_a_rank(world_size, of_ranks):
 def test_gather_in_one_process_changes_nothing():
     tensor = torch.randn(3, 2, requires_grad=True)
     assert gather(tensor) is tensor
-    assert rank() == 0
+    assert get_rank() == 0

@@ -67,9 +67,8 @@ def branch(
 
 def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     """Time and extra memory; the curve over the number of classes."""
-    full, many, sampled, widths, batch_size = (
-        QUICK_SIZES if settings.quick else SIZES
-    )
+    sizes = QUICK_SIZES if settings.quick else SIZES
+    full, many, sampled, widths, batch_size = sizes
     shared = widths, batch_size, settings.device
     ours, baseline = f'C={many}, {sampled} sampled', f'C={full}, all'
     sizes = {ours: (many, sampled, *shared), baseline: (full, None, *shared)}

@@ -36,14 +36,9 @@ def rows_of(
     for baseline, max_ratio in (max_ratios or {}).items():
         ratios = np.divide(figures[ours], figures[baseline])
         low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-        of_baseline = dict(
-            baseline=baseline,
-            baseline_median=float(np.median(figures[baseline])),
-            ratio=middle,
-            ratio_quartiles=[low, high],
-            max_ratio=max_ratio,
-        )
-        rows.append({**row, **of_baseline})
+        rows.append(dict(row, baseline=baseline, max_ratio=max_ratio))
+        rows[-1].update(ratio=middle, ratio_quartiles=[low, high])
+        rows[-1]['baseline_median'] = float(np.median(figures[baseline]))
     return rows or [row]
 
 

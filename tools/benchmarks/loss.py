@@ -68,11 +68,8 @@ def case(
         result.backward(grad)
 
     def loss() -> None:
-        backward(
-            balanced_contrastive_loss(
-                features, labels, prototypes, TEMPERATURE
-            )
-        )
+        inputs = features, labels, prototypes
+        backward(balanced_contrastive_loss(*inputs, TEMPERATURE))
 
     def product() -> None:
         if not of_product:  # so that memory is that of the loss alone
@@ -100,12 +97,10 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     for classes, dim, batch_size, max_of_bare, max_of_reference in (
         QUICK_SIZES if settings.quick else SIZES
     ):
-        rows += rows_of(
-            f'loss, C={classes} D={dim} B={batch_size}',
-            settings.time(case(classes, dim, batch_size, device)),
-            'loss',
-            {BARE: max_of_bare, REFERENCE: max_of_reference},
-        )
+        name = f'loss, C={classes} D={dim} B={batch_size}'
+        times = settings.time(case(classes, dim, batch_size, device))
+        limits = {BARE: max_of_bare, REFERENCE: max_of_reference}
+        rows += rows_of(name, times, 'loss', limits)
     classes, dim, batch_size = QUICK_LARGE if settings.quick else LARGE
     size, small = (classes, dim, batch_size, device), (4, 8, 8, device)
     memory = settings.peak_memory(loss_alone, size, small)

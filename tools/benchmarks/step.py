@@ -43,8 +43,8 @@ MAX_SHARE = 0.01
 
 def build_model(cfg: Config) -> ImageClassifier:
     """The model of a config."""
-    model = dict(cfg.model, data_preprocessor=cfg.data_preprocessor)
-    return MODELS.build(model)
+    preprocessor = cfg.data_preprocessor
+    return MODELS.build(dict(cfg.model, data_preprocessor=preprocessor))
 
 
 def bare_loop(runner: Runner) -> Callable[[], None]:
@@ -84,12 +84,8 @@ class EpochTimesHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Train all epochs, with bare ones in between."""
-        self.times = self.settings.time(
-            {
-                'train.py': runner.train_loop.run_epoch,
-                'bare loop': bare_loop(runner),
-            }
-        )
+        ours, bare = runner.train_loop.run_epoch, bare_loop(runner)
+        self.times = self.settings.time({'train.py': ours, 'bare loop': bare})
 
 
 def epochs(config: str, settings: Settings) -> Times:
@@ -125,10 +121,8 @@ class ResNetStep:
         num_classes = cfg.model.head.num_classes
         torch.manual_seed(0)
         shape = batch_size, 3, side, side
-        self.images = [
-            torch.randint(256, shape, dtype=torch.uint8).to(device)
-            for _ in range(3)
-        ]
+        views = torch.randint(256, (3, *shape), dtype=torch.uint8)
+        self.images = list(views.to(device))
         self.labels = torch.randint(num_classes, (batch_size,)).to(device)
         self.samples = [DataSample().set_gt_label(n) for n in self.labels]
         self.model = build_model(cfg).to(device)
@@ -144,12 +138,12 @@ class ResNetStep:
             model=self.model,
             optim_wrapper=OptimWrapper(optimizer),
             train_dataloader=range(1000),
+            val_loop=None,
             **dict(iter=0, max_iters=1000, seed=0, rank=0, world_size=1),
         )
-        finite = FiniteLossHook()
-        finite.before_train(self.runner)
-        hooks = ClassComplementHook(), ProgressHook(), SampleSeedHook()
-        self.hooks = [finite, *hooks]
+        hooks = FiniteLossHook, ClassComplementHook, ProgressHook
+        self.hooks = [hook() for hook in (*hooks, SampleSeedHook)]
+        self.hooks[0].before_train(self.runner)
 
     def ours(self) -> None:
         """Views, hooks, head and losses, forward and backward."""
@@ -170,9 +164,8 @@ class ResNetStep:
         anchors = contrast.projector(self.features)[batch_size:]
         keys = torch.cat([anchors, contrast.prototype_projector(weight)])
         similarity = anchors @ keys.T
-        torch.autograd.backward(
-            [logits, similarity], [logits.detach(), similarity.detach()]
-        )
+        results = [logits, similarity]
+        torch.autograd.backward(results, [r.detach() for r in results])
 
     def inputs(self) -> Tensor:
         """(V * B, 3, H, W) normalised views."""
@@ -190,12 +183,8 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     """Epochs beside the bare loop; the package's share of a step."""
     rows = []
     for config, limit in (QUICK_EPOCHS if settings.quick else EPOCHS).items():
-        rows += rows_of(
-            f'epoch of {config}',
-            epochs(config, settings),
-            'train.py',
-            {'bare loop': limit},
-        )
+        times, name = epochs(config, settings), f'epoch of {config}'
+        rows += rows_of(name, times, 'train.py', {'bare loop': limit})
     step = ResNetStep(settings.device, settings.quick)
     backbone = settings.time(dict(backbone=step.backbone), 3)
     times = settings.time(dict(ours=step.ours, products=step.products))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, List, Sequence, Tuple
@@ -33,20 +34,14 @@ USUAL = 'PIL + torchvision'
 MAX_OF_USUAL, MAX_OF_USUAL_SMALL, MAX_OF_DECODING = 0.33, 0.5, 5
 JPEG_SIZE = (375, 500)
 # Distinct crops of the photographs in each timed call.
-NUM_IMAGES = 12
-NUM_SMALL = 120
+NUM_IMAGES, NUM_SMALL = 12, 120
 
 
 def make_all(
     make: Callable[[Any], Any], sources: Sequence[Any]
-) -> Callable[[], None]:
-    """A function that makes a sample of each source."""
-
-    def run() -> None:
-        for source in sources:
-            make(source)
-
-    return run
+) -> Callable[[], Any]:
+    """A function that makes a sample of each source, and keeps none."""
+    return lambda: deque(map(make, sources), maxlen=0)
 
 
 def photographs(count: int, size: Tuple[int, int]) -> List[Image.Image]:
@@ -136,8 +131,7 @@ def decoders(paths: Sequence[str]) -> Candidates:
     contents = [np.fromfile(path, np.uint8) for path in paths]
     tensors = [torch.from_numpy(content) for content in contents]
 
-    def with_cv2(content: np.ndarray) -> None:
-        cv2.imdecode(content, cv2.IMREAD_COLOR)
+    with_cv2 = partial(cv2.imdecode, flags=cv2.IMREAD_COLOR)
 
     def with_pil(path: str) -> None:
         with Image.open(path) as image:
@@ -173,11 +167,8 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     with tempfile.TemporaryDirectory() as folder:
         paths = write_jpegs(Path(folder, 'images'), count, JPEG_SIZE)
         rows = _jpeg_rows(paths, settings) + _small_rows(settings)
-        curves = [
-            _over_size(Path(folder, 'sizes'), settings),
-            _over_workers(paths, settings),
-        ]
-    return rows, curves
+        over_size = _over_size(Path(folder, 'sizes'), settings)
+        return rows, [over_size, _over_workers(paths, settings)]
 
 
 def _jpeg_rows(paths: List[str], settings: Settings) -> List[Row]:
@@ -209,38 +200,29 @@ def _small_rows(settings: Settings) -> List[Row]:
 
 
 def _over_size(folder: Path, settings: Settings) -> Curve:
-    count = 2
-
     def candidates(width: int) -> Candidates:
         size = (width * 3 // 4, width)
-        paths = write_jpegs(folder / str(width), count, size)
+        paths = write_jpegs(folder / str(width), 2, size)
         return {**both_views('ImageNet-LT', paths), **decoders(paths)}
 
     widths = [125, 250] if settings.quick else [125, 250, 500, 1000, 2000]
-    return settings.curve(
-        'over_size', 'width of the JPEG', widths, candidates, units=count
-    )
+    axis = 'over_size', 'width of the JPEG', widths
+    return settings.curve(*axis, candidates, units=2)
 
 
-def _make_batch(
-    make: Callable[[Any], List[Any]], sources: Sequence[Any]
-) -> List[torch.Tensor]:
+def _make_batch(make: Callable, sources: Sequence[Any]) -> List[torch.Tensor]:
     return [torch.stack(view) for view in zip(*map(make, sources))]
 
 
 def _over_workers(paths: List[str], settings: Settings) -> Curve:
-    workers = [0, 1] if settings.quick else [0, 1, 2]
-    repeat = 2 if settings.quick else 40
-    ours, usual = our_views('ImageNet-LT'), usual_views('ImageNet-LT')
+    workers, repeat = ([0, 1], 2) if settings.quick else ([0, 1, 2], 40)
+    makers = our_views('ImageNet-LT'), usual_views('ImageNet-LT')
     lines: Times = {'views': [], USUAL: []}
     for number in workers:
-        for name, make in zip(lines, (ours, usual)):
-            loader = DataLoader(
-                paths * repeat,
-                batch_size=len(paths),
-                num_workers=number,
-                collate_fn=partial(_make_batch, make),
-            )
+        for name, make in zip(lines, makers):
+            options = dict(batch_size=len(paths), num_workers=number)
+            collate = partial(_make_batch, make)
+            loader = DataLoader(paths * repeat, **options, collate_fn=collate)
             batches = iter(loader)
             next(batches)  # the workers have started
             start = time.perf_counter()

@@ -1,4 +1,7 @@
-"""Hooks of the training, validation and test loops."""
+"""Hooks of the training, validation and test loops.
+
+Put them into ``default_hooks``: a user's ``custom_hooks`` would drop them.
+"""
 
 from .batch_norm import AverageStatisticsHook
 from .checkpoint import SafeCheckpointHook

@@ -6,6 +6,7 @@ from mmengine.dist import all_reduce_params
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.modules import unwrapped
@@ -19,9 +20,6 @@ class AverageStatisticsHook(Hook):
     before the checkpoint is written, they become one model's: validation
     uses the same on all processes, and a checkpoint loses none of them.
     (MMEngine's SyncBuffersHook fails on integers, such as class counts.)
-
-    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
-    drop it.
     """
 
     # After EMAHook (NORMAL), before CheckpointHook (VERY_LOW).
@@ -36,12 +34,10 @@ class AverageStatisticsHook(Hook):
         norms = [
             module
             for module in modules
-            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+            if isinstance(module, _BatchNorm)
             and not isinstance(module, nn.SyncBatchNorm)
             and module.training  # otherwise they are fixed, and equal
             and module.track_running_stats
         ]
-        all_reduce_params(
-            [b for n in norms for b in (n.running_mean, n.running_var)],
-            op='mean',
-        )
+        buffers = [b for n in norms for b in (n.running_mean, n.running_var)]
+        all_reduce_params(buffers, op='mean')

@@ -44,7 +44,7 @@ class _DeferredRemoval:
 
     def __init__(self, backend: Any, folder: str, filename: str) -> None:
         self.backend = backend
-        self.folder = folder
+        self.folder = folder.rstrip('/')
         number = '1234567890'
         name = re.escape(filename.format(int(number))).replace(number, r'\d+')
         self.checkpoint = re.compile(f'(best_.*_)?{name}')
@@ -52,11 +52,8 @@ class _DeferredRemoval:
 
     def remove(self, path: str) -> None:
         folder, name = os.path.split(path)
-        if (
-            folder == self.folder.rstrip('/')
-            and self.checkpoint.fullmatch(name)
-            and path not in self.pending
-        ):
+        is_ours = folder == self.folder and self.checkpoint.fullmatch(name)
+        if is_ours and path not in self.pending:
             self.pending.append(path)
 
     rmtree = remove  # DeepSpeed writes folders
@@ -115,10 +112,8 @@ class SafeCheckpointHook(CheckpointHook):
                 for pattern in (f'*{suffix}.part', 'last_checkpoint.part'):
                     for path in Path(folder).glob(pattern):
                         path.unlink(missing_ok=True)
-        if (
-            _validation_is_due(runner)
-            and info.get('validated_iter') != runner.iter
-        ):
+        is_done = info.get('validated_iter') == runner.iter
+        if _validation_is_due(runner) and not is_done:
             # The checkpoint to update with the best score.
             self.last_ckpt = info.get('last_ckpt')
             runner.val_loop.run()
@@ -143,19 +138,18 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict
     ) -> None:
+        update_info = runner.message_hub.update_info
         if self.max_keep_ckpts > 0:
             steps = [kept for kept in self.keep_ckpt_ids if kept != step]
             steps.append(step)
             while len(steps) > self.max_keep_ckpts:
                 self.file_backend.remove(self._path(steps.pop(0)))
             self.keep_ckpt_ids = deque(steps, self.max_keep_ckpts)
-            runner.message_hub.update_info('keep_ckpt_ids', steps)
+            update_info('keep_ckpt_ids', steps)
         self.last_ckpt = self._path(step)
-        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        update_info('last_ckpt', self.last_ckpt)
         # Removed by a resumed training if this one is killed before.
-        runner.message_hub.update_info(
-            'outdated_ckpts', list(self.file_backend.pending)
-        )
+        update_info('outdated_ckpts', list(self.file_backend.pending))
         with self._ending_all_ranks(runner):
             runner.save_checkpoint(
                 self.out_dir,
@@ -207,11 +201,9 @@ class SafeCheckpointHook(CheckpointHook):
             latest, _ = latest_checkpoint(runner.work_dir)
         except ValueError:
             latest = None
-        then = (
-            f'when that is fixed, --resume resumes from {latest}'
-            if latest
-            else 'there is no earlier checkpoint to resume from'
-        )
+        then = 'there is no earlier checkpoint to resume from'
+        if latest:
+            then = f'when that is fixed, --resume resumes from {latest}'
         if not isinstance(error, InputFileError):  # that names the file
             error = f'a file in {self.out_dir}: {error}'
         return f'the checkpoint could not be saved: {error}; {then}'

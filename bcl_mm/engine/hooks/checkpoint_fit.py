@@ -22,9 +22,6 @@ class CheckpointFitHook(Hook):
     classifier may start.) A new training that starts from the weights of a
     checkpoint (``load_from``) starts with the initial state of the branches:
     their class statistics and queues come from other data.
-
-    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
-    drop it.
     """
 
     # Before ClassInfoHook: of two complaints, this one says more.

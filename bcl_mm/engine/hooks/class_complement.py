@@ -56,10 +56,6 @@ class ClassComplementHook(Hook):
         """Tell the model which classes complement the batch."""
         # runner.epoch stays 0 where training counts iterations.
         epoch = runner.iter // len(runner.train_dataloader)
-        tell(
-            runner.model,
-            'set_class_complement',
-            epoch >= self.begin_epoch,
-            self.num_sampled,
-            mix(runner.seed, runner.iter),
-        )
+        seed = mix(runner.seed, runner.iter)
+        settings = epoch >= self.begin_epoch, self.num_sampled, seed
+        tell(runner.model, 'set_class_complement', *settings)

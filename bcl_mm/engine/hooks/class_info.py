@@ -18,16 +18,7 @@ from bcl_mm.classes import (
 )
 from bcl_mm.registry import DATASETS, HOOKS
 from bcl_mm.utils.errors import InputTypeError, InputValueError
-from bcl_mm.utils.modules import tell, unwrapped
-
-
-def _given_info(runner: Runner) -> Optional[ClassInfo]:
-    """The class information that the config gives to a part of the model."""
-    given = (
-        getattr(module, 'given_info', None)
-        for module in unwrapped(runner.model).modules()
-    )
-    return next((info for info in given if info is not None), None)
+from bcl_mm.utils.modules import given_info, tell, tell_metrics
 
 
 @HOOKS.register_module()
@@ -45,9 +36,6 @@ class ClassInfoHook(Hook):
 
     Labels and class names of the validation and test set must fit those of
     the training set; on resuming, so must the counts in the checkpoint.
-
-    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
-    drop it.
     """
 
     # Before EMAHook and CheckpointHook (NORMAL and later).
@@ -65,9 +53,7 @@ class ClassInfoHook(Hook):
                 config or the checkpoint that training resumes from.
         """
         resumed = self.info if runner._resume else None
-        self._set_from_data(
-            runner, runner.train_dataloader.dataset, fallback=resumed
-        )
+        self._set_from_data(runner, runner.train_dataloader.dataset, resumed)
         self.info.require_same(
             resumed,
             'the checkpoint',
@@ -91,7 +77,7 @@ class ClassInfoHook(Hook):
                 fit the model, or the test set does not fit it.
         """
         if self.info is None:
-            self.info = _given_info(runner)
+            self.info = given_info(runner.model)
         if self.info is not None:
             tell(runner.model, 'set_class_info', self.info)
         elif any(
@@ -126,22 +112,19 @@ class ClassInfoHook(Hook):
             raise InputValueError(f'{name} set: {shifted}')
 
     def _set_from_data(
-        self,
-        runner: Runner,
-        dataset: Any,
-        fallback: Optional[ClassInfo] = None,
+        self, runner: Runner, data: Any, fallback: Optional[ClassInfo] = None
     ) -> None:
         """Count a training set and hand the counts to the model.
 
         Data without labels, such as a stream, take what the config gives, or
         else ``fallback``.
         """
-        source = source_of(dataset)
+        source = source_of(data)
         try:
             try:
-                self.info = ClassInfo.from_dataset(dataset)
+                self.info = ClassInfo.from_dataset(data)
             except InputTypeError:
-                self.info = _given_info(runner) or fallback
+                self.info = given_info(runner.model) or fallback
                 if self.info is None:
                     raise
             tell(runner.model, 'set_class_info', self.info)
@@ -174,8 +157,5 @@ class ClassInfoHook(Hook):
         )
 
     def _tell_metrics(self, evaluator: Evaluator) -> None:
-        if self.info is None:
-            return  # a metric that needs the counts says how to give them
-        for metric in evaluator.metrics:
-            if hasattr(metric, 'set_class_info'):
-                metric.set_class_info(self.info)
+        if self.info is not None:  # else the metric says how to give it
+            tell_metrics(evaluator, 'set_class_info', self.info)

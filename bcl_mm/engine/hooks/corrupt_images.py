@@ -29,11 +29,10 @@ class _SkippingDataset(WrappedDataset):
         try:
             return self.dataset[index]
         except CorruptImageError as error:
-            return self._another(index, error)
+            return self._replacement(index, error)
 
-    def _another(self, index: int, error: CorruptImageError) -> Any:
-        label = self.labels[index]
-        left_out = [str(error)]
+    def _replacement(self, index: int, error: CorruptImageError) -> Any:
+        label, left_out = self.labels[index], [str(error)]
         members = np.flatnonzero(self.labels == label)
         # SampleSeedHook has seeded this draw by epoch and index.
         for other in np.random.permutation(members[members != index]):
@@ -43,9 +42,8 @@ class _SkippingDataset(WrappedDataset):
                 left_out.append(str(another))
                 continue
             # The sample carries the load errors from a worker to the hook.
-            data['data_samples'].set_field(
-                left_out, self.left_out, field_type='metainfo'
-            )
+            sample = data['data_samples']
+            sample.set_field(left_out, self.left_out, field_type='metainfo')
             return data
         raise CorruptImageError(
             f'{error}; no other image of class {label} can be loaded to take '
@@ -92,7 +90,7 @@ class CorruptImageHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Let the training dataset replace images, with ``'skip'``."""
         dataset = runner.train_dataloader.dataset
-        trained_before = hasattr(dataset, _SkippingDataset.left_out)
+        trained_before = hasattr(dataset, 'left_out')
         if self.on_corrupt == 'skip' and not trained_before:
             replace_dataset(runner, _SkippingDataset(dataset))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 from mmengine.hooks import Hook
@@ -18,10 +18,8 @@ from bcl_mm.utils.modules import unwrapped
 
 def _name_images(data_batch: Any) -> List[str]:
     """Names of the images of a batch: paths or indices."""
-    samples = []
-    if isinstance(data_batch, dict):
-        samples = data_batch.get('data_samples') or []
-    names = []
+    batch = data_batch if isinstance(data_batch, dict) else {}
+    samples, names = batch.get('data_samples') or [], []
     for position, sample in enumerate(samples):
         path = getattr(sample, 'img_path', None)
         index = getattr(sample, 'sample_idx', None)
@@ -58,9 +56,6 @@ class FiniteLossHook(Hook):
     skips the step and lowers its scale. Under ``AmpOptimWrapper`` the hook
     therefore checks only the losses. (A NaN loss makes all gradients NaN, so
     that the scalers of other processes skip the step.)
-
-    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
-    drop it.
     """
 
     def __init__(self) -> None:
@@ -72,10 +67,9 @@ class FiniteLossHook(Hook):
         """Wrap the model's ``parse_losses`` and the backward passes."""
         self.after_train(runner)  # not called if an error ended a training
         self._wrap(unwrapped(runner.model), 'parse_losses', self._parse)
-        wrappers = [runner.optim_wrapper]
-        if not isinstance(runner.optim_wrapper, OptimWrapper):
-            wrappers = runner.optim_wrapper.values()
-        for wrapper in wrappers:
+        optim = runner.optim_wrapper
+        is_one = isinstance(optim, OptimWrapper)
+        for wrapper in [optim] if is_one else optim.values():
             backward = partial(self._backward, runner, wrapper)
             self._wrap(wrapper, 'backward', backward)
 
@@ -108,9 +102,8 @@ class FiniteLossHook(Hook):
 
     def _wrap(self, owner: Any, name: str, function: Callable) -> None:
         # On the instance, so that any model and optimizer class works.
-        object.__setattr__(
-            owner, name, partial(function, getattr(owner, name))
-        )
+        wrapper = partial(function, getattr(owner, name))
+        object.__setattr__(owner, name, wrapper)
         self._wrapped.append((owner, name))
 
     def _parse(
@@ -133,40 +126,28 @@ class FiniteLossHook(Hook):
     ) -> None:
         """Run the backward pass and check its results."""
         backward(loss, **kwargs)
-        norm = None
+        # (A model with its own train_step has no log_vars.)
+        tensors = dict(self._log_vars) or dict(loss=loss)
         # An overridden backward pass belongs to a loss scaler or the like.
         if type(wrapper).backward is OptimWrapper.backward:
-            norm = self._gradient_norm(wrapper.optimizer)
-        values = self._read(loss, norm)
+            groups = wrapper.optimizer.param_groups
+            parameters = [p for group in groups for p in group['params']]
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            tensors['gradient'] = nn.utils.get_total_norm(gradients)
+        values = self._read(tensors, loss.device)
         bad = {k: v for k, v in values.items() if not math.isfinite(v)}
         if any('loss' in name for name in bad) or 'gradient' in bad:
             raise FloatingPointError(self._message(runner, values))
 
-    def _read(self, loss: Tensor, norm: Optional[Tensor]) -> Dict[str, float]:
+    def _read(
+        self, tensors: Dict[str, Tensor], device: torch.device
+    ) -> Dict[str, float]:
         """Values of losses and gradient norm, in one device sync."""
-        tensors = dict(self._log_vars)
-        if not tensors:  # a model with its own train_step
-            tensors['loss'] = loss
-        if norm is not None:
-            tensors['gradient'] = norm
-        flat = [
-            value.detach().to(loss.device).reshape(1)
-            for value in tensors.values()
-        ]
+        flat = [t.detach().to(device).reshape(1) for t in tensors.values()]
         read = torch.cat(flat).cpu()
         # Log the values on the host, without another sync.
         self._log_vars.update(zip(self._log_vars, read.unbind()))
         return dict(zip(tensors, read.tolist()))
-
-    @staticmethod
-    def _gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:
-        gradients = [
-            parameter.grad
-            for group in optimizer.param_groups
-            for parameter in group['params']
-            if parameter.grad is not None
-        ]
-        return nn.utils.get_total_norm(gradients)
 
     def _message(self, runner: Runner, values: Dict[str, float]) -> str:
         losses = {k: v for k, v in values.items() if 'loss' in k}

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import InputValueError
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import tell, tell_metrics
 
 
 def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
@@ -41,9 +41,6 @@ class ProgressHook(Hook):
       event: training that resumes inside an epoch does not repeat it, and
       what a module changes by it belongs in a buffer;
     - ``set_progress(t)`` before every iteration, with t in [0, 1).
-
-    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
-    drop it.
     """
 
     priority = 'ABOVE_NORMAL'
@@ -65,6 +62,4 @@ class ProgressHook(Hook):
     def _tell(self, runner: Runner, method: str, value: float) -> None:
         tell(runner.model, method, value)
         if runner.val_loop is not None:
-            for metric in runner.val_evaluator.metrics:
-                if hasattr(metric, method):
-                    getattr(metric, method)(value)
+            tell_metrics(runner.val_evaluator, method, value)

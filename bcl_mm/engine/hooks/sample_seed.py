@@ -79,9 +79,6 @@ class SampleSeedHook(Hook):
     training step (dropout, Mixup) from the seed, the iteration and the rank.
     MMEngine seeds a worker process once, and keeps no generator's state in
     checkpoints.
-
-    Put it into ``default_hooks``, so that a user's ``custom_hooks`` do not
-    drop it.
     """
 
     def __init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from bcl_mm.classes import class_names_of, name_classes, shorten
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import check_number
-from bcl_mm.utils.files import write_atomically
+from bcl_mm.utils.files import open_atomically
 from bcl_mm.utils.modules import unwrapped
 
 MIN_SIDE, MAX_SIDE = 96, 256  # of an image in the grid, in pixels
@@ -27,7 +26,7 @@ MAX_NAME_LENGTH = 28  # of a row
 
 
 def _views_of(inputs: Any) -> Optional[List[Sequence[Tensor]]]:
-    """Views of a collated batch, or None if it has no images to draw."""
+    """Views of a collated batch, None if it has no images to draw."""
     # Imported here: it loads all of mmpretrain's models.
     from bcl_mm.models.preprocessor import is_multi_view
 
@@ -58,17 +57,14 @@ def to_image(image: Tensor, is_bgr: bool) -> Image.Image:
         image = image.float().nan_to_num()
         low, high = image.min(), image.max()
         image = (image - low) / (high - low).clamp(min=1e-12) * 255
-    array = image.to('cpu', torch.uint8).numpy()
-    if len(array) == 1:
-        array = array.repeat(3, axis=0)
-    elif is_bgr:
-        array = array[::-1]
+    if is_bgr:
+        image = image.flip(0)
+    array = image.to('cpu', torch.uint8).expand(3, -1, -1).numpy()
     drawn = Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
     factor = -(-MIN_SIDE // min(drawn.size))
     if factor > 1:
-        drawn = drawn.resize(
-            (drawn.width * factor, drawn.height * factor), Image.NEAREST
-        )
+        size = drawn.width * factor, drawn.height * factor
+        drawn = drawn.resize(size, Image.NEAREST)
     drawn.thumbnail((MAX_SIDE, MAX_SIDE))
     return drawn
 
@@ -90,10 +86,8 @@ def draw_grid(
     font = ImageFont.truetype(str(fonts / 'DejaVuSans.ttf'), 13)
     images = [image for column in columns for image in column]
     lines = [line for name in column_names for line in name.splitlines()]
-    width = GAP + max(
-        *(image.width for image in images),
-        *(round(font.getlength(line)) for line in lines),
-    )
+    lengths = [round(font.getlength(line)) for line in lines]
+    width = GAP + max(*lengths, *(image.width for image in images))
     height = GAP + max(image.height for image in images)
     left = 2 * GAP + max(round(font.getlength(name)) for name in row_names)
     top = 2 * GAP + LINE_HEIGHT * max(n.count('\n') + 1 for n in column_names)
@@ -161,34 +155,30 @@ class ViewGridHook(Hook):
                 'three channels'
             )
             return
-        png = io.BytesIO()
-        grid.save(png, 'PNG')
         try:
-            write_atomically(
-                png.getvalue(), Path(runner.work_dir) / 'views.png'
-            )
+            path = Path(runner.work_dir) / 'views.png'
+            with open_atomically(path, 'wb') as file:
+                grid.save(file, 'PNG')
             runner.visualizer.add_image('views', np.asarray(grid), runner.iter)
         except OSError as error:
             runner.logger.warning(f'views.png could not be written: {error}')
 
     def _draw(self, runner: Runner, data_batch: Any) -> Optional[Image.Image]:
-        is_dict = isinstance(data_batch, dict)
-        views = _views_of(data_batch.get('inputs') if is_dict else None)
+        batch = data_batch if isinstance(data_batch, dict) else {}
+        views = _views_of(batch.get('inputs'))
         if views is None:
             return None
-        model = runner.model
-        model = unwrapped(model)
+        model, shown = unwrapped(runner.model), slice(self.num_images)
         preprocessor = getattr(model, 'data_preprocessor', None)
         is_bgr = bool(getattr(preprocessor, 'to_rgb', False))
         columns = [
-            [to_image(image, is_bgr) for image in view[: self.num_images]]
-            for view in views
+            [to_image(i, is_bgr) for i in view[shown]] for view in views
         ]
         roles = _roles(getattr(model, 'head', None), len(views))
         names = [f'view {i}\n{role}' for i, role in enumerate(roles)]
-        dataset = runner.train_dataloader.dataset
-        samples = data_batch.get('data_samples') or [None] * len(views[0])
-        rows = _name_rows(samples[: self.num_images], class_names_of(dataset))
+        class_names = class_names_of(runner.train_dataloader.dataset)
+        samples = batch.get('data_samples') or [None] * len(views[0])
+        rows = [_row_name(sample, class_names) for sample in samples[shown]]
         return draw_grid(columns, names, rows)
 
 
@@ -202,14 +192,9 @@ def _roles(head: Optional[nn.Module], num_views: int) -> Tuple[str, ...]:
     return ('classified', *[others] * (num_views - 1))
 
 
-def _name_rows(
-    samples: Sequence[Any], class_names: Optional[Sequence[str]]
-) -> List[str]:
-    names = []
-    for sample in samples:
-        label = getattr(sample, 'gt_label', None)
-        name = ''
-        if torch.is_tensor(label) and label.numel() == 1:
-            name = 'class ' + name_classes([int(label)], class_names)
-        names.append(shorten(name, MAX_NAME_LENGTH))
-    return names
+def _row_name(sample: Any, class_names: Optional[Sequence[str]]) -> str:
+    label = getattr(sample, 'gt_label', None)
+    if not torch.is_tensor(label) or label.numel() != 1:
+        return ''
+    name = 'class ' + name_classes([int(label)], class_names)
+    return shorten(name, MAX_NAME_LENGTH)

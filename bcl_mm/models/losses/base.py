@@ -15,32 +15,37 @@ from bcl_mm.utils.errors import InputValueError, check_number
 
 
 def check_hard_labels(labels: Tensor, name: str) -> None:
-    """Raise an InputValueError for soft labels, where a loss has no use."""
+    """Raise an InputValueError for soft labels, if a loss has no use."""
     if labels.ndim != 1:
         raise InputValueError(
             f'{name} takes integer labels of shape (M,), got shape '
-            f'{tuple(labels.shape)}: it does not '
-            'support soft labels (Mixup, CutMix)'
+            f'{tuple(labels.shape)}: it does not support soft labels (Mixup, '
+            'CutMix)'
         )
 
 
-def cross_entropy(
-    logits: Tensor, labels: Tensor, reduction: str = 'none'
-) -> Tensor:
+def check_one_per_class(name: str, values: Tensor, logits: Tensor) -> None:
+    """Raise an InputValueError unless values are (C,) for logits (M, C)."""
+    if values.shape != logits.shape[1:]:
+        raise InputValueError(
+            f'{name} must have shape ({logits.shape[1]},), one number per '
+            f'class, got {tuple(values.shape)}'
+        )
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
     """Cross-entropy that ignores no label, not even torch's -100.
 
     An ignored sample would still count in the mean.
     """
-    never = torch.iinfo(torch.int32).min
-    return F.cross_entropy(
-        logits, labels, reduction=reduction, ignore_index=never
-    )
+    options = dict(ignore_index=torch.iinfo(torch.int32).min)
+    return F.cross_entropy(logits, labels, reduction=reduction, **options)
 
 
 class ClassificationLoss(nn.Module):
     """A loss per sample in mmpretrain's calling convention.
 
-    Subclasses define :meth:`per_sample`.
+    Subclasses define :meth:`per_sample`, and name their own ``settings``.
 
     Args:
         loss_weight: Multiplies the loss, >= 0. Defaults to 1.0.
@@ -49,6 +54,8 @@ class ClassificationLoss(nn.Module):
         InputTypeError: ``loss_weight`` is not a number.
         InputValueError: It is negative or not finite.
     """
+
+    settings = ()
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         check_number('loss_weight', loss_weight, at_least=0)
@@ -91,12 +98,14 @@ class ClassificationLoss(nn.Module):
                 program. (ClassInfoHook checks the labels of data sets before
                 training.)
         """
-        return self.loss_weight * weight_reduce_loss(
-            self.per_sample(logits, labels),
-            weight,
-            reduction_override or 'mean',
-            avg_factor,
-        )
+        losses = self.per_sample(logits, labels)
+        reduction = reduction_override or 'mean'
+        loss = weight_reduce_loss(losses, weight, reduction, avg_factor)
+        return self.loss_weight * loss
+
+    def extra_repr(self) -> str:
+        names = *self.settings, 'loss_weight'
+        return ', '.join(f'{name}={getattr(self, name)}' for name in names)
 
 
 class ClassCountsLoss(ClassificationLoss):
@@ -135,8 +144,7 @@ class ClassCountsLoss(ClassificationLoss):
         """Take the training images per class.
 
         Raises:
-            InputValueError: They contradict those that the constructor was
-                given.
+            InputValueError: They contradict the constructor's.
         """
         info.require_same(self.given_info, type(self).__name__)
         self._counts = torch.as_tensor(info.counts, dtype=torch.float64)
@@ -165,13 +173,8 @@ class ClassCountsLoss(ClassificationLoss):
                 f'{logits.shape[1]} logits'
             )
         dtype = torch.promote_types(logits.dtype, torch.float32)
-        prepared = self._prepared
-        if (
-            prepared is None
-            or prepared.device != logits.device
-            or prepared.dtype != dtype
-        ):
-            self._prepared = self.prepare_counts(self._counts).to(
-                logits.device, dtype
-            )
-        return self._prepared
+        kept = self._prepared
+        if kept is None or (kept.device, kept.dtype) != (logits.device, dtype):
+            kept = self.prepare_counts(self._counts).to(logits.device, dtype)
+            self._prepared = kept
+        return kept

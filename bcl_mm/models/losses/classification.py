@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.errors import check_number
 
-from .base import ClassCountsLoss, cross_entropy
+from .base import ClassCountsLoss, check_one_per_class, cross_entropy
 
 
 def logit_adjusted_cross_entropy(
@@ -34,8 +34,7 @@ def logit_adjusted_cross_entropy(
         labels: (M,) integer labels in [0, C), or (M, C) soft labels.
         log_prior: (C,) log of the class prior :math:`\pi`.
         tau: Scales the log prior; 0 is plain cross-entropy. Defaults to 1.
-        reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
-            ``'mean'``.
+        reduction: ``'mean'`` (default), ``'sum'`` or ``'none'``.
 
     Returns:
         Scalar, or (M,) with ``reduction='none'``.
@@ -46,11 +45,7 @@ def logit_adjusted_cross_entropy(
             not finite.
     """
     check_number('tau', tau)
-    if log_prior.shape != logits.shape[1:]:
-        raise InputValueError(
-            f'log_prior must have shape ({logits.shape[1]},), one number per '
-            f'class, got {tuple(log_prior.shape)}'
-        )
+    check_one_per_class('log_prior', log_prior, logits)
     dtype = torch.promote_types(logits.dtype, torch.float32)
     logits = logits.to(dtype) + tau * log_prior.to(dtype)
     if labels.ndim == 2:
@@ -62,26 +57,19 @@ def logit_adjusted_cross_entropy(
 class LogitAdjustedLoss(ClassCountsLoss):
     """Module over :func:`logit_adjusted_cross_entropy`.
 
-    A replacement for mmpretrain's ``CrossEntropyLoss``. The class prior
-    comes from ``class_counts``, from
-    :class:`~bcl_mm.engine.hooks.ClassInfoHook`, which counts the
-    training set, or from :meth:`set_class_info`.
+    A replacement for mmpretrain's ``CrossEntropyLoss``.
 
     Args:
         tau: Scales the log prior. Defaults to 1.0.
-        loss_weight: Multiplies the loss. Defaults to 1.0.
-        class_counts: (C,) training images per class. Defaults to None: set
-            them before the first use.
+        **kwargs: ``loss_weight`` and ``class_counts``, see
+            :class:`~bcl_mm.models.losses.base.ClassCountsLoss`.
     """
 
-    def __init__(
-        self,
-        tau: float = 1.0,
-        loss_weight: float = 1.0,
-        class_counts: Optional[Sequence[int]] = None,
-    ) -> None:
+    settings = ('tau',)
+
+    def __init__(self, tau: float = 1.0, **kwargs: Any) -> None:
         check_number('tau', tau)
-        super().__init__(loss_weight, class_counts)
+        super().__init__(**kwargs)
         self.tau = tau
 
     @property
@@ -100,6 +88,3 @@ class LogitAdjustedLoss(ClassCountsLoss):
         return logit_adjusted_cross_entropy(
             logits, labels, self.from_counts(logits), self.tau, 'none'
         )
-
-    def extra_repr(self) -> str:
-        return f'tau={self.tau}, loss_weight={self.loss_weight}'

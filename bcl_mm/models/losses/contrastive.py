@@ -117,27 +117,24 @@ def balanced_contrastive_loss(
         )
     dtype = torch.promote_types(features.dtype, torch.float32)
     if not class_complement or prototypes is None:
-        prototypes = features[:0]
-        prototype_labels = labels[:0]
+        prototypes, prototype_labels = features[:0], labels[:0]
         prototype_log_weights = None
     elif prototype_labels is None:
-        prototype_labels = torch.arange(
-            len(prototypes), device=labels.device, dtype=labels.dtype
-        )
+        options = dict(device=labels.device, dtype=labels.dtype)
+        prototype_labels = torch.arange(len(prototypes), **options)
     _check_rows('prototypes', prototypes, prototype_labels, dim)
     if prototype_log_weights is None:
         prototype_log_weights = torch.zeros_like(prototype_labels, dtype=dtype)
     elif prototype_log_weights.shape != prototype_labels.shape:
         raise InputValueError(
-            f'prototype_log_weights must have shape '
+            'prototype_log_weights must have shape '
             f'{tuple(prototype_labels.shape)}, got '
             f'{tuple(prototype_log_weights.shape)}'
         )
     else:
         # An empty slot belongs to no class.
-        prototype_labels = prototype_labels.masked_fill(
-            prototype_log_weights == -torch.inf, -1
-        )
+        is_empty = prototype_log_weights == -torch.inf
+        prototype_labels = prototype_labels.masked_fill(is_empty, -1)
     anchors = torch.arange(num_anchors, device=labels.device) + anchor_start
     with torch.no_grad():
         relations = relate_keys(
@@ -163,10 +160,8 @@ class BalancedContrastiveLoss(nn.Module):
     """Module over :func:`balanced_contrastive_loss`.
 
     Args:
-        temperature: Divides similarities, > 0. Defaults to 0.1.
-        class_averaging: Give every class the same weight. Defaults to
-            True.
-        class_complement: Use prototypes as keys. Defaults to True.
+        temperature, class_averaging, class_complement: See there. Default to
+            0.1, True and True.
     """
 
     def __init__(
@@ -189,7 +184,7 @@ class BalancedContrastiveLoss(nn.Module):
         avg_factor: Optional[float] = None,
         **kwargs,
     ) -> Tensor:
-        """Loss of the anchors ``features``.
+        """Loss of the anchors ``features``, a scalar.
 
         Args:
             features: (M, D) unit norm.
@@ -199,26 +194,14 @@ class BalancedContrastiveLoss(nn.Module):
                 number M.
             **kwargs: Keyword-only arguments of
                 :func:`balanced_contrastive_loss`.
-
-        Returns:
-            Scalar.
         """
-        loss = balanced_contrastive_loss(
-            features,
-            labels,
-            prototypes,
-            self.temperature,
-            self.class_averaging,
-            self.class_complement,
-            **kwargs,
-        )
+        inputs = features, labels, prototypes, self.temperature
+        flags = self.class_averaging, self.class_complement
+        loss = balanced_contrastive_loss(*inputs, *flags, **kwargs)
         if avg_factor is not None:
             loss = loss * (len(features) / avg_factor)
         return loss
 
     def extra_repr(self) -> str:
-        return (
-            f'temperature={self.temperature}, '
-            f'class_averaging={self.class_averaging}, '
-            f'class_complement={self.class_complement}'
-        )
+        names = 'temperature', 'class_averaging', 'class_complement'
+        return ', '.join(f'{name}={getattr(self, name)}' for name in names)

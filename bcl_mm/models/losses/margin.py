@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
@@ -11,7 +11,12 @@ from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
 from bcl_mm.utils.errors import InputValueError, check_number
 
-from .base import ClassCountsLoss, check_hard_labels, cross_entropy
+from .base import (
+    ClassCountsLoss,
+    check_hard_labels,
+    check_one_per_class,
+    cross_entropy,
+)
 from .reweighting import check_beta, class_balanced_weights
 
 
@@ -59,8 +64,7 @@ def ldam_cross_entropy(
         labels: (M,) integer labels in [0, C).
         margins: (C,) margins :math:`\Delta`, in cosines.
         scale: Scale s of the logits. Defaults to 30.
-        reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
-            ``'mean'``.
+        reduction: ``'mean'`` (default), ``'sum'`` or ``'none'``.
 
     Returns:
         Scalar, or (M,) with ``reduction='none'``.
@@ -72,11 +76,7 @@ def ldam_cross_entropy(
     """
     check_number('scale', scale, above=0)
     check_hard_labels(labels, 'ldam_cross_entropy')
-    if margins.shape != logits.shape[1:]:
-        raise InputValueError(
-            f'margins must have shape ({logits.shape[1]},), one number per '
-            f'class, got {tuple(margins.shape)}'
-        )
+    check_one_per_class('margins', margins, logits)
     dtype = torch.promote_types(logits.dtype, torch.float32)
     shifts = -scale * margins.to(dtype)[labels, None]  # (M, 1)
     logits = logits.to(dtype).scatter_add(1, labels[:, None], shifts)
@@ -102,14 +102,15 @@ class LDAMLoss(ClassCountsLoss):
         beta: See :func:`class_balanced_weights`. Defaults to 0.9999.
         scale: Scale of the logits, unless the head sets it. Defaults to
             30.0.
-        loss_weight: Multiplies the loss. Defaults to 1.0.
-        class_counts: (C,) training images per class. Defaults to None: set
-            them before the first use.
+        **kwargs: ``loss_weight`` and ``class_counts``, see
+            :class:`~bcl_mm.models.losses.base.ClassCountsLoss`.
 
     Raises:
         TypeError: An argument is not a number.
         ValueError: An argument is out of its range.
     """
+
+    settings = 'max_margin', 'reweight_begin', 'beta', 'scale'
 
     def __init__(
         self,
@@ -117,19 +118,14 @@ class LDAMLoss(ClassCountsLoss):
         reweight_begin: float = 0.8,
         beta: float = 0.9999,
         scale: float = 30.0,
-        loss_weight: float = 1.0,
-        class_counts: Optional[Sequence[int]] = None,
+        **kwargs: Any,
     ) -> None:
         check_number('max_margin', max_margin, above=0)
-        check_number(
-            'reweight_begin (a part of training)',
-            reweight_begin,
-            at_least=0,
-            at_most=1,
-        )
+        name = 'reweight_begin (a part of training)'
+        check_number(name, reweight_begin, at_least=0, at_most=1)
         check_beta(beta)
         check_number('scale', scale, above=0)
-        super().__init__(loss_weight, class_counts)
+        super().__init__(**kwargs)
         self.max_margin = max_margin
         self.reweight_begin = reweight_begin
         self.beta = beta
@@ -159,27 +155,16 @@ class LDAMLoss(ClassCountsLoss):
 
     def prepare_counts(self, class_counts: Tensor) -> Tensor:
         """(2, C) margins and weights."""
-        return torch.stack(
-            [
-                ldam_margins(class_counts, self.max_margin),
-                class_balanced_weights(class_counts, self.beta),
-            ]
-        )
+        margins = ldam_margins(class_counts, self.max_margin)
+        weights = class_balanced_weights(class_counts, self.beta)
+        return torch.stack([margins, weights])
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(M,) losses, weighted in the last part of training."""
         margins, weights = self.from_counts(logits)
-        losses = ldam_cross_entropy(
-            logits, labels, margins, self.scale, 'none'
-        )
+        settings = margins, self.scale, 'none'
+        losses = ldam_cross_entropy(logits, labels, *settings)
         if self.is_reweighted:
             weights = weights[labels]
             losses = losses * (weights / gather(weights).mean())
         return losses
-
-    def extra_repr(self) -> str:
-        return (
-            f'max_margin={self.max_margin}, '
-            f'reweight_begin={self.reweight_begin}, beta={self.beta}, '
-            f'scale={self.scale}, loss_weight={self.loss_weight}'
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Optional, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,8 +40,7 @@ def focal_cross_entropy(
         labels: (M,) integer labels in [0, C).
         gamma: Focusing parameter >= 0; 0 is plain cross-entropy. Defaults
             to 2.
-        reduction: ``'mean'``, ``'sum'`` or ``'none'``. Defaults to
-            ``'mean'``.
+        reduction: ``'mean'`` (default), ``'sum'`` or ``'none'``.
 
     Returns:
         Scalar, or (M,) with ``reduction='none'``.
@@ -58,15 +57,13 @@ def focal_cross_entropy(
         )
     check_hard_labels(labels, 'focal_cross_entropy')
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    loss = cross_entropy(logits.to(dtype), labels)
+    loss = cross_entropy(logits.to(dtype), labels, 'none')
     if gamma:
         # 1 - p, exact for small losses too; the clamp keeps the gradient
         # finite for gamma < 1.
         missing = -torch.expm1(-loss)
         loss = missing.clamp(min=torch.finfo(dtype).tiny) ** gamma * loss
-    if reduction == 'none':
-        return loss
-    return loss.mean() if reduction == 'mean' else loss.sum()
+    return loss if reduction == 'none' else getattr(loss, reduction)()
 
 
 def class_balanced_weights(
@@ -107,6 +104,8 @@ class FocalLoss(ClassificationLoss):
         loss_weight: Multiplies the loss. Defaults to 1.0.
     """
 
+    settings = ('gamma',)
+
     def __init__(self, gamma: float = 2.0, loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
         check_number('gamma', gamma, at_least=0)
@@ -115,9 +114,6 @@ class FocalLoss(ClassificationLoss):
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(M,) losses."""
         return focal_cross_entropy(logits, labels, self.gamma, 'none')
-
-    def extra_repr(self) -> str:
-        return f'gamma={self.gamma}, loss_weight={self.loss_weight}'
 
 
 @MODELS.register_module()
@@ -130,19 +126,16 @@ class ClassBalancedLoss(ClassCountsLoss):
     Args:
         beta: See :func:`class_balanced_weights`. Defaults to 0.9999.
         gamma: Focusing parameter; 0 is cross-entropy. Defaults to 0.0.
-        loss_weight: Multiplies the loss. Defaults to 1.0.
-        class_counts: (C,) training images per class. Defaults to None: set
-            them before the first use.
+        **kwargs: ``loss_weight`` and ``class_counts``, see
+            :class:`~bcl_mm.models.losses.base.ClassCountsLoss`.
     """
 
+    settings = 'beta', 'gamma'
+
     def __init__(
-        self,
-        beta: float = 0.9999,
-        gamma: float = 0.0,
-        loss_weight: float = 1.0,
-        class_counts: Optional[Sequence[int]] = None,
+        self, beta: float = 0.9999, gamma: float = 0.0, **kwargs: Any
     ) -> None:
-        super().__init__(loss_weight, class_counts)
+        super().__init__(**kwargs)
         check_beta(beta)
         check_number('gamma', gamma, at_least=0)
         self.beta = beta
@@ -157,9 +150,3 @@ class ClassBalancedLoss(ClassCountsLoss):
         check_hard_labels(labels, 'ClassBalancedLoss')
         losses = focal_cross_entropy(logits, labels, self.gamma, 'none')
         return self.from_counts(logits)[labels] * losses
-
-    def extra_repr(self) -> str:
-        return (
-            f'beta={self.beta}, gamma={self.gamma}, '
-            f'loss_weight={self.loss_weight}'
-        )

@@ -165,10 +165,10 @@ def test_a_resumed_training_leaves_the_picture(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):
-    def fail(content, path):
+    def fail(path, mode):
         raise OSError(28, 'No space left on device', str(path))
 
-    monkeypatch.setattr(view_grid, 'write_atomically', fail)
+    monkeypatch.setattr(view_grid, 'open_atomically', fail)
     runner = make(tmp_path, default_hooks=hooks())
     warnings = []
     monkeypatch.setattr(runner.logger, 'warning', warnings.append)
