@@ -267,10 +267,8 @@ def count_classes(dataset: Any) -> np.ndarray:
         if indices is not None:
             labels = labels[indices]
         parts.append(bincount_labels(labels, len(names) if names else None))
-    counts = np.zeros(max(map(len, parts)), dtype=np.int64)
-    for part in parts:
-        counts[: len(part)] += part
-    return counts
+    most = max(map(len, parts))
+    return sum(np.pad(part, (0, most - len(part))) for part in parts)
 
 
 def check_class_counts(

@@ -15,10 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from bcl_mm.classes import class_names_of, count_classes, leaves, name_classes
 from bcl_mm.datasets.lists import ImageList
 from bcl_mm.datasets.long_tail import LongTailDataset
-from bcl_mm.datasets.transforms.loading import (
-    CorruptImageError,
-    LoadImageFromFile,
-)
+from bcl_mm.datasets.transforms import loading
 from bcl_mm.utils.errors import InputTypeError, InputValueError
 
 # Published figures, and what a message calls them.
@@ -46,7 +43,7 @@ PUBLISHED_SUBSETS = {
     'CIFAR100': {100: 10_847, 50: 12_608, 10: 19_573},
 }
 PUBLISHED_TESTS = dict(CIFAR10=10_000, CIFAR100=10_000, FashionMNIST=10_000)
-_LOADER = LoadImageFromFile()  # as the configs load images
+_LOADER = loading.LoadImageFromFile()  # as the configs load images
 
 
 @dataclass
@@ -206,11 +203,11 @@ def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
         return '' if osp.getsize(path) else 'is empty', b''
     try:
         content = _LOADER.read(path)
-    except CorruptImageError as error:
+    except loading.CorruptImageError as error:
         return str(error).removeprefix(f'image {path!r} '), b''
     try:
         _LOADER.decode(path, content)
-    except CorruptImageError:
+    except loading.CorruptImageError:
         return _why_not_decoded(content), b''
     return '', digest(content)
 

@@ -46,9 +46,8 @@ class ImageList(TableDataset):
     def __init__(
         self, ann_file: str, data_root: Optional[str] = None, **kwargs: Any
     ) -> None:
-        if data_root is None:
-            data_root = self.DATA_ROOT
-        super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
+        root = self.DATA_ROOT if data_root is None else data_root
+        super().__init__(ann_file=ann_file, data_root=root, **kwargs)
 
     @staticmethod
     def class_name(folders: Sequence[str]) -> str:
@@ -121,17 +120,15 @@ class ImageNetLT(ImageList):
                 flat[i] = path
         if flat:
             rows = enumerate(map(images.row, range(len(images))))
-            moved = ((flat.get(i, row[0]), *row[1:]) for i, row in rows)
+            moved = ((flat.get(i, path), *rest) for i, (path, *rest) in rows)
             images = ImageTable(self.data_root, moved)
-            missing = [i for i in missing if i not in flat]
-        return images, missing
+        return images, [i for i in missing if i not in flat]
 
     def read(self) -> Tuple[ImageTable, Sequence[str]]:
         """Images as they are listed, and the names of the classes."""
         images, names = super().read()
-        if len(names) == len(IMAGENET_CATEGORIES):
-            names = IMAGENET_CATEGORIES
-        return images, names
+        is_whole = len(names) == len(IMAGENET_CATEGORIES)
+        return images, IMAGENET_CATEGORIES if is_whole else names
 
 
 @DATASETS.register_module()
