@@ -59,17 +59,14 @@ def shifted_classes(
     Returns:
         A message; empty if there is no such class.
     """
-    number_of = {name: i for i, name in enumerate(train_names or ())}
-    shifted = [
-        (name, number_of[name], i)
-        for i, name in enumerate(test_names or ())
-        if number_of.get(name, i) != i
-    ]
+    ours = {name: i for i, name in enumerate(train_names or ())}
+    theirs = enumerate(test_names or ())
+    shifted = [(name, i) for i, name in theirs if ours.get(name, i) != i]
     if not shifted:
         return ''
-    name, ours, theirs = shifted[0]
+    name, i = shifted[0]
     return (
-        f'class {name!r} is {theirs}, but in training it is {ours} '
+        f'class {name!r} is {i}, but in training it is {ours[name]} '
         f'({len(shifted)} classes differ): both sets must have the same '
         'classes, or name them alike (classes=[...])'
     )
@@ -95,13 +92,11 @@ def leaves(
         (dataset, its sorted unique indices or None for all of its samples,
         the wrappers around it, the outermost first).
     """
-    has_labels = any(
-        hasattr(dataset, name) for name in ('class_counts', 'get_gt_labels')
-    )
-    if hasattr(dataset, 'datasets'):
-        parts = dataset.datasets
-    else:
-        parts = [dataset.dataset] if hasattr(dataset, 'dataset') else []
+    own = 'class_counts', 'get_gt_labels'
+    has_labels = any(hasattr(dataset, name) for name in own)
+    parts = getattr(dataset, 'datasets', [])
+    if not parts and hasattr(dataset, 'dataset'):
+        parts = [dataset.dataset]
     if not parts or (has_labels and not to_source):
         yield dataset, None, ()
         return
@@ -132,8 +127,8 @@ def _raw_labels(dataset: Any) -> Any:
     if hasattr(dataset, 'datasets'):
         return np.concatenate([labels_of(d) for d in dataset.datasets])
     if hasattr(dataset, 'get_data_info'):
-        infos = map(dataset.get_data_info, range(len(dataset)))
-        return [info['gt_label'] for info in infos]
+        indices = range(len(dataset))
+        return [dataset.get_data_info(i)['gt_label'] for i in indices]
     if hasattr(dataset, 'indices') and hasattr(dataset, 'dataset'):
         return labels_of(dataset.dataset)[np.asarray(dataset.indices)]
     raise InputTypeError(
@@ -231,20 +226,16 @@ def long_tail_counts(
     """
     check_number('num_classes', num_classes, at_least=2, whole=True)
     check_number('max_per_class', max_per_class, at_least=1, whole=True)
-    check_number(
-        'imbalance_factor (largest / smallest class)',
-        imbalance_factor,
-        at_least=1,
-    )
+    name = 'imbalance_factor (largest / smallest class)'
+    check_number(name, imbalance_factor, at_least=1)
     if profile not in ('exp', 'step'):
         raise InputValueError(
             f"profile must be 'exp' or 'step', got {profile!r}"
         )
     ratio = 1 / imbalance_factor
-    if profile == 'exp':
-        exponents = np.arange(num_classes) / (num_classes - 1)
-    else:
-        exponents = (np.arange(num_classes) >= num_classes // 2).astype(float)
+    exponents = np.arange(num_classes) / (num_classes - 1)
+    if profile == 'step':
+        exponents = np.arange(num_classes) >= num_classes // 2
     # Python floats, as in the protocol's own code: numpy's vectorised power
     # may differ in the last bit, which int() turns into another count.
     counts = [int(max_per_class * ratio ** float(e)) for e in exponents]
@@ -276,10 +267,8 @@ def count_classes(dataset: Any) -> np.ndarray:
         if indices is not None:
             labels = labels[indices]
         parts.append(bincount_labels(labels, len(names) if names else None))
-    counts = np.zeros(max(map(len, parts)), dtype=np.int64)
-    for part in parts:
-        counts[: len(part)] += part
-    return counts
+    most = max(map(len, parts))
+    return sum(np.pad(part, (0, most - len(part))) for part in parts)
 
 
 def check_class_counts(
@@ -310,7 +299,7 @@ def check_class_counts(
     if num_classes is not None and len(counts) != num_classes:
         raise InputValueError(
             f'num_classes is {num_classes}, but the training set (or '
-            f'class_counts) has {len(counts)} classes: mend '
+            f'class_counts) has {len(counts)} classes: fix '
             'model.head.num_classes or the data'
         )
     if (
@@ -329,12 +318,6 @@ def check_class_counts(
             f'none of class {name_classes(empty, class_names)}'
         )
     return counts.astype(np.int64)
-
-
-def _matching(counts: Any, names: Optional[Sequence[str]]) -> tuple:
-    """Counts and names; no names if they are not one per class."""
-    is_named = names is not None and len(names) == len(counts)
-    return counts, names if is_named else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -376,16 +359,21 @@ class ClassInfo:
                 image.
             InputTypeError: The data set offers no labels.
         """
-        return cls(*_matching(count_classes(dataset), class_names_of(dataset)))
+        return cls._matching(count_classes(dataset), class_names_of(dataset))
 
     @classmethod
     def from_meta(cls, meta: Dict[str, Any]) -> Optional[ClassInfo]:
         """Read it from a checkpoint's ``meta``, None if it has none."""
         counts = meta.get('class_counts')
-        if counts is None:
-            return None
         names = (meta.get('dataset_meta') or {}).get('classes')
-        return cls(*_matching(counts, names))
+        return None if counts is None else cls._matching(counts, names)
+
+    @classmethod
+    def _matching(
+        cls, counts: Any, names: Optional[Sequence[str]]
+    ) -> ClassInfo:
+        """Without the names if there is not one per class."""
+        return cls(counts, names if len(names or ()) == len(counts) else None)
 
     def write(self, meta: Dict[str, Any]) -> None:
         """Write the counts into a checkpoint's ``meta``.
@@ -425,12 +413,11 @@ class ClassInfo:
             raise InputValueError(f'{owner}: {shifted}. {remedy}')
         differ = np.flatnonzero(given.counts != self.counts)
         if len(differ):
-            first = differ[0]
+            i = differ[0]
             raise InputValueError(
                 f'class_counts of {owner} contradicts the training set in '
-                f'class {name_classes(differ, self.names)}: class {first} '
-                f'has {self.counts[first]} images, not '
-                f'{given.counts[first]}. {remedy}'
+                f'class {name_classes(differ, self.names)}: class {i} has '
+                f'{self.counts[i]} images, not {given.counts[i]}. {remedy}'
             )
 
 

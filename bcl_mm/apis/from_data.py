@@ -68,17 +68,16 @@ def for_checking(config: Any) -> Any:
     return config
 
 
-def _classes_of_checkpoint(content: Dict[str, Any]) -> Optional[int]:
-    """Number of classes of a checkpoint, None if it does not tell."""
+def _count_in_checkpoint(content: Dict[str, Any]) -> int:
+    """Number of classes of a checkpoint, 0 if it does not tell."""
     counts = content.get('meta', {}).get('class_counts')
-    if counts is not None:
-        return len(counts)
-    # A converted one has no counts.
-    weight = content.get('state_dict', content).get('head.classifier.weight')
-    return None if weight is None else len(weight)
+    if counts is None:  # a converted one
+        weights = content.get('state_dict', content)
+        counts = weights.get('head.classifier.weight', ())
+    return len(counts)
 
 
-def _classes_of_data(cfg: dict) -> int:
+def _count_in_data(cfg: dict) -> int:
     loader = cfg.get('train_dataloader')
     if loader is None:
         raise InputValueError(
@@ -108,25 +107,19 @@ def resolve_num_classes(cfg: dict, checkpoint: Optional[str] = None) -> None:
             number, or one of them is damaged.
         InputFileError: One of them does not exist.
     """
-    unresolved = [
-        part
-        for part in nested_dicts(cfg.get('model'))
-        if part.get('num_classes') == FROM_DATA
-    ]
+    parts = nested_dicts(cfg.get('model'))
+    unresolved = [p for p in parts if p.get('num_classes') == FROM_DATA]
     scope = cfg.get('default_scope', 'mmpretrain')
     with DefaultScope.overwrite_default_scope(scope):
-        named = [
-            dataset
-            for _, dataset in dataset_configs(cfg)
-            if _is_a(dataset, CustomImages)
-        ]
+        datasets = [config for _, config in dataset_configs(cfg)]
+        custom = [d for d in datasets if _is_a(d, CustomImages)]
         content = {}
-        if checkpoint and (unresolved or named):
+        if checkpoint and (unresolved or custom):
             content = load_checkpoint(checkpoint)
         names = content.get('meta', {}).get('dataset_meta', {}).get('classes')
-        for dataset in named if names else ():
+        for dataset in custom if names else ():
             dataset.setdefault('classes', list(names))
         if unresolved:
-            number = _classes_of_checkpoint(content) or _classes_of_data(cfg)
+            number = _count_in_checkpoint(content) or _count_in_data(cfg)
             for part in unresolved:
                 part['num_classes'] = number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from codecs import BOM_UTF8
 from collections import Counter
 from functools import partial
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 from bcl_mm.utils.errors import InputFileError, InputValueError
+
+Row = Tuple[str, Any, int]  # path, label or its name, line of the list or 0
 
 
 def read_bytes(ann_file: str) -> bytes:
@@ -27,7 +30,7 @@ def read_bytes(ann_file: str) -> bytes:
         ) from error
 
 
-def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
+def read_list(ann_file: str) -> Iterator[Row]:
     """Read ``relative/path label`` lines; the path may contain spaces.
 
     Args:
@@ -57,16 +60,14 @@ def read_list(ann_file: str) -> Iterator[Tuple[str, int, int]]:
         fields = line.rsplit(maxsplit=1)
         if not fields:
             continue
-        label = fields[-1]
-        digits = label.isascii() and label.isdecimal()
-        if len(fields) < 2 or not digits or len(label) > 6:
+        if len(fields) < 2 or not re.fullmatch('[0-9]{1,6}', fields[1]):
             raise InputValueError(
                 f'{ann_file}:{number}: a line must be "path label", the '
                 'label a whole number from 0 to 999999, got '
                 f'{line.strip()[:200]!r}'
             )
         is_empty = False
-        yield fields[0].strip(), int(label), number
+        yield fields[0].strip(), int(fields[1]), number
     if is_empty:
         raise InputValueError(f'{ann_file}: the list has no line "path label"')
 
@@ -99,9 +100,7 @@ def _read_table(
     return [tuple(row[field] for field in fields) for row in rows]
 
 
-def read_coco(
-    ann_file: str,
-) -> Tuple[List[Tuple[str, int, int]], Tuple[str, ...]]:
+def read_coco(ann_file: str) -> Tuple[List[Row], Tuple[str, ...]]:
     """Read an annotation in COCO's JSON: one category for each image.
 
     It has ``images`` (id, file_name), ``annotations`` (image_id,
@@ -127,7 +126,7 @@ def read_coco(
         raise InputValueError(f'{ann_file} must be JSON: {error}') from error
     read = partial(_read_table, content, ann_file)
     images = dict(read('images', id=int, file_name=str))
-    categories = dict(read('categories', id=int, name=str))
+    categories = dict(sorted(read('categories', id=int, name=str)))
 
     def wrong_number(image: int, found: str) -> InputValueError:
         return InputValueError(
@@ -135,13 +134,12 @@ def read_coco(
             f'{image} ({images[image]}) has {found}'
         )
 
-    ids = sorted(categories)
-    label_of = {category: label for label, category in enumerate(ids)}
+    label_of = {category: label for label, category in enumerate(categories)}
     labels: Dict[int, int] = {}
     for image, category in read('annotations', image_id=int, category_id=int):
-        if image not in images or category not in categories:
-            is_image = image not in images
-            unknown = f'image {image}' if is_image else f'category {category}'
+        unknown = '' if category in categories else f'category {category}'
+        unknown = unknown if image in images else f'image {image}'
+        if unknown:
             raise InputValueError(
                 f'{ann_file}: an annotation must name an id of the file, but '
                 f'it has no {unknown}'
@@ -155,4 +153,4 @@ def read_coco(
     if not images:
         raise InputValueError(f'{ann_file} lists no image')
     entries = [(path, labels[image], 0) for image, path in images.items()]
-    return entries, tuple(categories[category] for category in ids)
+    return entries, tuple(categories.values())

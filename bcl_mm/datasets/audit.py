@@ -15,10 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from bcl_mm.classes import class_names_of, count_classes, leaves, name_classes
 from bcl_mm.datasets.lists import ImageList
 from bcl_mm.datasets.long_tail import LongTailDataset
-from bcl_mm.datasets.transforms.loading import (
-    CorruptImageError,
-    LoadImageFromFile,
-)
+from bcl_mm.datasets.transforms import loading
 from bcl_mm.utils.errors import InputTypeError, InputValueError
 
 # Published figures, and what a message calls them.
@@ -46,7 +43,7 @@ PUBLISHED_SUBSETS = {
     'CIFAR100': {100: 10_847, 50: 12_608, 10: 19_573},
 }
 PUBLISHED_TESTS = dict(CIFAR10=10_000, CIFAR100=10_000, FashionMNIST=10_000)
-_LOADER = LoadImageFromFile()  # as the configs load images
+_LOADER = loading.LoadImageFromFile()  # as the configs load images
 
 
 @dataclass
@@ -93,15 +90,10 @@ class Split:
             else:
                 digests.append(b'')
                 paths.append(osp.abspath(path) if path else '')
-        return cls(
-            name=name,
-            labels=np.asarray(labels),
-            paths=paths,
-            digests=digests,
-            class_counts=count_classes(dataset),
-            classes=class_names_of(dataset),
-            published=published_figures(name, dataset),
-        )
+        counts, classes = count_classes(dataset), class_names_of(dataset)
+        published = published_figures(name, dataset)
+        labels = np.asarray(labels)
+        return cls(name, labels, paths, digests, counts, classes, published)
 
     def image_name(self, index: int) -> str:
         """Name of an image in a message."""
@@ -144,9 +136,9 @@ def published_figures(name: str, dataset: Any) -> Dict[str, int]:
     source, _, wrappers = found[0]
     kind = type(source).__name__
     subsets = [w for w in wrappers if isinstance(w, LongTailDataset)]
+    if any((w.profile, w.seed) != ('exp', 0) for w in subsets):
+        return {}
     if subsets:
-        if any((w.profile, w.seed) != ('exp', 0) for w in subsets):
-            return {}
         by_factor = PUBLISHED_SUBSETS.get(kind, {})
         images = by_factor.get(subsets[-1].imbalance_factor)
     elif isinstance(source, ImageList):
@@ -170,11 +162,8 @@ def unpublished_list(dataset: Any) -> str:
 
 def notes_of(dataset: Any) -> List[str]:
     """Notes of the readers in a dataset on how they read it."""
-    return [
-        note
-        for reader, _, _ in leaves(dataset, to_source=True)
-        for note in getattr(reader, 'notes', [])
-    ]
+    readers = [reader for reader, _, _ in leaves(dataset, to_source=True)]
+    return [n for reader in readers for n in getattr(reader, 'notes', [])]
 
 
 def digest(content: bytes) -> bytes:
@@ -193,10 +182,8 @@ def _why_not_decoded(content: bytes) -> str:
         return 'is not an image'
     except Exception as error:  # each decoder has its own
         return f'cannot be decoded: {error}'
-    return (
-        f'is {image.format} of mode {image.mode}, which training cannot '
-        'decode: convert it'
-    )
+    kind = f'{image.format} of mode {image.mode}'
+    return f'is {kind}, which training cannot decode: convert it'
 
 
 def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
@@ -216,11 +203,11 @@ def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
         return '' if osp.getsize(path) else 'is empty', b''
     try:
         content = _LOADER.read(path)
-    except CorruptImageError as error:
+    except loading.CorruptImageError as error:
         return str(error).removeprefix(f'image {path!r} '), b''
     try:
         _LOADER.decode(path, content)
-    except CorruptImageError:
+    except loading.CorruptImageError:
         return _why_not_decoded(content), b''
     return '', digest(content)
 
@@ -228,12 +215,8 @@ def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
 def figure_problems(split: Split) -> List[str]:
     """Figures that differ from the published ones."""
     counts = split.class_counts
-    found = dict(
-        images=len(split.labels),
-        classes=len(counts),
-        largest=int(counts.max()),
-        smallest=int(counts.min()),
-    )
+    figures = len(counts), len(split.labels), counts.max(), counts.min()
+    found = dict(zip(FIGURES, figures))
     return [
         f'{split.name}: there are {found[key]:,} {FIGURES[key]}, but '
         f'{wanted:,} are published'
@@ -252,20 +235,19 @@ def class_problems(train: Split, other: Split) -> List[str]:
             f'{num_classes} classes'
         )
     ours, theirs = train.classes or (), other.classes or ()
-    all_ours, all_theirs = set(ours), set(theirs)
+    shared = set(ours) & set(theirs)
     # A class named only by its label may be any class.
     differ = [
-        i
+        (i, a, b)
         for i, (a, b) in enumerate(zip(ours, theirs))
-        if a != b
-        and (a in all_theirs or b in all_ours or str(i) not in (a, b))
+        if a != b and (shared & {a, b} or str(i) not in (a, b))
     ]
     if differ:
-        first = differ[0]
+        i, a, b = differ[0]
         problems.append(
-            f'{other.name}: class {first} is {theirs[first]!r}, but in train '
-            f'it is {ours[first]!r} ({len(differ)} classes differ; a folder '
-            'that only one of them has shifts the labels of all after it)'
+            f'{other.name}: class {i} is {b!r}, but in train it is {a!r} '
+            f'({len(differ)} classes differ; a folder that only one of them '
+            'has shifts the labels of all after it)'
         )
     return problems
 
@@ -277,8 +259,7 @@ def empty_classes(split: Split) -> str:
 
 def duplicate_problems(split: Split) -> List[str]:
     """Files that a data set has more than once."""
-    problems = []
-    first: Dict[str, int] = {}
+    problems, first = [], {}
     for i, path in enumerate(split.paths):
         if not path or first.setdefault(path, i) == i:
             continue

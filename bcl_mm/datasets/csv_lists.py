@@ -8,7 +8,7 @@ import re
 from io import StringIO
 from typing import Iterable, List, Sequence, Tuple
 
-from bcl_mm.datasets.annotations import read_bytes
+from bcl_mm.datasets.annotations import Row, read_bytes
 from bcl_mm.datasets.transforms.loading import is_image_name
 from bcl_mm.utils.errors import InputValueError
 
@@ -44,7 +44,7 @@ def _names_columns(fields: Sequence[str]) -> bool:
     return {'path', 'label'} <= {field.lower() for field in fields}
 
 
-def _row_error(ann_file: str, line: int, fields: Sequence[str]) -> ValueError:
+def _row_error(ann_file: str, fields: Sequence[str], line: int) -> ValueError:
     row = ','.join(fields)
     other = re.search(r'[;\t|]', row) if len(fields) == 1 else None
     hint = f' (separated by commas, not by {other[0]!r})' if other else ''
@@ -54,7 +54,7 @@ def _row_error(ann_file: str, line: int, fields: Sequence[str]) -> ValueError:
     )
 
 
-def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
+def read_csv(ann_file: str) -> List[Row]:
     """Read the images of a CSV list.
 
     Args:
@@ -72,27 +72,24 @@ def read_csv(ann_file: str) -> List[Tuple[str, str, int]]:
         OSError: The file cannot be read.
     """
     rows = _read_rows(ann_file)
-    first, line = rows[0]
-    header = [field.lower() for field in first]
+    header = [field.lower() for field in rows[0][0]]
     columns = 0, 1
     if _names_columns(header):
         columns = header.index('path'), header.index('label')
         rows = rows[1:]
     elif len(header) != 2:
-        raise _row_error(ann_file, line, first)
+        raise _row_error(ann_file, *rows[0])
     elif not is_image_name(rows[-1][0][0]):
-        raise _row_error(ann_file, rows[-1][1], rows[-1][0])
-    elif not is_image_name(first[0]):
+        raise _row_error(ann_file, *rows[-1])
+    elif not is_image_name(header[0]):
         rows = rows[1:]  # other names of the columns
     if not rows:
         raise InputValueError(f'{ann_file}: the list has no row path,label')
     images, line_of = [], {}
     for fields, line in rows:
-        if len(fields) != len(header):
-            raise _row_error(ann_file, line, fields)
+        if len(fields) != len(header) or not all(fields[c] for c in columns):
+            raise _row_error(ann_file, fields, line)
         path, label = (fields[column] for column in columns)
-        if not path or not label:
-            raise _row_error(ann_file, line, fields)
         if line_of.setdefault(path, line) != line:
             raise InputValueError(
                 f'{ann_file}:{line}: an image must be listed once, but '
@@ -122,7 +119,7 @@ def is_csv_list(path: str, folder: str) -> bool:
 
 def sorted_names(labels: Iterable[str]) -> Tuple[str, ...]:
     """Class names in order, each once: numbers by value, others as text."""
-    names = set(labels)
+    names = sorted(set(labels))
     if all(name.isascii() and name.isdecimal() for name in names):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
-    return tuple(sorted(names))
+        names.sort(key=int)  # stable: 1 stays after 01
+    return tuple(names)

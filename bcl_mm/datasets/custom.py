@@ -9,13 +9,12 @@ from typing import Any, Dict, List, Sequence, Set, Tuple
 
 import numpy as np
 
+from bcl_mm.datasets.annotations import Row
 from bcl_mm.datasets.csv_lists import read_csv, sorted_names
 from bcl_mm.datasets.folders import PARTS, classes_in, find_parts, read_tree
 from bcl_mm.datasets.table import ImageTable, TableDataset
 from bcl_mm.registry import DATASETS
 from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
-
-Row = Tuple[str, int, int]  # path, label, line of the list or 0
 
 
 def choose_val(
@@ -108,9 +107,8 @@ class CustomImages(TableDataset):
             )
         check_number('val_fraction', val_fraction, above=0, below=1)
         check_number('split_seed', split_seed, at_least=0, whole=True)
-        for name, value in dict(
-            data_root=data_root, data_prefix=data_prefix
-        ).items():
+        texts = dict(data_root=data_root, data_prefix=data_prefix)
+        for name, value in texts.items():
             if not isinstance(value, str):
                 raise InputTypeError(f'{name} must be text, got {value!r}')
         self.split = split
@@ -128,15 +126,15 @@ class CustomImages(TableDataset):
         parts = find_parts(root, self.prefix, needs_train)
         train = parts.get('train') or parts.get('all')
         is_split = bool(train and 'val' not in parts)
-        own = parts.get(self.split)
-        if is_split and self.split != 'test':
-            own = train
+        use_train = is_split and self.split != 'test'
+        own = train if use_train else parts.get(self.split)
         if own is None:
             raise InputValueError(
                 f'data_root {root!r} has no {self.split} part: it needs '
                 f'{self.split}/, with class folders, or {self.split}.csv'
             )
-        if _is_list(own):
+        is_list = osp.isfile(own)
+        if is_list:
             self.ann_file = own  # for messages
         names = given or _class_names(train)
         rows = self._read(own, names)
@@ -149,7 +147,7 @@ class CustomImages(TableDataset):
                     f', of which validation gets {self.val_fraction:g} '
                     '(val_fraction) of each class'
                 )
-        if not _is_list(own):
+        if not is_list:
             return ImageTable(own, rows), names
         images = ImageTable(osp.join(osp.dirname(own), self.prefix), rows)
         if self.check_files:
@@ -158,7 +156,7 @@ class CustomImages(TableDataset):
 
     def _read(self, path: str, names: Sequence[str]) -> List[Row]:
         """Images of a list or a tree, with labels."""
-        if _is_list(path):
+        if osp.isfile(path):
             images = read_csv(path)
         else:
             images, left_out = read_tree(path)
@@ -188,13 +186,9 @@ class CustomImages(TableDataset):
         return [row for row in rows if (row[0] in chosen) == is_val]
 
 
-def _is_list(path: str) -> bool:
-    return osp.isfile(path)
-
-
 def _class_names(path: str) -> Sequence[str]:
     """Names of the classes of a list or a tree, two or more."""
-    if not _is_list(path):
+    if not osp.isfile(path):
         return classes_in(path)
     names = sorted_names(name for _, name, _ in read_csv(path))
     if len(names) < 2:
@@ -209,14 +203,13 @@ def _refuse_few(
 ) -> None:
     """Raise a ValueError if classes have too few images to train on."""
     counts = np.bincount([label for _, label, _ in rows], None, len(names))
-    for number, problem in enumerate(
-        (
-            'every class needs a training image, but there is none of',
-            'to be split into training and validation, every class needs two '
-            'images (add some, remove the class, or make train/ and val/ '
-            'yourself), but there is only one of',
-        )[:at_least]
-    ):
+    problems = (
+        'every class needs a training image, but there is none of',
+        'to be split into training and validation, every class needs two '
+        'images (add some, remove the class, or make train/ and val/ '
+        'yourself), but there is only one of',
+    )
+    for number, problem in enumerate(problems[:at_least]):
         few = [name for name, n in zip(names, counts) if n == number]
         if few:  # name all of them: the user must fix each
             raise InputValueError(f'{path}: {problem} {", ".join(few)}')

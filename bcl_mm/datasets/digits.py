@@ -59,12 +59,10 @@ class Digits(BaseDataset):
         digits = load_digits()
         # From the 17 grey levels 0 to 16, to 0 to 255.
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-        labels = digits.target
+        labels = digits.target.tolist()
         in_test = np.zeros(len(labels), dtype=bool)
         for label in range(10):
-            members = np.flatnonzero(labels == label)
+            members = np.flatnonzero(digits.target == label)
             in_test[members[: self.test_per_class]] = True
-        return [
-            dict(img=images[i], gt_label=int(labels[i]))
-            for i in np.flatnonzero(in_test == (self.split == 'test'))
-        ]
+        members = np.flatnonzero(in_test == (self.split == 'test'))
+        return [dict(img=images[i], gt_label=labels[i]) for i in members]

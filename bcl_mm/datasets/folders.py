@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import os.path as osp
 from collections import Counter
-from typing import Dict, List, Set, Tuple
+from typing import Dict, List, Tuple
 
+from bcl_mm.datasets.annotations import Row
 from bcl_mm.datasets.csv_lists import is_csv_list
 from bcl_mm.datasets.transforms.loading import is_image_name
 from bcl_mm.utils.errors import (
@@ -57,9 +58,7 @@ def find_images(folder: str) -> Tuple[List[str], List[str]]:
     Raises:
         OSError: A folder cannot be read.
     """
-    images: List[str] = []
-    others: List[str] = []
-    seen: Set[Tuple[int, int]] = set()
+    images, others, seen = [], [], set()
 
     def search(path: str, prefix: str) -> None:
         entries = _entries(path)
@@ -85,16 +84,11 @@ def find_images(folder: str) -> Tuple[List[str], List[str]]:
 
 def _images_in(folder: str) -> List[str]:
     """Names of the images that lie in a folder directly."""
-    return [
-        entry.name
-        for entry in _entries(folder)
-        if is_image_name(entry.name) and entry.is_file()
-    ]
+    images = [e for e in _entries(folder) if is_image_name(e.name)]
+    return [image.name for image in images if image.is_file()]
 
 
-def read_tree(
-    folder: str,
-) -> Tuple[List[Tuple[str, str, int]], List[str]]:
+def read_tree(folder: str) -> Tuple[List[Row], List[str]]:
     """Read a tree of class folders.
 
     Args:
@@ -113,13 +107,13 @@ def read_tree(
     notes = []
     if left_out:
         endings = Counter(osp.splitext(path)[1] for path in left_out)
-        listed = ', '.join(
+        listed = [
             f'{number:,} {ending or "without ending"}'
             for ending, number in sorted(endings.items())
-        )
+        ]
         notes.append(
             f'{len(left_out):,} files are not images and are left out '
-            f'({listed}), such as {left_out[0]}'
+            f'({", ".join(listed)}), such as {left_out[0]}'
         )
     outside = _images_in(folder)
     if outside:
@@ -191,9 +185,8 @@ def _refuse_partial_data_set(root: str, prefix: str) -> None:
 
 def _find_whole(root: str, prefix: str) -> str:
     """The one list or, without one, the one tree that holds all images."""
-    tables = [
-        e.path for e in _entries(root) if e.name.lower().endswith('.csv')
-    ]
+    paths = [entry.path for entry in _entries(root)]
+    tables = [path for path in paths if path.lower().endswith('.csv')]
     folder = osp.join(root, prefix)
     lists = [table for table in tables if is_csv_list(table, folder)]
     if len(lists) > 1:

@@ -46,9 +46,8 @@ class ImageList(TableDataset):
     def __init__(
         self, ann_file: str, data_root: Optional[str] = None, **kwargs: Any
     ) -> None:
-        if data_root is None:
-            data_root = self.DATA_ROOT
-        super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
+        root = self.DATA_ROOT if data_root is None else data_root
+        super().__init__(ann_file=ann_file, data_root=root, **kwargs)
 
     @staticmethod
     def class_name(folders: Sequence[str]) -> str:
@@ -59,35 +58,32 @@ class ImageList(TableDataset):
         """Images as they are listed, and the names of the classes."""
         images = ImageTable(self.data_root, read_list(self.ann_file))
         labels, firsts = np.unique(images.labels, return_index=True)
-        names = {
-            label: self.class_name(images.row(first)[0].split('/')[:-1])
-            for label, first in zip(labels.tolist(), firsts.tolist())
-        }
-        # A folder of several classes, such as a flat val/, is not a name.
-        times = Counter(names.values())
-        is_own = {name: name and times[name] == 1 for name in times}
-        return images, [
-            names[label] if is_own.get(names.get(label)) else str(label)
-            for label in range(max(names) + 1)
-        ]
+        folders = [images.row(i)[0].split('/')[:-1] for i in firsts]
+        names = list(map(self.class_name, folders))
+        classes = [str(label) for label in range(labels[-1] + 1)]
+        times = Counter(names)
+        for label, name in zip(labels, names):
+            # A folder of several classes, such as a flat val/, is not a name.
+            if name and times[name] == 1:
+                classes[label] = name
+        return images, classes
 
     def locate(self, images: ImageTable) -> Tuple[ImageTable, List[int]]:
         """Images where they are on disk, and the indices of missing ones.
 
-        Without ``check_files``, there are no missing ones.
+        Without ``check_files``, it need not look for missing ones.
         """
         return images, images.missing() if self.check_files else []
 
     def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
         """Images of the list, and the names of the classes."""
-        for kind, path, exists in (
-            ('data_root', self.data_root or '.', osp.isdir),
-            ('ann_file', self.ann_file, osp.isfile),
-        ):
-            if not exists(path):
-                raise MissingFileError(
-                    f'{kind} {path!r} does not exist. {self.HINT}'
-                )
+        lacks = ''
+        if not osp.isdir(self.data_root or '.'):
+            lacks = f'data_root {self.data_root!r}'
+        elif not osp.isfile(self.ann_file):
+            lacks = f'ann_file {self.ann_file!r}'
+        if lacks:
+            raise MissingFileError(f'{lacks} does not exist. {self.HINT}')
         images, classes = self.read()
         images, missing = self.locate(images)
         self.refuse_missing(images, missing)
@@ -124,17 +120,15 @@ class ImageNetLT(ImageList):
                 flat[i] = path
         if flat:
             rows = enumerate(map(images.row, range(len(images))))
-            moved = ((flat.get(i, row[0]), *row[1:]) for i, row in rows)
+            moved = ((flat.get(i, path), *rest) for i, (path, *rest) in rows)
             images = ImageTable(self.data_root, moved)
-            missing = [i for i in missing if i not in flat]
-        return images, missing if self.check_files else []
+        return images, [i for i in missing if i not in flat]
 
     def read(self) -> Tuple[ImageTable, Sequence[str]]:
         """Images as they are listed, and the names of the classes."""
         images, names = super().read()
-        if len(names) == len(IMAGENET_CATEGORIES):
-            names = IMAGENET_CATEGORIES
-        return images, names
+        is_whole = len(names) == len(IMAGENET_CATEGORIES)
+        return images, IMAGENET_CATEGORIES if is_whole else names
 
 
 @DATASETS.register_module()

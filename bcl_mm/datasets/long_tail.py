@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class LongTailDataset:
 
     def __init__(
         self,
-        dataset: Union[dict, Any],
+        dataset: Any,
         imbalance_factor: float,
         profile: str = 'exp',
         max_per_class: Optional[int] = None,
@@ -74,15 +74,13 @@ class LongTailDataset:
         labels = labels_of(dataset)
         names = class_names_of(dataset)
         available = bincount_labels(labels, len(names) if names else None)
-        largest = int(available.max())
+        most = int(available.max())
         if max_per_class is not None:
-            largest = min(largest, max_per_class)
-        wanted = long_tail_counts(
-            len(available), largest, imbalance_factor, profile
-        )
-        self.class_counts = check_class_counts(
-            np.minimum(wanted, available), class_names=names
-        )
+            most = min(most, max_per_class)
+        num_classes = len(available)
+        wanted = long_tail_counts(num_classes, most, imbalance_factor, profile)
+        counts = np.minimum(wanted, available)
+        self.class_counts = check_class_counts(counts, class_names=names)
         random = np.random.RandomState(seed)  # legacy generator, as published
         kept = []
         for label, count in enumerate(wanted):

@@ -59,18 +59,13 @@ class ClassBalancedSampler(Sampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator()
-        generator.manual_seed(self.seed + self.epoch)
-        draws = torch.rand(
-            self.num_samples * self.world_size,
-            generator=generator,
-            dtype=torch.float64,
-        ).numpy()
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        number = self.num_samples * self.world_size
+        draws = torch.rand(number, generator=generator, dtype=torch.float64)
+        draws = draws.numpy() * self._cumulated[-1]
         # (torch.multinomial takes at most 2^24 images.) Without the last
         # boundary, to which a draw may be rounded up.
-        indices = np.searchsorted(
-            self._cumulated[:-1], draws * self._cumulated[-1], side='right'
-        )
+        indices = np.searchsorted(self._cumulated[:-1], draws, side='right')
         return iter(indices[self.rank :: self.world_size].tolist())
 
     def __len__(self) -> int:

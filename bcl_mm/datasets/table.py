@@ -7,6 +7,7 @@ import os.path as osp
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import copy
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
@@ -14,6 +15,7 @@ import numpy as np
 from mmengine.dataset import force_full_init
 from mmpretrain.datasets import BaseDataset
 
+from bcl_mm.datasets.annotations import Row
 from bcl_mm.utils.errors import MissingFileError
 
 
@@ -31,9 +33,7 @@ class ImageTable(Sequence):
         rows: (path, label, line of the list or 0) for each image.
     """
 
-    def __init__(
-        self, folder: str, rows: Iterable[Tuple[str, int, int]]
-    ) -> None:
+    def __init__(self, folder: str, rows: Iterable[Row]) -> None:
         self.folder = folder
         paths = bytearray()
         ends, labels, lines = array('q', [0]), array('q'), array('q')
@@ -52,7 +52,7 @@ class ImageTable(Sequence):
         """(N,) int64 labels; do not change them."""
         return self._columns[:, 2]
 
-    def row(self, index: int) -> Tuple[str, int, int]:
+    def row(self, index: int) -> Row:
         """Path of an image as it was given, its label and its line."""
         start, end, label, line = self._columns[index].tolist()
         path = self._paths[start:end].decode('utf-8', 'surrogatepass')
@@ -90,22 +90,14 @@ class ImageTable(Sequence):
             folder, slash, name = path.rpartition('/')
             unseen[folder + slash].add(name)
         for folder, names in unseen.items():
-            try:
-                with os.scandir(osp.join(self.folder, folder)) as entries:
-                    names.difference_update(
-                        entry.name
-                        for entry in entries
-                        if entry.name in names and entry.is_file()
-                    )
-            except (OSError, ValueError):
-                pass  # the folder is missing or must not be listed
+            # The folder may be missing or must not be listed.
+            path = osp.join(self.folder, folder)
+            with suppress(OSError, ValueError), os.scandir(path) as entries:
+                listed = [e for e in entries if e.name in names]
+                names -= {e.name for e in listed if e.is_file()}
         # A file system may spell a name differently from the list.
-        absent = {
-            folder + name
-            for folder, names in unseen.items()
-            for name in names
-            if not osp.isfile(osp.join(self.folder, folder + name))
-        }
+        left = {folder + n for folder, names in unseen.items() for n in names}
+        absent = {p for p in left if not osp.isfile(osp.join(self.folder, p))}
         if not absent:
             return []
         return [i for i, path in enumerate(self.paths()) if path in absent]
@@ -117,18 +109,15 @@ class TableDataset(BaseDataset):
     A subclass gives them in :meth:`tabulate`.
 
     Args:
-        *args: Arguments of mmpretrain's ``BaseDataset``.
         check_files: Whether to check that all images exist. Defaults to
             True.
         **kwargs: Arguments of mmpretrain's ``BaseDataset``;
             ``serialize_data`` is ignored.
     """
 
-    def __init__(
-        self, *args: Any, check_files: bool = True, **kwargs: Any
-    ) -> None:
+    def __init__(self, check_files: bool = True, **kwargs: Any) -> None:
         self.check_files = check_files
-        super().__init__(*args, **kwargs)
+        super().__init__(**kwargs)
 
     def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
         """Images, and the C names of the classes."""
@@ -136,7 +125,7 @@ class TableDataset(BaseDataset):
 
     def refuse_missing(self, images: ImageTable, missing: List[int]) -> None:
         """Raise a FileNotFoundError if images of ``ann_file`` are missing."""
-        if not missing:
+        if not missing or not self.check_files:
             return
         path, _, line = images.row(missing[0])
         raise MissingFileError(

@@ -94,9 +94,7 @@ def test_neither_training_set_nor_checkpoint(tmp_path, tree):
 
 
 def test_the_head_alone_cannot_count():
-    with pytest.raises(
-        ValueError, match=r'works with the commands .*bcl-mm train'
-    ):
+    with pytest.raises(ValueError, match='works with the commands .*train'):
         BCLHead(num_classes='from_data', in_channels=4)
 
 

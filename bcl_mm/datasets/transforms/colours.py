@@ -24,15 +24,15 @@ def _is_colour(img: np.ndarray) -> bool:
     return img.ndim == 3 and img.shape[2] == 3
 
 
-def _code(conversion: str) -> int:
-    return getattr(cv2, f'COLOR_{conversion.upper()}')
+def _convert(img: np.ndarray, conversion: str) -> np.ndarray:
+    return cv2.cvtColor(img, getattr(cv2, f'COLOR_{conversion.upper()}'))
 
 
 def _luma(img: np.ndarray, channel_order: str) -> np.ndarray:
     """Convert to an (H, W) grey image with the weights of ITU-R 601."""
     if not _is_colour(img):
         return img.reshape(img.shape[:2])
-    return cv2.cvtColor(img, _code(f'{channel_order}2gray'))
+    return _convert(img, f'{channel_order}2gray')
 
 
 def _scale(img: np.ndarray, factor: float, offset: float = 0) -> np.ndarray:
@@ -80,21 +80,17 @@ class ColorJitter(BaseTransform):
         prob: float = 1.0,
         channel_order: str = 'bgr',
     ) -> None:
-        strengths = dict(
-            brightness=brightness, contrast=contrast, saturation=saturation
-        )
-        for name, strength in strengths.items():
+        names = 'brightness', 'contrast', 'saturation'
+        self.ranges = {}
+        for name, strength in zip(names, (brightness, contrast, saturation)):
             check_number(name, strength, at_least=0)
+            if strength:
+                self.ranges[name] = (max(0, 1 - strength), 1 + strength)
         check_number('hue', hue, at_least=0, at_most=0.5)
         check_number('prob', prob, at_least=0, at_most=1)
         _check_channel_order(channel_order)
         self.prob = prob
         self.channel_order = channel_order
-        self.ranges = {
-            name: (max(0, 1 - strength), 1 + strength)
-            for name, strength in strengths.items()
-            if strength
-        }
         if hue:
             self.ranges['hue'] = (-hue, hue)
 
@@ -104,10 +100,9 @@ class ColorJitter(BaseTransform):
         Raises:
             TypeError: The image is not uint8.
         """
-        if results['img'].dtype != np.uint8:
-            raise InputTypeError(
-                f'img must be uint8, got {results["img"].dtype}'
-            )
+        dtype = results['img'].dtype
+        if dtype != np.uint8:
+            raise InputTypeError(f'img must be uint8, got {dtype}')
         if self.prob < 1 and np.random.rand() >= self.prob:
             return results
         names = list(self.ranges)
@@ -139,11 +134,11 @@ class ColorJitter(BaseTransform):
         """Rotate the hue by ``shift`` turns."""
         if not _is_colour(img):
             return img
-        hsv = cv2.cvtColor(img, _code(f'{self.channel_order}2hsv_full'))
+        hsv = _convert(img, f'{self.channel_order}2hsv_full')
         # The hue is a byte that wraps around at a full turn. The shift is
         # truncated, as in torchvision.
         hsv[..., 0] += np.uint8(int(shift * 255) % 256)
-        return cv2.cvtColor(hsv, _code(f'hsv2{self.channel_order}_full'))
+        return _convert(hsv, f'hsv2{self.channel_order}_full')
 
 
 @TRANSFORMS.register_module()
@@ -172,7 +167,7 @@ class RandomGrayscale(BaseTransform):
         img = results['img']
         if _is_colour(img) and np.random.rand() < self.prob:
             grey = _luma(img, self.channel_order)
-            results['img'] = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+            results['img'] = _convert(grey, 'gray2bgr')
         return results
 
 
@@ -202,5 +197,5 @@ class FilesToRGB(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Convert ``results['img']`` if it comes from a file."""
         if 'ori_shape' in results:
-            results['img'] = cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
+            results['img'] = _convert(results['img'], 'bgr2rgb')
         return results

@@ -121,9 +121,9 @@ class RandomFlip(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Flip ``results['img']`` with probability ``prob``."""
+        img = results['img']
         results['flip'] = np.random.rand() < self.prob
         results['flip_direction'] = 'horizontal' if results['flip'] else None
         if results['flip']:
-            img = results['img']
             results['img'] = cv2.flip(img, 1).reshape(img.shape)
         return results

@@ -108,9 +108,8 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         if not content:
             raise _corrupt(path, 'is empty')
         if is_cut_short(content):
-            raise _corrupt(
-                path, f'is cut short: it ends after {len(content)} bytes'
-            )
+            end = f'it ends after {len(content)} bytes'
+            raise _corrupt(path, f'is cut short: {end}')
         return content
 
     def decode(self, path: str, content: bytes) -> np.ndarray:
@@ -123,10 +122,9 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         Raises:
             CorruptImageError: They cannot be decoded.
         """
+        flag, backend = self.color_type, self.imdecode_backend
         try:
-            img = mmcv.imfrombytes(
-                content, flag=self.color_type, backend=self.imdecode_backend
-            )
+            img = mmcv.imfrombytes(content, flag=flag, backend=backend)
         except Exception as error:  # each decoder has its own
             raise _corrupt(path, f'cannot be decoded: {error}') from error
         if img is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Callable
 
 import mmpretrain.datasets.transforms as mmpretrain_transforms
 import numpy as np
@@ -14,16 +14,21 @@ from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 from bcl_mm.registry import TRANSFORMS
 
 
+def _apply(operation: Callable, results: dict) -> dict:
+    """Apply an operation on PIL images to ``results['img']``."""
+    image = Image.fromarray(results['img'])
+    results['img'] = np.asarray(operation(image))
+    return results
+
+
 @TRANSFORMS.register_module()
 class AutoContrast(mmpretrain_transforms.AutoContrast):
     """mmpretrain's transform, computed by PIL: five times as fast."""
 
     def transform(self, results: dict) -> dict:
         """Stretch each channel of ``results['img']`` to the full range."""
-        if not self.random_disable():
-            image = Image.fromarray(results['img'])
-            results['img'] = np.asarray(ImageOps.autocontrast(image))
-        return results
+        disabled = self.random_disable()
+        return results if disabled else _apply(ImageOps.autocontrast, results)
 
 
 @TRANSFORMS.register_module()
@@ -32,10 +37,8 @@ class Equalize(mmpretrain_transforms.Equalize):
 
     def transform(self, results: dict) -> dict:
         """Flatten the histogram of each channel of ``results['img']``."""
-        if not self.random_disable():
-            image = Image.fromarray(results['img'])
-            results['img'] = np.asarray(ImageOps.equalize(image))
-        return results
+        disabled = self.random_disable()
+        return results if disabled else _apply(ImageOps.equalize, results)
 
 
 class _CIFARPolicy(AutoAugment):
@@ -62,6 +65,4 @@ class CIFARAutoAugment(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Augment ``results['img']``."""
-        image = Image.fromarray(results['img'])
-        results['img'] = np.asarray(self.augment(image))
-        return results
+        return _apply(self.augment, results)
