@@ -90,12 +90,10 @@ class Run:
             )
         model = self.cfg.get('model', {})
         is_frozen = str(model.get('type')).endswith('FrozenBackboneClassifier')
-        weights = [
-            o for o in self.options if o.startswith('model.pretrained=')
-        ]
-        if is_frozen and not (
-            self.first or model.get('pretrained') or weights
-        ):
+        has_weights = bool(self.first or model.get('pretrained')) or any(
+            option.startswith('model.pretrained=') for option in self.options
+        )
+        if is_frozen and not has_weights:
             raise InputValueError(
                 f'{self.config} trains on a frozen backbone: it must name the '
                 "config that trains it, first_stage = 'NAME.py'"
@@ -133,6 +131,10 @@ class Run:
         except InputError as error:
             raise RunError(f'{self.name} failed: {error}') from error
 
+    def say(self, message: str) -> None:
+        """Print a message about the run."""
+        print(f'{self.name}: {message}', flush=True)
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
         """Wait until no other process works on this run.
@@ -146,11 +148,8 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print(
-                    f'{self.name}: another process is at {self.folder}, '
-                    'waiting for it ...',
-                    flush=True,
-                )
+                other = f'another process is at {self.folder}'
+                self.say(f'{other}, waiting for it ...')
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield file.fileno()
 
@@ -285,23 +284,20 @@ class Launcher:
         """
         with run.lock() as lock:
             if run.is_finished:
-                print(f'{run.name}: finished before', flush=True)
+                run.say('finished before')
                 return
-            commits = run.note.get('commits', [])
-            if self.commit not in commits:
-                commits.append(self.commit)
+            commits = [*run.note.get('commits', []), self.commit]
             run.write_note(
                 config=run.config,
                 seed=run.seed,
                 options=list(run.options),
-                commits=commits,
+                commits=list(dict.fromkeys(commits)),
             )
             if run.is_trained:
-                how = 'resuming' if run.checkpoint else 'starting'
-                print(f'{run.name}: {how} ...', flush=True)
+                run.say('resuming ...' if run.checkpoint else 'starting ...')
                 self._call(run, run.command(self.gpus, self.log), lock)
             if run.needs_test():
-                print(f'{run.name}: testing ...', flush=True)
+                run.say('testing ...')
                 self._call(run, run.test_command(), lock)
             results = run.results()
             if not run.is_trained:
@@ -309,8 +305,7 @@ class Launcher:
                 tested = os.path.relpath(run.first.checkpoint, run.folder)
                 results['checkpoint'] = tested
             run.write_note(**results)
-        top1 = results['figures']['accuracy/top1']
-        print(f'{run.name}: top-1 {top1:.1f}', flush=True)
+        run.say(f'top-1 {results["figures"]["accuracy/top1"]:.1f}')
 
     def finish_all(self, runs: List[Run]) -> List[str]:
         """Finish all runs; returns messages of those that failed."""
@@ -378,9 +373,9 @@ class Launcher:
                     time.sleep(0.2)
                     text = output.read().decode(errors='replace')
                     for epoch, left in PROGRESS.findall(text):
-                        latest = f'{run.name}: epoch {epoch}, {left} left'
+                        latest = f'epoch {epoch}, {left} left'
                     if latest and time.time() - shown > 5:
-                        print(latest, flush=True)
+                        run.say(latest)
                         shown, latest = time.time(), None
         finally:
             self.slots.append(slot)

@@ -363,28 +363,27 @@ def _apply_timeouts(cfg: Config) -> None:
 
 def _share_processes(cfg: Config) -> None:
     """Distribute the processes of a launcher over this machine's devices."""
-    needs_gpus = any(
+    has_devices = torch.accelerator.is_available()
+    needs_devices = any(
         part.get('sync_bn') is not None
         or str(part.get('type')).endswith('SyncBN')
         for part in nested_dicts(cfg.to_dict())
     )
-    if needs_gpus and not torch.accelerator.is_available():
+    if needs_devices and not has_devices:
         raise InputValueError(
             'SyncBatchNorm needs GPUs, and this machine has none: leave out '
             "sync_bn='torch' and norm_cfg=dict(type='SyncBN')"
         )
     _apply_timeouts(cfg)
     num_local = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-    if torch.cuda.is_available():
-        num_gpus = torch.cuda.device_count()
-        if num_local > num_gpus:
-            raise InputValueError(
-                f'{num_local} GPUs were asked for, but this machine shows '
-                f'{num_gpus}: start at most {num_gpus} processes on it'
-            )
-        return
-    if torch.accelerator.is_available():
-        return  # mmengine knows NPU, MLU and their like
+    num_gpus = torch.cuda.device_count()
+    if torch.cuda.is_available() and num_local > num_gpus:
+        raise InputValueError(
+            f'{num_local} GPUs were asked for, but this machine shows '
+            f'{num_gpus}: start at most {num_gpus} processes on it'
+        )
+    if has_devices:
+        return  # mmengine knows NPU, MLU and their like, too
     if cfg.launcher != 'pytorch':
         raise InputValueError(
             f'--launcher {cfg.launcher} needs GPUs, and this machine has '
