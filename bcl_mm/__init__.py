@@ -7,6 +7,7 @@ when they are first used, by name or through a registry.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,12 @@ __all__ = [
     'models',
     'utils',
 ]
+
+
+# mmcv-lite warns of a module that image classification does not use.
+warnings.filterwarnings(
+    'ignore', message='Fail to import ``MultiScaleDeformableAttention``'
+)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -4,8 +4,6 @@ A child of the *root* (and not of mmpretrain's registry) is found from every
 OpenMMLab project: ``type='bcl_mm.BCLHead'`` works under any default scope.
 """
 
-import warnings
-
 from mmengine import registry as root
 
 from bcl_mm.utils.checkpoint import allow_runner_checkpoints
@@ -19,10 +17,6 @@ except ImportError as error:
         'is enough for bcl_mm, or the full mmcv if other projects need it.'
     ) from error
 
-# mmcv-lite warns of a module that image classification does not use.
-warnings.filterwarnings(
-    'ignore', message='Fail to import ``MultiScaleDeformableAttention``'
-)
 allow_runner_checkpoints()
 
 __all__ = [

@@ -112,7 +112,7 @@ def load(*options):
 
 def test_an_option_that_fits_nowhere():
     with pytest.raises(InputValueError, match='--cfg-options: type=.*inherit'):
-        load('default_hooks.checkpoint.type.x=1')
+        load('default_hooks.class_info.type.x=1')
 
 
 def test_options_several_times(capsys):

@@ -94,7 +94,9 @@ def test_neither_training_set_nor_checkpoint(tmp_path, tree):
 
 
 def test_the_head_alone_cannot_count():
-    with pytest.raises(ValueError, match=r'is for the tools .*train\.py'):
+    with pytest.raises(
+        ValueError, match=r'works with the commands .*bcl-mm train'
+    ):
         BCLHead(num_classes='from_data', in_channels=4)
 
 
