@@ -7,11 +7,12 @@ OpenMMLab project: ``type='bcl_mm.BCLHead'`` works under any default scope.
 from mmengine import registry as root
 
 from bcl_mm.utils.checkpoint import allow_runner_checkpoints
+from bcl_mm.utils.errors import MissingPackageError
 
 try:
     import mmcv  # noqa: F401
 except ImportError as error:
-    raise ImportError(
+    raise MissingPackageError(
         'bcl_mm needs mmcv: install mmcv-lite (pip install mmcv-lite), which '
         'is enough for bcl_mm, or the full mmcv if other projects need it.'
     ) from error

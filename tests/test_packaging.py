@@ -60,6 +60,23 @@ def test_missing_mmcv_is_one_sentence(run, module):
     assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.parametrize('command', ['train', 'compare'])
+def test_commands_say_in_one_sentence_that_mmcv_is_missing(
+    run, tmp_path, command
+):
+    words = [command, 'ce_resnet8_digits_lt', '--work-dir', str(tmp_path)]
+    code = (
+        'import sys\n'
+        "sys.modules['mmcv'] = None\n"
+        'from bcl_mm.cli.main import main\n'
+        f'main({words})'
+    )
+    done = run(sys.executable, '-c', code, ok=False)
+    assert done.returncode == 1
+    assert done.stdout.startswith('Error: bcl_mm needs mmcv: install')
+    assert len(done.stdout.splitlines()) == 1
+
+
 def test_import_is_quiet(run):
     done = run(sys.executable, '-c', 'from bcl_mm import *')
     assert done.stdout == ''

@@ -1,9 +1,10 @@
-"""Runs of a comparison: recognised, trained or resumed, and measured."""
+"""Runs of a comparison: planned, trained or resumed, and summarised."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -13,46 +14,41 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import torch
+from mmengine.config import Config
 
 import bcl_mm
+from bcl_mm.apis.config import read_config
+from bcl_mm.apis.locations import find_config
+from bcl_mm.apis.runs import read_note, read_scalars
+from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.utils.errors import InputError, InputValueError
 from bcl_mm.utils.files import write_atomically
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
-
 # A command of bcl_mm, in a process of its own.
 COMMAND = (sys.executable, '-m', 'bcl_mm')
+PROGRESS = re.compile(r'Epoch\(train\)\s*\[(\d+)\].*?eta: (\S+)')
 
 
 def read_commit() -> str:
     """Commit of this checkout, with ``+`` for changes; else the version."""
     root = Path(bcl_mm.__file__).resolve().parents[1]
-
-    def git(*command: str) -> str:
-        return subprocess.run(
-            ['git', '-C', str(root), *command],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-
     # An installed package may be in a checkout of something else.
     if (root / '.git').exists():
+        describe = 'describe', '--always', '--exclude=*', '--dirty=+'
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
-            changes = git('status', '--porcelain', '--untracked-files=no')
-            commit = git('rev-parse', '--short', 'HEAD')
-            return f'{commit}+' if changes else commit
+            return subprocess.check_output(
+                ['git', '-C', root, *describe],
+                stderr=subprocess.DEVNULL,
+                text=True,
+            ).strip()
     return bcl_mm.__version__
-
-
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        return server.getsockname()[1]
 
 
 class RunError(InputError):
@@ -93,13 +89,11 @@ class Run:
                 "name the config that is, first_stage = 'NAME.py'"
             )
         model = self.cfg.get('model', {})
-        if (
-            str(model.get('type')).endswith('FrozenBackboneClassifier')
-            and not (self.first or model.get('pretrained'))
-            and not any(
-                o.startswith('model.pretrained=') for o in self.options
-            )
-        ):
+        is_frozen = str(model.get('type')).endswith('FrozenBackboneClassifier')
+        has_weights = bool(self.first or model.get('pretrained')) or any(
+            option.startswith('model.pretrained=') for option in self.options
+        )
+        if is_frozen and not has_weights:
             raise InputValueError(
                 f'{self.config} trains on a frozen backbone: it must name the '
                 "config that trains it, first_stage = 'NAME.py'"
@@ -109,19 +103,15 @@ class Run:
             content.append(self.first.folder.name)
         text = json.dumps(content, sort_keys=True, default=str)
         fingerprint = hashlib.sha256(text.encode()).hexdigest()[:8]
-        self.name = f'{Path(self.config).stem}, seed {self.seed}'
-        self.folder = (
-            self.work_dir
-            / Path(self.config).stem
-            / f'seed_{self.seed}_{fingerprint}'
-        )
+        stem = Path(self.config).stem
+        self.name = f'{stem}, seed {self.seed}'
+        self.folder = self.work_dir / stem / f'seed_{self.seed}_{fingerprint}'
         self.log = self.folder / 'output.log'
 
     @property
-    def note(self) -> dict:
+    def note(self) -> Dict[str, Any]:
         """Content of run.json: commits and, at the end, figures."""
-        path = self.folder / 'run.json'
-        return json.loads(path.read_text()) if path.is_file() else {}
+        return read_note(self.folder)
 
     def write_note(self, **entries: object) -> None:
         """Add entries to run.json."""
@@ -136,12 +126,14 @@ class Run:
     @property
     def checkpoint(self) -> Optional[str]:
         """The latest checkpoint, None if there is none."""
-        from bcl_mm.engine.resume import latest_checkpoint
-
         try:
             return latest_checkpoint(str(self.folder))[0]
         except InputError as error:
             raise RunError(f'{self.name} failed: {error}') from error
+
+    def say(self, message: str) -> None:
+        """Print a message about the run."""
+        print(f'{self.name}: {message}', flush=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
@@ -156,11 +148,8 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print(
-                    f'{self.name}: another process is at {self.folder}, '
-                    'waiting for it ...',
-                    flush=True,
-                )
+                other = f'another process is at {self.folder}'
+                self.say(f'{other}, waiting for it ...')
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield file.fileno()
 
@@ -170,48 +159,45 @@ class Run:
         if self.first:
             options.append(f'model.pretrained={self.first.checkpoint}')
         launch = ('launch', str(gpus)) if gpus > 1 else ()
-        command = [*COMMAND, *launch, 'train', self.config]
-        if self.checkpoint:
-            command.append('--resume')
-        command += ['--work-dir', str(self.folder)]
-        if log:
-            command += ['--log', *log]
-        return [*command, '--cfg-options', *options]
+        return [
+            *(*COMMAND, *launch, 'train', self.config),
+            *(('--resume',) if self.checkpoint else ()),
+            *('--work-dir', str(self.folder)),
+            *(('--log', *log) if log else ()),
+            *('--cfg-options', *options),
+        ]
 
     def test_command(self) -> List[str]:
         """Command that tests the last checkpoint."""
         checkpoint = (self if self.is_trained else self.first).checkpoint
-        command = [*COMMAND, 'test', self.config, str(checkpoint)]
-        command += ['--work-dir', str(self.folder / 'test')]
-        command += ['--out', str(self.folder / 'metrics.json')]
-        command += ['--out-item', 'metrics']
-        if self.options:
-            command += ['--cfg-options', *self.options]
-        return command
+        return [
+            *(*COMMAND, 'test', self.config, str(checkpoint)),
+            *('--work-dir', str(self.folder / 'test')),
+            *('--out', str(self.folder / 'metrics.json')),
+            *('--out-item', 'metrics'),
+            *(('--cfg-options', *self.options) if self.options else ()),
+        ]
 
-    def scalars(self) -> List[dict]:
-        """All logged figures, of all starts of the run, oldest first."""
-        logs = sorted(self.folder.glob('*/vis_data/scalars.json'))
-        lines = [line for log in logs for line in log.read_text().splitlines()]
-        return [json.loads(line) for line in lines]
+    def results(self) -> Dict[str, Any]:
+        """Accuracies of the last epoch, and the seconds that an epoch takes.
 
-    def figures(self) -> Dict[str, float]:
-        """Accuracies of the last epoch, from the log or from a test."""
+        The accuracies are those of the log or of a test. The seconds are the
+        median over the log of an iteration's time, times their number.
+        """
+        lines = read_scalars(self.folder)
+        validated = [line for line in lines if 'accuracy/top1' in line]
         if self.needs_test():
-            return json.loads((self.folder / 'metrics.json').read_text())
-        found = [line for line in self.scalars() if 'accuracy/top1' in line]
-        if not found:
+            figures = json.loads((self.folder / 'metrics.json').read_text())
+        elif validated:
+            figures = {k: v for k, v in validated[-1].items() if '/' in k}
+        else:
             raise RunError(f'{self.name} failed: it has no validation')
-        return {k: v for k, v in found[-1].items() if '/' in k}
-
-    def seconds_per_epoch(self) -> Optional[float]:
-        """Median over the log of an iteration's time, times their number."""
-        lines = [line for line in self.scalars() if 'epoch' in line]
-        lines = [line for line in lines if 'time' in line and 'loss' in line]
-        if not self.is_trained or not lines:
-            return None
-        length = lines[-1]['iter'] / lines[-1]['epoch']
-        return length * statistics.median(line['time'] for line in lines)
+        seconds = None
+        trained = [x for x in lines if {'epoch', 'time', 'loss'} <= x.keys()]
+        if self.is_trained and trained:
+            length = trained[-1]['iter'] / trained[-1]['epoch']
+            seconds = length * statistics.median(x['time'] for x in trained)
+        return dict(figures=figures, seconds_per_epoch=seconds)
 
     def needs_test(self) -> bool:
         """Whether the test data are not those of the validation."""
@@ -220,6 +206,47 @@ class Run:
             for name in ('test', 'val')
         )
         return not self.is_trained or tested != validated
+
+
+def plan_runs(
+    configs: Sequence[str],
+    seeds: Sequence[int],
+    options: Sequence[str],
+    work_dir: Path,
+) -> List[Run]:
+    """All runs, each after the first stage that it starts from.
+
+    Args:
+        configs: Paths or names of configs.
+        seeds: Seeds of each.
+        options: ``KEY=VALUE`` settings of all.
+        work_dir: Folder of all runs.
+
+    Raises:
+        InputError: A config does not exist, or cannot be read.
+    """
+    read = functools.cache(read_config)
+    runs: Dict[Tuple[str, int], Run] = {}
+
+    def add(path: str, seed: int, later: Tuple[str, ...] = ()) -> Run:
+        real_path = os.path.realpath(path)
+        if real_path in later:
+            raise InputValueError(
+                f'{path}: first_stage leads back to this config'
+            )
+        key = real_path, seed
+        if key not in runs:
+            cfg, first = read(path), None
+            if cfg.get('first_stage'):
+                found = find_config(cfg.first_stage, os.path.dirname(path))
+                first = add(found, seed, (*later, real_path))
+            runs[key] = Run(path, cfg, seed, options, work_dir, first)
+        return runs[key]
+
+    for config in configs:
+        for seed in dict.fromkeys(seeds):
+            add(find_config(config), seed)
+    return list(runs.values())
 
 
 class Launcher:
@@ -236,8 +263,6 @@ class Launcher:
     """
 
     def __init__(self, gpus: int, jobs: int, log: Sequence[str] = ()) -> None:
-        import torch
-
         self.gpus = gpus
         self.jobs = jobs
         self.log = log
@@ -259,61 +284,81 @@ class Launcher:
         """
         with run.lock() as lock:
             if run.is_finished:
-                print(f'{run.name}: finished before', flush=True)
+                run.say('finished before')
                 return
-            commits = run.note.get('commits', [])
-            if self.commit not in commits:
-                commits.append(self.commit)
+            commits = [*run.note.get('commits', []), self.commit]
             run.write_note(
                 config=run.config,
                 seed=run.seed,
                 options=list(run.options),
-                commits=commits,
+                commits=list(dict.fromkeys(commits)),
             )
             if run.is_trained:
-                how = 'resuming' if run.checkpoint else 'starting'
-                print(f'{run.name}: {how} ...', flush=True)
+                run.say('resuming ...' if run.checkpoint else 'starting ...')
                 self._call(run, run.command(self.gpus, self.log), lock)
             if run.needs_test():
-                print(f'{run.name}: testing ...', flush=True)
+                run.say('testing ...')
                 self._call(run, run.test_command(), lock)
-            figures = run.figures()
+            results = run.results()
             if not run.is_trained:
                 # A report finds the model there; folders may be moved.
                 tested = os.path.relpath(run.first.checkpoint, run.folder)
-                run.write_note(checkpoint=tested)
-            run.write_note(
-                figures=figures, seconds_per_epoch=run.seconds_per_epoch()
-            )
-        print(f'{run.name}: top-1 {figures["accuracy/top1"]:.1f}', flush=True)
+                results['checkpoint'] = tested
+            run.write_note(**results)
+        run.say(f'top-1 {results["figures"]["accuracy/top1"]:.1f}')
 
-    def stop(self) -> None:
-        """Terminate the processes that still run."""
-        for process in self.processes:
-            if process.poll() is None:
-                process.terminate()
+    def finish_all(self, runs: List[Run]) -> List[str]:
+        """Finish all runs; returns messages of those that failed."""
+        tasks: Dict[Path, Future] = {}
+
+        def finish(run: Run) -> None:
+            if run.first and tasks[run.first.folder].exception():
+                raise RunError(f'{run.name} failed: its first stage did')
+            self.finish(run)
+
+        failures = []
+        # First stages come before their second ones, and so start before them.
+        with ThreadPoolExecutor(self.jobs) as pool:
+            try:
+                for run in runs:
+                    tasks[run.folder] = pool.submit(finish, run)
+                for done, task in enumerate(as_completed(tasks.values()), 1):
+                    error = task.exception()
+                    if error is not None:
+                        if not isinstance(error, InputError):
+                            traceback.print_exception(error)
+                        print(error, file=sys.stderr, flush=True)
+                        failures.append(str(error))
+                    print(f'[{done} of {len(runs)} runs]', flush=True)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in self.processes:
+                    process.terminate()
+                raise
+        return failures
 
     def _environment(self, slot: int) -> Dict[str, str]:
-        environment = dict(os.environ, PORT=str(_free_port()))
+        with socket.create_server(('127.0.0.1', 0)) as server:
+            port = server.getsockname()[1]  # a free one
+        environment = dict(os.environ, PORT=str(port))
+        number = self.jobs * self.gpus
         if self.has_gpus:
             # The slot's share of the GPUs that this program may use.
             given = environment.get('CUDA_VISIBLE_DEVICES', '')
-            number = self.jobs * self.gpus
             devices = given.split(',') if given else map(str, range(number))
-            first = slot * self.gpus
-            share = list(devices)[first : first + self.gpus]
+            share = list(devices)[slot * self.gpus : (slot + 1) * self.gpus]
             environment['CUDA_VISIBLE_DEVICES'] = ','.join(share)
         elif self.jobs > 1:
-            cores = len(os.sched_getaffinity(0))
-            threads = max(1, cores // (self.jobs * self.gpus))
+            threads = max(1, len(os.sched_getaffinity(0)) // number)
             environment.setdefault('OMP_NUM_THREADS', str(threads))
         return environment
 
     def _call(self, run: Run, command: List[str], lock: int) -> None:
+        """Run a command; show its progress every few seconds."""
         slot = self.slots.pop()
         try:
-            with run.log.open('ab') as log:
-                start = log.tell()
+            with run.log.open('ab') as log, run.log.open('rb') as output:
+                start = output.seek(0, os.SEEK_END)
                 # Not a pipe: training must not end with the comparison.
                 process = subprocess.Popen(
                     command,
@@ -322,8 +367,16 @@ class Launcher:
                     env=self._environment(slot),
                     pass_fds=[lock],
                 )
-            self.processes.append(process)
-            self._watch(run, process, start)
+                self.processes.append(process)
+                shown, latest = time.time(), None
+                while process.poll() is None:
+                    time.sleep(0.2)
+                    text = output.read().decode(errors='replace')
+                    for epoch, left in PROGRESS.findall(text):
+                        latest = f'epoch {epoch}, {left} left'
+                    if latest and time.time() - shown > 5:
+                        run.say(latest)
+                        shown, latest = time.time(), None
         finally:
             self.slots.append(slot)
         if process.returncode:
@@ -332,24 +385,3 @@ class Launcher:
             raise RunError(
                 f'{run.name} failed: {last[0]}\nIts output is in {run.log}'
             )
-
-    def _watch(self, run: Run, process: subprocess.Popen, start: int) -> None:
-        """Show a line every few seconds, until the process has ended."""
-        shown = time.time()
-        with run.log.open('rb') as log:
-            log.seek(start)
-            latest = None
-            while process.poll() is None:
-                time.sleep(0.2)
-                text = log.read().decode(errors='replace')
-                for latest in re.finditer(  # noqa: B007
-                    r'Epoch\(train\)\s*\[(\d+)\].*?eta: (\S+)', text
-                ):
-                    pass
-                if latest and time.time() - shown > 5:
-                    shown = time.time()
-                    print(
-                        f'{run.name}: epoch {latest[1]}, {latest[2]} left',
-                        flush=True,
-                    )
-                    latest = None

@@ -28,16 +28,22 @@ from bcl_mm.engine.processes import await_ranks, init_cpu_process_group
 from bcl_mm.engine.resume import obstacle_to_resume
 from bcl_mm.models.pretrained import apply_pretrained
 from bcl_mm.utils.checkpoint import load_checkpoint
-from bcl_mm.utils.errors import (
-    InputFileError,
-    InputValueError,
-    MissingFileError,
-)
+from bcl_mm.utils.errors import InputValueError, MissingFileError
 
 # Options that apply to all data sets that have them: splits by different
 # values would share images.
 OF_ALL_DATASETS = ('data_root', 'data_prefix', 'val_fraction', 'split_seed')
 _PATHS = ('checkpoint', 'data_root', 'load_from', 'pretrained', 'work_dir')
+
+# Options of the commands that not all of them have.
+DEFAULTS = dict(
+    amp=False,
+    checkpoint=None,
+    launcher='none',
+    local_rank=0,
+    no_pin_memory=False,
+    work_dir=None,
+)
 
 # Warnings of the libraries that a user can do nothing about, and what shows
 # them.
@@ -102,10 +108,10 @@ def _parse_value(text: str) -> Any:
     if word == 'None':
         return None
     values = (
-        [_parse_value(p) for p in _split(word) or ()] if ',' in word else []
+        [_parse_value(p) for p in _split(word) or ()] if ',' in word else ()
     )
-    is_list = values and not any(isinstance(value, str) for value in values)
-    return values if is_list else text
+    is_text = not values or any(isinstance(value, str) for value in values)
+    return text if is_text else values
 
 
 def parse_options(options: Sequence[str]) -> Dict[str, Any]:
@@ -160,24 +166,13 @@ def read_config(path: str) -> Config:
         ) from error
 
 
-def check_work_dir(work_dir: str) -> None:
-    """Make the work dir; raise an InputFileError if it cannot be written."""
-    try:
-        os.makedirs(work_dir, exist_ok=True)
-    except OSError as error:
-        raise InputFileError(
-            f'work_dir {work_dir!r} cannot be made: {error.strerror}'
-        ) from error
-    if not os.access(work_dir, os.W_OK):
-        raise InputFileError(f'work_dir {work_dir!r} cannot be written to')
-
-
 def load_config(args: argparse.Namespace) -> Config:
     """Config of the command line: file, common options, overrides.
 
     Args:
-        args: With ``config``, a path or a name for :func:`find_config`, and
-            what :func:`bcl_mm.cli.options.add_common_options` adds.
+        args: With ``config``, a path or a name for :func:`find_config`; it
+            may have ``checkpoint``, which is tested, and what
+            :func:`bcl_mm.cli.options.add_common_options` adds.
 
     Raises:
         InputValueError: The config cannot be read, or an option cannot work
@@ -186,20 +181,21 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     for message in NOISE:
         warnings.filterwarnings('ignore', message=message)
-    if args.amp and not torch.accelerator.is_available():
+    given = {**DEFAULTS, **vars(args)}
+    if given['amp'] and not torch.accelerator.is_available():
         raise InputValueError(
             '--amp needs an accelerator (a GPU), and this machine has none: '
             'leave --amp out'
         )
     path = find_config(args.config)
     cfg = read_config(path)
-    cfg.launcher = args.launcher
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
+    cfg.launcher = given['launcher']
+    if given['work_dir'] is not None:
+        cfg.work_dir = given['work_dir']
     elif cfg.get('work_dir') is None:
         cfg.work_dir = f'work_dirs/{Path(path).stem}'
-    _apply_options(cfg, parse_options(args.cfg_options or ()))
-    if getattr(args, 'checkpoint', None) is not None:
+    _apply_options(cfg, parse_options(args.cfg_options))
+    if given['checkpoint'] is not None:
         # Weights that the checkpoint replaces; timm loads them from the
         # internet when the model is built.
         for part in nested_dicts(cfg.get('model')):
@@ -207,8 +203,10 @@ def load_config(args: argparse.Namespace) -> Config:
                 is_flag = part['pretrained'] is True
                 part['pretrained'] = False if is_flag else None
     _check_own_data_root(cfg)
-    _complete_dataloaders(cfg, pin_memory=not args.no_pin_memory)
-    _share_processes(cfg, args.local_rank)
+    _complete_dataloaders(cfg, pin_memory=not given['no_pin_memory'])
+    os.environ.setdefault('LOCAL_RANK', str(given['local_rank']))
+    if cfg.launcher != 'none':
+        _share_processes(cfg)
     return cfg
 
 
@@ -290,9 +288,10 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
         root = dataset.get('data_root')
         if not root or Path(root).is_file():  # a single list
             continue
-        if not (Path(root).is_dir() and any(Path(root).iterdir())):
+        exists = Path(root).is_dir()
+        if not (exists and any(Path(root).iterdir())):
             hint = cfg.get('data_hint', 'Give it with --cfg-options data_root')
-            what = 'is empty' if Path(root).is_dir() else 'does not exist'
+            what = 'is empty' if exists else 'does not exist'
             raise MissingFileError(
                 f'data_root {root!r} of the {loader} {what}. {hint}'
             )
@@ -300,19 +299,17 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
 
 def _note_misspelt(cfg: Config, options: Dict[str, Any]) -> None:
     """Print a note if an option is new but resembles a key of the config."""
-    settings = cfg.to_dict()
     for option in options:
         *path, name = option.split('.')
-        part: Any = settings
+        part: Any = cfg.to_dict()
         for key in path:
             part = part.get(key) if isinstance(part, dict) else None
         if not isinstance(part, dict) or name in part:
             continue
-        like = difflib.get_close_matches(name, list(part), 1, 0.8)
-        if like:
+        for like in difflib.get_close_matches(name, list(part), 1, 0.8):
+            meant = '.'.join([*path, like])
             print(
-                f'Note: {option} is not in the config: is '
-                f'{".".join([*path, like[0]])} meant?',
+                f'Note: {option} is not in the config: is {meant} meant?',
                 flush=True,
             )
 
@@ -335,67 +332,58 @@ def _check_own_data_root(cfg: Config) -> None:
 
 
 def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:
-    for name in LOADERS:
-        loader = cfg.get(name)
-        if loader is None:
-            continue
+    for loader in filter(None, map(cfg.get, LOADERS)):
         loader.setdefault('pin_memory', True)
         if not (pin_memory and torch.accelerator.is_available()):
             loader.pin_memory = False
         loader.setdefault('collate_fn', dict(type='default_collate'))
-        # Without SampleSeedHook, workers that are started anew each epoch
-        # repeat the first epoch's augmentations: mmengine seeds them alike.
         cores = len(os.sched_getaffinity(0))  # more workers only wait
         loader.num_workers = min(loader.get('num_workers', 0), cores)
-        has_workers = loader.num_workers > 0
-        loader.setdefault('persistent_workers', has_workers)
-        if not has_workers:
+        # Without SampleSeedHook, workers that are started anew each epoch
+        # repeat the first epoch's augmentations: mmengine seeds them alike.
+        loader.setdefault('persistent_workers', True)
+        if loader.num_workers == 0:
             loader.persistent_workers = False
 
 
 def _apply_timeouts(cfg: Config) -> None:
     """Apply the time limits that ``bcl-mm launch`` documents."""
-    env_cfg = cfg.setdefault('env_cfg', dict())
-    dist_cfg = env_cfg.setdefault('dist_cfg', dict(backend='nccl'))
+    cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', dict(backend='nccl'))
     timeout = os.environ.get('DIST_TIMEOUT')
     if timeout:
         if not timeout.isdecimal() or int(timeout) < 1:
             raise InputValueError(
                 f'DIST_TIMEOUT must be a whole number >= 1, got {timeout!r}'
             )
-        dist_cfg.timeout = int(timeout)
+        cfg.env_cfg.dist_cfg.timeout = int(timeout)
     # Where torchrun's agent hosts the store of the processes.
     if os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
         await_ranks(int(os.environ.get('RDZV_TIMEOUT', 40)))
 
 
-def _share_processes(cfg: Config, local_rank: int) -> None:
+def _share_processes(cfg: Config) -> None:
     """Distribute the processes of a launcher over this machine's devices."""
-    os.environ.setdefault('LOCAL_RANK', str(local_rank))
-    if cfg.launcher == 'none':
-        return
-    needs_gpus = any(
+    has_devices = torch.accelerator.is_available()
+    needs_devices = any(
         part.get('sync_bn') is not None
         or str(part.get('type')).endswith('SyncBN')
         for part in nested_dicts(cfg.to_dict())
     )
-    if needs_gpus and not torch.accelerator.is_available():
+    if needs_devices and not has_devices:
         raise InputValueError(
             'SyncBatchNorm needs GPUs, and this machine has none: leave out '
             "sync_bn='torch' and norm_cfg=dict(type='SyncBN')"
         )
     _apply_timeouts(cfg)
     num_local = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-    if torch.cuda.is_available():
-        num_gpus = torch.cuda.device_count()
-        if num_local > num_gpus:
-            raise InputValueError(
-                f'{num_local} GPUs were asked for, but this machine shows '
-                f'{num_gpus}: start at most {num_gpus} processes on it'
-            )
-        return
-    if torch.accelerator.is_available():
-        return  # mmengine knows NPU, MLU and their like
+    num_gpus = torch.cuda.device_count()
+    if torch.cuda.is_available() and num_local > num_gpus:
+        raise InputValueError(
+            f'{num_local} GPUs were asked for, but this machine shows '
+            f'{num_gpus}: start at most {num_gpus} processes on it'
+        )
+    if has_devices:
+        return  # mmengine knows NPU, MLU and their like, too
     if cfg.launcher != 'pytorch':
         raise InputValueError(
             f'--launcher {cfg.launcher} needs GPUs, and this machine has '

@@ -1,11 +1,17 @@
-"""Where a config is."""
+"""Where configs are, and folders for results."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Union
 
 import bcl_mm
-from bcl_mm.utils.errors import InputValueError, MissingFileError
+from bcl_mm.utils.errors import (
+    InputFileError,
+    InputValueError,
+    MissingFileError,
+)
 
 
 def find_config(name: str, folder: str = '') -> str:
@@ -30,3 +36,23 @@ def find_config(name: str, folder: str = '') -> str:
         if Path(name).name == name and not path.suffix:  # not a path
             message = str(error)
     raise MissingFileError(message)
+
+
+def make_folder(name: str, path: Union[str, Path]) -> None:
+    """Make a folder, unless it exists.
+
+    Args:
+        name: What the user calls it, such as ``'--out'``.
+        path: Its path.
+
+    Raises:
+        InputFileError: It cannot be made, or not be written to.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise InputFileError(
+            f'{name} {str(path)!r} cannot be made: {error.strerror}'
+        ) from error
+    if not os.access(path, os.W_OK):
+        raise InputFileError(f'{name} {str(path)!r} cannot be written to')

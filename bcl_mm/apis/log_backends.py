@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Sequence
+from typing import Any, Sequence
 
 from bcl_mm.utils.errors import InputValueError
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 # Package -> registry name.
 BACKENDS = dict(
@@ -27,7 +24,7 @@ def check_log_packages(names: Sequence[str]) -> None:
             )
 
 
-def add_log_backends(cfg: Config, names: Sequence[str]) -> None:
+def add_log_backends(cfg: Any, names: Sequence[str]) -> None:
     """Add backends to the visualizer of a config, unless it has them.
 
     Args:
@@ -37,7 +34,6 @@ def add_log_backends(cfg: Config, names: Sequence[str]) -> None:
     Raises:
         InputValueError: A package is not installed.
     """
-    names = list(dict.fromkeys(names))
     check_log_packages(names)
     if not names:
         return
@@ -47,16 +43,12 @@ def add_log_backends(cfg: Config, names: Sequence[str]) -> None:
     backends = list(
         cfg.visualizer.get('vis_backends') or [dict(type='LocalVisBackend')]
     )
-    given = {_class_name(backend['type']) for backend in backends}
-    for name in names:
+    given = {str(backend['type']).split('.')[-1] for backend in backends}
+    for name in dict.fromkeys(names):
         backend = dict(type=BACKENDS[name])
         if name == 'wandb':
             run = os.path.normpath(cfg.work_dir)
             backend['init_kwargs'] = dict(project='bcl_mm', name=run)
-        if _class_name(backend['type']) not in given:
+        if backend['type'].split('.')[-1] not in given:
             backends.append(backend)
     cfg.visualizer.vis_backends = backends
-
-
-def _class_name(component_type: object) -> str:
-    return str(component_type).rpartition('.')[2]

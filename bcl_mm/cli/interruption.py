@@ -16,18 +16,6 @@ from types import FrameType
 from typing import Optional
 
 
-def _is_first_rank() -> bool:
-    return os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
-
-
-def _print_now(line: str) -> None:
-    # Unbuffered: the signal may have come in the middle of a print.
-    with contextlib.suppress(RuntimeError, OSError):
-        sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        os.write(1, f'{line}\n'.encode())
-
-
 def _advice(work_dir: Optional[str]) -> str:
     if work_dir is None:
         return 'training had not started'
@@ -45,8 +33,8 @@ def _advice(work_dir: Optional[str]) -> str:
 def end_with_launcher() -> None:
     """Get SIGTERM when the launcher that started this process dies.
 
-    Otherwise the processes of a killed launcher would go on training, and
-    writing into the folder of another training that resumes. Linux only.
+    Otherwise the processes of a killed launcher would keep training, and
+    write into the folder of another training that resumes. Linux only.
     """
     if 'TORCHELASTIC_RUN_ID' in os.environ and sys.platform == 'linux':
         set_parent_death_signal = 1
@@ -77,9 +65,15 @@ def watch(work_dir: Optional[str] = None) -> None:
             signal.signal(other, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         try:
-            if _is_first_rank():
+            slurm_rank = os.environ.get('SLURM_PROCID', '0')
+            if os.environ.get('RANK', slurm_rank) == '0':
                 name = signal.Signals(number).name
-                _print_now(f'Interrupted by {name}: {_advice(work_dir)}.')
+                line = f'Interrupted by {name}: {_advice(work_dir)}.\n'
+                # Unbuffered: it may have come in the middle of a print.
+                with contextlib.suppress(RuntimeError, OSError):
+                    sys.stdout.flush()
+                with contextlib.suppress(OSError):
+                    os.write(1, line.encode())
             for child in multiprocessing.active_children():
                 child.kill()
         finally:

@@ -41,14 +41,15 @@ SETTINGS = dict(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the number of processes, and the command."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         'gpus',
         type=whole_number(1),
         metavar='GPUS',
         help='number of processes of this node, one per GPU',
     )
-    parser.add_argument('command', choices=['train', 'test'])
-    parser.add_argument(
+    add('command', choices=['train', 'test'])
+    add(
         'words',
         nargs=argparse.REMAINDER,
         metavar='...',
@@ -133,15 +134,13 @@ def run(args: argparse.Namespace) -> None:
     """Start the processes of this node, and wait for them."""
     interruption.watch()  # until torchrun does
     # Errors of the command line are reported once, before anything starts.
-    _, parser = load_command(
-        args.command, f'bcl-mm launch GPUS {args.command}'
-    )
+    prog = f'bcl-mm launch GPUS {args.command}'
+    _, parser = load_command(args.command, prog)
     find_config(parser.parse_args(args.words).config)
     complete_environment(args)
-    env = os.environ
-    nodes, node = int(env['NNODES']), int(env['NODE_RANK'])
-    host, port = env['MASTER_ADDR'], int(env['PORT'])
-    timeout_s = int(env['RDZV_TIMEOUT'])
+    names = 'NNODES', 'NODE_RANK', 'PORT', 'RDZV_TIMEOUT'
+    nodes, node, port, timeout_s = (int(os.environ[name]) for name in names)
+    host = os.environ['MASTER_ADDR']
     if node == 0:
         check_port_is_free(port)
     else:
@@ -156,42 +155,38 @@ def run(args: argparse.Namespace) -> None:
 
     # Its log repeats at length what one sentence here says.
     logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
-    options = [
-        f'--nnodes={nodes}',
-        f'--node_rank={node}',
-        f'--master_addr={host}',
-        f'--master_port={port}',
-        f'--nproc_per_node={args.gpus}',
-        f'--rdzv_conf=timeout={timeout_s}',
-        '--module',
-        'bcl_mm',
-    ]
-    torchrun_args = torchrun.parse_args(options)
+    torchrun_args = torchrun.parse_args(
+        [
+            f'--nnodes={nodes}',
+            f'--node_rank={node}',
+            f'--master_addr={host}',
+            f'--master_port={port}',
+            f'--nproc_per_node={args.gpus}',
+            f'--rdzv_conf=timeout={timeout_s}',
+            *('--module', 'bcl_mm'),
+        ]
+    )
     # Not parsed by torchrun: it takes --log for one of its own --log-....
-    torchrun_args.training_script_args = [
-        *(args.command, *args.words, '--launcher', 'pytorch')
-    ]
+    launcher = '--launcher', 'pytorch'
+    torchrun_args.training_script_args = [args.command, *args.words, *launcher]
     try:
         torchrun.run(torchrun_args)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        # A signal's number is negative.
-        status = failure.exitcode
-        how = (
-            f'ended with status {status}'
-            if status > 0
-            else f'was killed by {failure.signal_name()}'
-        )
+        status, how = failure.exitcode, f'ended with status {failure.exitcode}'
+        if status < 0:  # the number of a signal
+            status, how = (
+                128 - status,
+                f'was killed by {failure.signal_name()}',
+            )
         fail(
             f'process {rank} (number {failure.local_rank} of node {node}) '
             f'{how}; the others of the node were stopped',
-            status if status > 0 else 128 - status,
+            status,
         )
     except SignalException as error:
-        fail(
-            f'node {node} was stopped by {error.sigval.name}',
-            128 + error.sigval,
-        )
+        number = error.sigval
+        fail(f'node {node} was stopped by {number.name}', 128 + number)
     except dist.DistError as error:
         fail(
             f'node {node} of {nodes} did not meet the others within '

@@ -24,8 +24,8 @@ COMMANDS = dict(
 )
 
 
-def choose_command(words: List[str]) -> Optional[str]:
-    """The command that the first word names, None if there is no word."""
+def choose_command(words: List[str]) -> str:
+    """Name of the command, the first word; without any, show the help."""
     parser = argparse.ArgumentParser(
         prog='bcl-mm',
         usage='bcl-mm COMMAND ...',
@@ -37,15 +37,12 @@ def choose_command(words: List[str]) -> Optional[str]:
     )
     parser.add_argument('--version', action='version', version=__version__)
     parser.add_argument(
-        'command',
-        nargs='?',
-        choices=COMMANDS,
-        metavar='COMMAND',
-        help=argparse.SUPPRESS,
+        'command', nargs='?', choices=COMMANDS, help=argparse.SUPPRESS
     )
     command = parser.parse_args(words[:1]).command
     if command is None:
         parser.print_help()
+        parser.exit()
     return command
 
 
@@ -66,8 +63,6 @@ def main(
     prog = None
     if command is None:
         command = choose_command(words)
-        if command is None:
-            return
         words, prog = words[1:], f'bcl-mm {command}'
     module, parser = load_command(command, prog)
     args = parser.parse_args(words)

@@ -33,31 +33,25 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _setting(text: str) -> str:
-    if '=' not in text:
-        raise argparse.ArgumentTypeError(f'must be KEY=VALUE, got {text!r}')
-    return text
-
-
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add the option that overrides settings of the config.
 
     ``args.cfg_options`` is a list of ``KEY=VALUE`` as they were typed, for
     :func:`bcl_mm.apis.config.load_config`.
     """
-    # What load_config reads, for commands without the common options.
-    parser.set_defaults(
-        amp=False,
-        launcher='none',
-        local_rank=0,
-        no_pin_memory=False,
-        work_dir=None,
-    )
+
+    def setting(text: str) -> str:
+        if '=' not in text:
+            raise argparse.ArgumentTypeError(
+                f'must be KEY=VALUE, got {text!r}'
+            )
+        return text
+
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action='extend',
-        type=_setting,
+        type=setting,
         default=[],
         metavar='KEY=VALUE',
         help='override settings of the config, such as '
@@ -70,19 +64,18 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of mmpretrain's tools that train and test share."""
     add_cfg_options(parser)
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument(
-        '--no-pin-memory', action='store_true', help='do not pin memory'
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add('--work-dir', help='folder of logs and checkpoints')
+    add('--amp', action='store_true', help='mixed precision')
+    add('--no-pin-memory', action='store_true', help='do not pin memory')
+    add(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='what starts the processes',
     )
     # torch.distributed.launch, torchrun's predecessor, passes this.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    add('--local_rank', '--local-rank', type=int, default=0)
 
 
 def add_log_option(parser: argparse.ArgumentParser) -> None:

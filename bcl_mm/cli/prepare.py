@@ -13,6 +13,7 @@ import urllib.request
 import zlib
 from pathlib import Path
 
+from bcl_mm.apis.locations import make_folder
 from bcl_mm.utils.errors import InputFileError, InputValueError
 from bcl_mm.utils.files import write_atomically
 
@@ -78,12 +79,7 @@ def fetch(name: str, source: Path) -> bytes:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare the folder."""
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputFileError(
-            f'--out {args.out} cannot be made: {error.strerror}'
-        ) from error
+    make_folder('--out', args.out)
     for name, checksum in SHA256.items():
         path = args.out / name
         if path.is_file() and _sha256(path.read_bytes()) == checksum:

@@ -41,24 +41,18 @@ def run(args: argparse.Namespace) -> None:
     import mmengine
     from mmengine.evaluator import DumpResults
 
-    from bcl_mm.apis.config import (
-        build_runner,
-        check_checkpoint,
-        check_data_roots,
-        complete_model,
-        load_config,
-    )
+    from bcl_mm.apis import config
     from bcl_mm.engine.processes import leave_process_group
     from bcl_mm.utils.files import write_atomically
 
-    cfg = load_config(args)
-    check_checkpoint(args.checkpoint)
-    check_data_roots(cfg, ('test_dataloader',))
-    complete_model(cfg, args.checkpoint)
+    cfg = config.load_config(args)
+    config.check_checkpoint(args.checkpoint)
+    config.check_data_roots(cfg, ('test_dataloader',))
+    config.complete_model(cfg, args.checkpoint)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
-    runner = build_runner(cfg)
+    runner = config.build_runner(cfg)
     if args.out and item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(str(args.out)))
     metrics = runner.test()
@@ -66,4 +60,5 @@ def run(args: argparse.Namespace) -> None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         content = mmengine.dump(metrics, file_format=args.out.suffix[1:])
         write_atomically(content, args.out)
+    del runner
     leave_process_group()

@@ -9,14 +9,12 @@ import argparse
 import contextlib
 import time
 import traceback
-from typing import TYPE_CHECKING, Optional, Union
+from typing import Any, Optional, Union
 
+from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli import interruption, print_error
 from bcl_mm.cli.options import add_common_options, add_config, add_log_option
 from bcl_mm.utils.errors import InputError, InputValueError
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,19 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='resume from a checkpoint; without FILE (or with "auto") from '
         'the latest one in the work dir',
     )
-    parser.add_argument(
-        '--no-validate', action='store_true', help='train without validation'
-    )
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate with the global batch size',
-    )
-    parser.add_argument(
-        '--no-persistent-workers',
-        action='store_true',
-        help='restart the data workers in each epoch',
-    )
+    for name, help_text in (
+        ('--no-validate', 'train without validation'),
+        (
+            '--auto-scale-lr',
+            'scale the learning rate with the global batch size',
+        ),
+        ('--no-persistent-workers', 'restart the data workers in each epoch'),
+    ):
+        parser.add_argument(name, action='store_true', help=help_text)
 
 
 def find_checkpoint(work_dir: str) -> Optional[str]:
@@ -64,18 +58,17 @@ def find_checkpoint(work_dir: str) -> Optional[str]:
         raise InputValueError(
             f'{error}: give another one, --resume FILE'
         ) from None
+    start = '' if problem is None else f'{problem}. '
     if latest is None:
-        message = f'There is no checkpoint in {work_dir}: starting anew.'
-    else:
-        message = f'Resuming from {latest}, the newest complete checkpoint.'
-    if problem is not None:
-        message = f'{problem}. {message}'
-    if latest is None or problem is not None:
-        print(message, flush=True)
+        start += f'There is no checkpoint in {work_dir}: starting anew.'
+    elif problem is not None:
+        start += f'Resuming from {latest}, the newest complete checkpoint.'
+    if start:
+        print(start, flush=True)
     return latest
 
 
-def merge_options(cfg: Config, args: argparse.Namespace) -> None:
+def merge_options(cfg: Any, args: argparse.Namespace) -> None:
     """Apply the options of training to the config."""
     from bcl_mm.apis.config import check_checkpoint
 
@@ -87,8 +80,7 @@ def merge_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume not in (None, 'auto'):
-        cfg.resume = True
-        cfg.load_from = args.resume
+        cfg.resume, cfg.load_from = True, args.resume
     latest = None
     if args.resume == 'auto' or (cfg.resume and cfg.load_from is None):
         latest = find_checkpoint(cfg.work_dir)
@@ -110,45 +102,33 @@ def merge_options(cfg: Config, args: argparse.Namespace) -> None:
                 cfg[loader].persistent_workers = False
 
 
-def train(cfg: Config) -> None:
-    """Train, from the beginning or from a checkpoint."""
-    from bcl_mm.apis.config import build_runner
-    from bcl_mm.engine.hooks.progress import require_one_batch
-    from bcl_mm.engine.processes import leave_process_group
-
-    runner = build_runner(cfg)
-    # Here and not only in the hook: building schedules of an epoch without
-    # iterations fails before the first hook runs.
-    require_one_batch(runner.train_dataloader, runner.world_size)
-    runner.train()
-    leave_process_group()
-
-
 def run(args: argparse.Namespace) -> Union[None, int, str]:
     """Train; exits with 130 (SIGINT) or 143 (SIGTERM) if interrupted."""
     interruption.watch()  # before the imports, which take seconds
     interruption.end_with_launcher()
     from mmengine.dist import is_main_process
 
-    from bcl_mm.apis.config import (
-        check_data_roots,
-        check_work_dir,
-        complete_model,
-        load_config,
-    )
-    from bcl_mm.apis.log_backends import add_log_backends
+    from bcl_mm.apis import config, log_backends
     from bcl_mm.engine.hooks.checkpoint import CheckpointError
+    from bcl_mm.engine.hooks.progress import require_one_batch
+    from bcl_mm.engine.processes import leave_process_group
     from bcl_mm.engine.resume import latest_checkpoint
 
-    cfg = load_config(args)
+    cfg = config.load_config(args)
     interruption.watch(cfg.work_dir)
     merge_options(cfg, args)
-    add_log_backends(cfg, args.log)
-    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
-    complete_model(cfg, cfg.load_from if cfg.resume else None)
-    check_work_dir(cfg.work_dir)
+    log_backends.add_log_backends(cfg, args.log)
+    config.check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+    config.complete_model(cfg, cfg.load_from if cfg.resume else None)
+    make_folder('work_dir', cfg.work_dir)
     try:
-        train(cfg)
+        runner = config.build_runner(cfg)
+        # Here and not only in the hook: building schedules of an epoch
+        # without iterations fails before the first hook runs.
+        require_one_batch(runner.train_dataloader, runner.world_size)
+        runner.train()
+        del runner
+        leave_process_group()
     except CheckpointError as error:
         # All ranks have this error; one of them reports it.
         return f'Training ends: {error}' if is_main_process() else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 
 import torch.distributed as dist
@@ -71,8 +72,11 @@ def leave_process_group() -> None:
     """Leave the process group, when all ranks are at their end.
 
     A rank that exits while another still communicates with it may make that
-    one fail.
+    one fail. Delete the runner first: its model keeps the group alive, and
+    gloo's threads, of which one that still works while the interpreter exits
+    aborts the process.
     """
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
+        gc.collect()  # runners are in cycles
         dist.destroy_process_group()

@@ -32,6 +32,10 @@ class MissingFileError(InputFileError, FileNotFoundError):
     """A file or a folder does not exist."""
 
 
+class MissingPackageError(InputError, ImportError):
+    """A package that is needed is not installed."""
+
+
 class LaunchError(InputError, RuntimeError):
     """The processes of a training did not find each other."""
 

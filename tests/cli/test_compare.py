@@ -7,14 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 import bcl_mm
-from bcl_mm.apis.comparison import Launcher, read_commit
-from bcl_mm.cli.compare import plan
+from bcl_mm.apis.comparison import Launcher, plan_runs, read_commit
 from tests.cli.common import BCL, CE, SHORT, assert_quiet
 from tests.conftest import ROOT
 
@@ -217,7 +215,10 @@ def test_usage_errors(run, tmp_path):
         ([itself], 'itself.py: first_stage leads back to this config'),
         ([frozen], 'frozen.py trains on a frozen backbone: it must name'),
         ([CE, '--cfg-options', 'x'], "must be KEY=VALUE, got 'x'"),
-        ([CE, '--work-dir', tmp_path / 'runs'], 'runs: File exists'),
+        (
+            [CE, '--work-dir', tmp_path / 'runs'],
+            "runs' cannot be made: File exists",
+        ),
         ([CE, '--jobs', '0'], "must be a whole number >= 1, got '0'"),
     ):
         words = [sys.executable, TOOL, '--work-dir', tmp_path / 'new']
@@ -240,15 +241,10 @@ def test_runs_side_by_side_have_gpus_of_their_own(monkeypatch, given, shares):
 
 
 def test_names_of_configs_and_their_first_stages(tmp_path):
-    args = Namespace(
-        configs=['crt_resnet8_fashion_mnist_lt'],
-        seeds=[3, 3],
-        cfg_options=['a=1'],
-        work_dir=tmp_path,
-    )
-    first, second = plan(args)
+    config = 'crt_resnet8_fashion_mnist_lt'
+    first, second = plan_runs([config], [3, 3], ['a=1'], tmp_path)
     assert Path(first.config).stem == 'ce_linear_resnet8_fashion_mnist_lt'
-    assert Path(second.config).stem == args.configs[0]
+    assert Path(second.config).stem == config
     assert second.first is first
     # Commands of the package, which need no file of tools/.
     start = [sys.executable, '-m', 'bcl_mm']

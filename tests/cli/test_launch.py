@@ -14,14 +14,23 @@ from tests.cli.common import (
     accuracies,
     assert_quiet,
 )
+from tests.conftest import ROOT
 from tests.trees import write_lists
+
+# BCL on digits; each process says how many threads of gloo it leaves.
+CONFIG = f"""
+_base_ = '{ROOT / BCL}'
+custom_imports = dict(imports=['tests.cli.gloo_threads'])
+"""
 
 
 def test_dist_train_and_test_on_cpu(run, tmp_path, free_port):
+    config = tmp_path / 'mine.py'
+    config.write_text(CONFIG)
     done = run(
         'bash',
         'tools/dist_train.sh',
-        BCL,
+        config,
         2,
         '--work-dir',
         tmp_path,
@@ -32,6 +41,7 @@ def test_dist_train_and_test_on_cpu(run, tmp_path, free_port):
         PORT=free_port,
     )
     assert_quiet(done.stdout)
+    assert done.stdout.count('threads of gloo: 0') == 2
     if NO_GPU:
         assert 'no GPU: running 2 CPU processes' in done.stdout
     assert 'the current batch size is 128' in done.stdout
@@ -41,7 +51,7 @@ def test_dist_train_and_test_on_cpu(run, tmp_path, free_port):
     done = run(
         'bash',
         'tools/dist_test.sh',
-        BCL,
+        config,
         tmp_path / 'epoch_2.pth',
         3,
         '--work-dir',
@@ -50,6 +60,7 @@ def test_dist_train_and_test_on_cpu(run, tmp_path, free_port):
         tmp_path / 'predictions.pkl',
         PORT=free_port,
     )
+    assert done.stdout.count('threads of gloo: 0') == 3
     # 500 images on 3 processes are padded; none counts twice. (A batch of
     # another size may round the logits of an undecided image otherwise.)
     (tested,) = accuracies(done.stdout)
