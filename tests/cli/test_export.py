@@ -163,7 +163,10 @@ def test_another_size(call, trained, tmp_path):
     [
         (['m.pt'], '--out: must end in .onnx or .pt2, got m.pt'),
         (['none/m.pt2'], '--out: folder none does not exist'),
-        (['m.pt2', '--shape', '0', '8'], '--shape: must be >= 1, got 0'),
+        (
+            ['m.pt2', '--shape', '0', '8'],
+            "--shape: must be a whole number >= 1, got '0'",
+        ),
         (['m.pt2', '--opset', '18'], '--opset is for .onnx files only'),
     ],
 )
