@@ -1,4 +1,4 @@
-"""A trained model, and its predictions of images."""
+"""Trained models and their predictions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmpretrain import ImageClassificationInferencer, get_model
 from mmpretrain.datasets.transforms.utils import get_transform_idx
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bcl_mm.apis.config import complete_model, load_config
@@ -41,11 +41,7 @@ from bcl_mm.utils.checkpoint import (
     misfits,
     weights_of,
 )
-from bcl_mm.utils.errors import (
-    InputValueError,
-    MissingFileError,
-    check_number,
-)
+from bcl_mm.utils.errors import InputValueError, MissingFileError, check_number
 from bcl_mm.utils.modules import tell
 
 PathLike = Union[str, Path]
@@ -56,12 +52,12 @@ def load_test_config(
     checkpoint: PathLike,
     cfg_options: Optional[Sequence[str]] = None,
 ) -> Config:
-    """Load a config to test a checkpoint with it.
+    """Load a config for the test of a checkpoint.
 
     Args:
         config: Path of the config, or the name of one of the package.
-        checkpoint: Path or address of the checkpoint. It brings the number
-            of classes, where the config leaves that to the data.
+        checkpoint: Path or address of the checkpoint. It sets the number of
+            classes if the config takes that from the data.
         cfg_options: ``KEY=VALUE`` settings that override the config's.
             Defaults to None.
 
@@ -158,20 +154,16 @@ def load_model(
     if info is not None:
         tell(model, 'set_class_info', info)
     if posthoc_tau is not None:
-        _set_posthoc_tau(head, posthoc_tau)
+        check_number('posthoc_tau', posthoc_tau)
+        if not hasattr(head, 'posthoc_tau'):
+            raise InputValueError(
+                'posthoc_tau needs a head that knows the class counts, '
+                f'bcl_mm.BCLHead: the config has {type(head).__name__}'
+            )
+        head.posthoc_tau = posthoc_tau
     if getattr(head, 'posthoc_tau', 0):
         head.log_prior()  # raises an error now if there are no class counts
     return cfg, model.eval().to(device or get_device())
-
-
-def _set_posthoc_tau(head: Optional[nn.Module], value: float) -> None:
-    check_number('posthoc_tau', value)
-    if not hasattr(head, 'posthoc_tau'):
-        raise InputValueError(
-            'posthoc_tau needs a head that knows the class counts, '
-            f'bcl_mm.BCLHead: the config has {type(head).__name__}'
-        )
-    head.posthoc_tau = value
 
 
 def class_names(model: BaseModel, num_classes: int) -> List[str]:
@@ -181,7 +173,7 @@ def class_names(model: BaseModel, num_classes: int) -> List[str]:
     # may be of other data.
     if names is None or len(names) != num_classes:
         names = range(num_classes)
-    return [str(name) for name in names]
+    return list(map(str, names))
 
 
 def list_images(inputs: Sequence[PathLike]) -> List[str]:
@@ -214,9 +206,7 @@ def list_images(inputs: Sequence[PathLike]) -> List[str]:
 class _Images(Dataset):
     """Images as the model takes them, or the error of one as text."""
 
-    def __init__(
-        self, paths: List[str], load: Callable, pipeline: Callable
-    ) -> None:
+    def __init__(self, paths: List[str], load: Any, pipeline: Any) -> None:
         self.paths = paths
         self.load = load
         self.pipeline = pipeline
@@ -232,9 +222,7 @@ class _Images(Dataset):
         return self.pipeline(results)
 
 
-def _collate(
-    items: List[Union[dict, str]],
-) -> Tuple[Optional[dict], List[Optional[str]]]:
+def _collate(items: list) -> Tuple[Optional[dict], List[Optional[str]]]:
     """Batch of the images among the items, and the error of each item."""
     images = [item for item in items if not isinstance(item, str)]
     errors = [item if isinstance(item, str) else None for item in items]
@@ -242,7 +230,7 @@ def _collate(
 
 
 class Prediction(NamedTuple):
-    """Scores (C,) and features (D,) of an image, or why there are none."""
+    """Scores (C,) and features (D,) of an image, or its error."""
 
     path: str
     error: Optional[str] = None
@@ -251,7 +239,7 @@ class Prediction(NamedTuple):
 
 
 class Predictor:
-    """mmpretrain's inferencer, which reports images that cannot be loaded.
+    """mmpretrain's inferencer, with an error for each image it cannot load.
 
     Args:
         model: Of :func:`load_model`.
@@ -280,9 +268,9 @@ class Predictor:
 
         Args:
             paths: Image files.
-            batch_size: Images at once. Defaults to 32.
+            batch_size: Images per batch. Defaults to 32.
             workers: Processes that load images, if there is more than one
-                batch. Defaults to 0: this one does.
+                batch. Defaults to 0: the calling process loads them.
         """
         loader = DataLoader(
             _Images(paths, self.load, self.inferencer.pipeline),
@@ -292,16 +280,14 @@ class Predictor:
         )
         path = iter(paths)
         for batch, errors in loader:
-            answers = iter(()) if batch is None else self._forward(batch)
+            outputs = self._forward(batch) if batch is not None else None
             for error in errors:
-                found = next(answers) if error is None else ()
-                yield Prediction(next(path), error, *found)
+                output = next(outputs) if error is None else ()
+                yield Prediction(next(path), error, *output)
 
     @torch.no_grad()
-    def _forward(
-        self, batch: dict
-    ) -> Iterator[Tuple[np.ndarray, Optional[np.ndarray]]]:
-        """Scores and features of each image of a batch."""
+    def _forward(self, batch: dict) -> Iterator[tuple]:
+        """Scores (C,) and features (D,) of each image of a batch."""
         features = [None] * len(batch['inputs'])
         if self.feature_kind is None:
             samples = self.inferencer.forward(batch)
