@@ -29,15 +29,12 @@ from bcl_mm.utils.files import write_atomically
 OUTPUTS = ('logits', 'probabilities')
 TOLERANCE = 1e-4  # relative to the largest output
 _ONNX_PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
+# Logits and probabilities (N, classes) of images (N, C, H, W).
+Outputs = Callable[[Tensor], Sequence[Tensor]]
 
 
 class _Exported(nn.Module):
-    """From levels in RGB to logits and probabilities.
-
-    Args:
-        model: The classifier; it is copied.
-        takes_bgr: Whether its pipeline gives images in BGR.
-    """
+    """Copy of a model; maps levels in RGB to logits and probabilities."""
 
     def __init__(self, model: BaseModel, takes_bgr: bool) -> None:
         super().__init__()
@@ -58,7 +55,7 @@ class _Exported(nn.Module):
 
 
 def _examine_pipeline(model: BaseModel) -> Tuple[Tuple[int, int, int], bool]:
-    """Shape (C, H, W) of the test pipeline's images; whether it gives BGR."""
+    """Shape (C, H, W) of the test pipeline's images; whether they are BGR."""
     red = np.zeros((256, 256, 3), np.uint8)
     red[..., 2] = 255  # in BGR, as images are loaded
     size = red.shape[:2]
@@ -82,13 +79,11 @@ def _example_images(shape: Tuple[int, int, int]) -> Tensor:
 
 
 def _export_program(module: _Exported, images: Tensor) -> ExportedProgram:
-    """Module for any number of images of the size of ``images`` (2, ...)."""
+    """Export for any number of images of the size of ``images`` (2, ...)."""
+    shapes = dict(images={0: torch.export.Dim('batch')})
     with torch.no_grad():
         program = torch.export.export(
-            module,
-            (images,),
-            dynamic_shapes=dict(images={0: torch.export.Dim('batch')}),
-            strict=False,
+            module, (images,), dynamic_shapes=shapes, strict=False
         )
     for part in program.graph_module.modules():
         if isinstance(part, GraphModule):
@@ -121,13 +116,13 @@ def _to_onnx(
 def _to_pt2(
     program: ExportedProgram, metadata: Dict[str, str], opset: None
 ) -> bytes:
-    """Content of torch.export's file, with the metadata as extra files."""
+    """Content of a .pt2 file, with the metadata as extra files."""
     file = io.BytesIO()
     torch.export.save(program, file, extra_files=metadata)
     return file.getvalue()
 
 
-def _run_onnx(content: bytes) -> Callable[[Tensor], Sequence[Tensor]]:
+def _run_onnx(content: bytes) -> Outputs:
     """The model of an ONNX file, run by onnxruntime."""
     import onnxruntime
 
@@ -140,8 +135,8 @@ def _run_onnx(content: bytes) -> Callable[[Tensor], Sequence[Tensor]]:
     ]
 
 
-def _run_pt2(content: bytes) -> Callable[[Tensor], Sequence[Tensor]]:
-    """The model of torch.export's file."""
+def _run_pt2(content: bytes) -> Outputs:
+    """The model of a .pt2 file."""
     return torch.export.load(io.BytesIO(content)).module()
 
 
@@ -149,29 +144,16 @@ EXPORTERS = {'.onnx': (_to_onnx, _run_onnx), '.pt2': (_to_pt2, _run_pt2)}
 
 
 def _largest_difference(
-    run: Callable[[Tensor], Sequence[Tensor]],
-    model: BaseModel,
-    images: Tensor,
-    takes_bgr: bool,
+    exported: Outputs, model: BaseModel, images: Tensor, takes_bgr: bool
 ) -> float:
-    """Largest difference between the outputs of two models.
-
-    Args:
-        run: The exported model.
-        model: The PyTorch model.
-        images: (3, C, H, W) levels, RGB or grey.
-        takes_bgr: Whether the PyTorch model's pipeline gives images in BGR.
-
-    Returns:
-        The difference, divided by the largest output.
-    """
+    """Largest difference of two models, relative to the largest output."""
     worst = 0.0
     for batch in (images[:1], images):
         inputs = batch.flip(1) if takes_bgr else batch
         with torch.no_grad():
             data = model.data_preprocessor(dict(inputs=inputs))
             logits = model(data['inputs'], mode='tensor')
-            outputs = run(batch)
+            outputs = exported(batch)
         for ours, theirs in zip((logits, logits.softmax(1)), outputs):
             difference = (ours - theirs).abs().max() / ours.abs().max()
             worst = max(worst, difference.item())
@@ -180,7 +162,7 @@ def _largest_difference(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what the exporters log for their own developers."""
+    """Hide what the exporters log for their developers."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -194,13 +176,13 @@ def _describe(
     model: BaseModel, shape: Tuple[int, ...], num_classes: int
 ) -> Dict[str, str]:
     """Metadata of the file, as JSON or text."""
+    size = ', '.join(map(str, shape))
     colours = 'RGB' if shape[0] == 3 else 'grey'
     pipeline = model._config.test_dataloader.dataset.pipeline
     head = getattr(model, 'head', None)
     return dict(
         classes=json.dumps(class_names(model, num_classes)),
-        images=f'(N, {", ".join(map(str, shape))}), float32, {colours}, '
-        'levels from 0 to 255',
+        images=f'(N, {size}), float32, {colours}, levels from 0 to 255',
         pipeline=json.dumps(pipeline, default=str),
         posthoc_tau=str(getattr(head, 'posthoc_tau', 0.0)),
     )
