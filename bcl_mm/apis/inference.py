@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import (
     Any,
@@ -25,7 +26,7 @@ from mmengine.model import BaseModel
 from mmpretrain import ImageClassificationInferencer, get_model
 from mmpretrain.datasets.transforms.utils import get_transform_idx
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from bcl_mm.apis.config import complete_model, load_config
 from bcl_mm.classes import ClassInfo
@@ -203,29 +204,19 @@ def list_images(inputs: Sequence[PathLike]) -> List[str]:
     return paths
 
 
-class _Images(Dataset):
-    """Images as the model takes them, or the error of one as text."""
-
-    def __init__(self, paths: List[str], load: Any, pipeline: Any) -> None:
-        self.paths = paths
-        self.load = load
-        self.pipeline = pipeline
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Union[dict, str]:
+def _load_batch(
+    paths: List[str], load: Callable, pipeline: Callable
+) -> Tuple[Optional[dict], List[Optional[str]]]:
+    """Batch of the images that can be loaded, and the error of each image."""
+    images, errors = [], []
+    for path in paths:
         try:
-            results = self.load(dict(img_path=self.paths[index]))
+            results = load(dict(img_path=path))
         except CorruptImageError as error:
-            return str(error)
-        return self.pipeline(results)
-
-
-def _collate(items: list) -> Tuple[Optional[dict], List[Optional[str]]]:
-    """Batch of the images among the items, and the error of each item."""
-    images = [item for item in items if not isinstance(item, str)]
-    errors = [item if isinstance(item, str) else None for item in items]
+            errors.append(str(error))
+        else:
+            errors.append(None)
+            images.append(pipeline(results))
     return default_collate(images) if images else None, errors
 
 
@@ -272,11 +263,12 @@ class Predictor:
             workers: Processes that load images, if there is more than one
                 batch. Defaults to 0: the calling process loads them.
         """
+        pipeline = self.inferencer.pipeline
         loader = DataLoader(
-            _Images(paths, self.load, self.inferencer.pipeline),
+            paths,
             batch_size,
             num_workers=workers if len(paths) > batch_size else 0,
-            collate_fn=_collate,
+            collate_fn=partial(_load_batch, load=self.load, pipeline=pipeline),
         )
         path = iter(paths)
         for batch, errors in loader:

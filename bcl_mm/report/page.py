@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Dict, List
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -86,25 +86,6 @@ def class_rows(methods: List[Method]) -> List[list]:
     ]
 
 
-def facts(methods: List[Method]) -> Dict[str, Any]:
-    """Figures of the data, for the head of the page."""
-    e = methods[0].first
-    counts, tested = e.class_counts, e.totals > 0
-    groups = shot_groups(counts)
-    return dict(
-        classes=len(counts),
-        training=int(counts.sum()),
-        largest=int(counts.max()),
-        smallest=int(counts.min()),
-        factor=float(counts.max() / counts.min()),
-        groups={name: int(group.sum()) for name, group in groups.items()},
-        testing=len(e.labels),
-        untested=int((~tested).sum()),
-        has_few=bool((groups['few'] & tested).any()),
-        tail=int(tail_classes(counts, tested).sum()),
-    )
-
-
 def write_page(methods: List[Method], path: Path, pictures: Pictures) -> Path:
     """Write the page, and its figures beside it.
 
@@ -116,6 +97,7 @@ def write_page(methods: List[Method], path: Path, pictures: Pictures) -> Path:
     Returns:
         The folder of the figures.
     """
+    e = methods[0].first
     folder = path.with_name(f'{path.stem}_figures')
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -124,8 +106,12 @@ def write_page(methods: List[Method], path: Path, pictures: Pictures) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters['thousands'] = '{:,}'.format
     text = environment.get_template('page.html').render(
-        facts=facts(methods),
+        counts=e.class_counts,
+        totals=e.totals,
+        groups=shot_groups(e.class_counts),
+        tail=tail_classes(e.class_counts, e.totals > 0),
         results=results_table(methods),
         geometry=geometry_table(methods),
         drawings=draw_all(methods, folder),

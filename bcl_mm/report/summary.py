@@ -63,7 +63,7 @@ class Method:
 
     @cached_property
     def figures(self) -> List[Dict[str, float]]:
-        """Accuracies and calibration errors of each run, in percent."""
+        """Accuracies and calibration errors in percent, and geometry."""
         found = []
         for e in self.evaluations:
             data = e.predictions, e.labels
@@ -71,7 +71,7 @@ class Method:
             errors = CalibrationError.calculate(
                 *data, e.confidences, e.class_counts
             )
-            found.append({**accuracies, **errors})
+            found.append({**accuracies, **errors, **e.geometry})
         return found
 
     @cached_property
@@ -89,12 +89,6 @@ class Method:
         """A figure of each run; empty where it is not defined."""
         return [f[name] for f in self.figures if name in f]
 
-    def geometry(self, name: str) -> List[float]:
-        """A geometry figure of each run; empty where it is not defined."""
-        name = f'geometry/{name}'
-        found = [e.geometry for e in self.evaluations]
-        return [figures[name] for figures in found if name in figures]
-
 
 def mean_and_spread(values: Sequence[float]) -> Tuple[float, float]:
     """Mean and standard deviation (0 for a single value)."""
@@ -110,19 +104,17 @@ def group_runs(
     Raises:
         ValueError: The runs were not trained and tested on the same images.
     """
-    first = evaluations[0]
+    shared = {
+        'classes': 'class names',
+        'class_counts': 'training images per class',
+        'labels': 'test images',
+    }
     settings: Dict[tuple, Method] = {}
     for run, one in zip(runs, evaluations):
-        for what, ours, theirs in (
-            ('class names', first.classes, one.classes),
-            (
-                'training images per class',
-                first.class_counts,
-                one.class_counts,
-            ),
-            ('test images', first.labels, one.labels),
-        ):
-            if not np.array_equal(ours, theirs):
+        for name, what in shared.items():
+            if not np.array_equal(
+                getattr(one, name), getattr(evaluations[0], name)
+            ):
                 raise InputValueError(
                     'the runs of a report must share their data, but the '
                     f'{what} of {run.folder} are not those of '
@@ -185,10 +177,8 @@ def geometry_table(methods: List[Method]) -> Tuple[List[str], List[list]]:
     rows = []
     for method in methods:
         for kind, title in KINDS.items():
-            cells = [
-                _cell(method.geometry(f'{kind}_{name}'), 3)
-                for name in GEOMETRY
-            ]
+            names = [f'geometry/{kind}_{name}' for name in GEOMETRY]
+            cells = [_cell(method.values(name), 3) for name in names]
             if any(cells):
                 rows.append([(c, False) for c in (method.name, title, *cells)])
     return ['method', 'vectors', *GEOMETRY.values()], rows
