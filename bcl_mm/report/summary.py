@@ -104,17 +104,16 @@ def group_runs(
     Raises:
         ValueError: The runs were not trained and tested on the same images.
     """
-    shared = {
-        'classes': 'class names',
-        'class_counts': 'training images per class',
-        'labels': 'test images',
-    }
+    shared = dict(
+        classes='class names',
+        class_counts='training images per class',
+        labels='test images',
+    )
+    first = evaluations[0]
     settings: Dict[tuple, Method] = {}
     for run, one in zip(runs, evaluations):
         for name, what in shared.items():
-            if not np.array_equal(
-                getattr(one, name), getattr(evaluations[0], name)
-            ):
+            if not np.array_equal(getattr(one, name), getattr(first, name)):
                 raise InputValueError(
                     'the runs of a report must share their data, but the '
                     f'{what} of {run.folder} are not those of '
@@ -173,14 +172,14 @@ def results_table(methods: List[Method]) -> Tuple[List[str], List[list]]:
 
 
 def geometry_table(methods: List[Method]) -> Tuple[List[str], List[list]]:
-    """Headings, and a row for each method and kind of vectors."""
+    """Headings, and the cells of each method and kind of vectors."""
     rows = []
     for method in methods:
         for kind, title in KINDS.items():
             names = [f'geometry/{kind}_{name}' for name in GEOMETRY]
             cells = [_cell(method.values(name), 3) for name in names]
             if any(cells):
-                rows.append([(c, False) for c in (method.name, title, *cells)])
+                rows.append([method.name, title, *cells])
     return ['method', 'vectors', *GEOMETRY.values()], rows
 
 

@@ -200,7 +200,7 @@ def test_names_of_the_classes(
             "--workers: must be a whole number >= 0, got '-1'",
         ),
         (['none.png'], 'image or folder none.png does not exist'),
-        (['configs'], 'folder configs has no image (.jpg'),
+        (['configs'], 'folder configs has no image (.bmp .jpeg .jpg '),
         (['--posthoc-tau', 'nan'], 'posthoc_tau must be finite, got nan'),
     ],
 )
