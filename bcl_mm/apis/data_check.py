@@ -21,11 +21,6 @@ from bcl_mm.utils.files import open_atomically
 from bcl_mm.utils.progress import show_progress
 
 
-def _one_line(error: Exception) -> str:
-    """An error's message on one line; its type, if it has none."""
-    return ' '.join(str(error).split()) or type(error).__name__
-
-
 def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
     """Splits of the config, problems, and notes."""
     configs: Dict[str, Any] = {}
@@ -34,7 +29,7 @@ def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
         if cfg.get(loader) is None:
             continue
         name = loader.split('_')[0]
-        # A data set that cannot be built must not hide the others' problems.
+        # One that cannot be built must not hide the problems of the others.
         try:
             configs[name] = for_checking(cfg[loader].dataset)
             if name == 'test' and configs.get('val') == configs['test']:
@@ -52,7 +47,8 @@ def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
                     f'{type(dataset).__name__}: its figures are not compared'
                 )
         except Exception as error:
-            problems.append(f'{name}: {_one_line(error)}')
+            message = ' '.join(str(error).split())  # on one line
+            problems.append(f'{name}: {message or type(error).__name__}')
     return splits, problems, notes
 
 

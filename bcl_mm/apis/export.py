@@ -33,6 +33,13 @@ _ONNX_PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
 Outputs = Callable[[Tensor], Sequence[Tensor]]
 
 
+def _outputs(model: BaseModel, images: Tensor) -> Tuple[Tensor, Tensor]:
+    """Logits and probabilities (N, classes) of images (N, C, H, W)."""
+    inputs = model.data_preprocessor(dict(inputs=images))['inputs']
+    logits = model(inputs, mode='tensor')
+    return logits, logits.softmax(1)
+
+
 class _Exported(nn.Module):
     """Copy of a model; maps levels in RGB to logits and probabilities."""
 
@@ -48,10 +55,7 @@ class _Exported(nn.Module):
             preprocessor.to_rgb = not preprocessor.to_rgb
 
     def forward(self, images: Tensor) -> Tuple[Tensor, Tensor]:
-        """Logits and probabilities (N, classes) of images (N, C, H, W)."""
-        inputs = self.model.data_preprocessor(dict(inputs=images))['inputs']
-        logits = self.model(inputs, mode='tensor')
-        return logits, logits.softmax(1)
+        return _outputs(self.model, images)
 
 
 def _examine_pipeline(model: BaseModel) -> Tuple[Tuple[int, int, int], bool]:
@@ -147,15 +151,12 @@ EXPORTERS = {'.onnx': (_to_onnx, _run_onnx), '.pt2': (_to_pt2, _run_pt2)}
 def _largest_difference(
     exported: Outputs, model: BaseModel, images: Tensor, takes_bgr: bool
 ) -> float:
-    """Largest difference of two models, relative to the largest output."""
+    """Largest difference of the outputs, relative to the largest output."""
     differences = []
     for batch in (images[:1], images):
-        inputs = batch.flip(1) if takes_bgr else batch
-        data = model.data_preprocessor(dict(inputs=inputs))
-        logits = model(data['inputs'], mode='tensor')
-        for ours, theirs in zip((logits, logits.softmax(1)), exported(batch)):
-            difference = (ours - theirs).abs().max() / ours.abs().max()
-            differences.append(difference)
+        expected = _outputs(model, batch.flip(1) if takes_bgr else batch)
+        for ours, theirs in zip(expected, exported(batch)):
+            differences.append((ours - theirs).abs().max() / ours.abs().max())
     return torch.stack(differences).max().item()  # NaN if one is NaN
 
 
@@ -188,7 +189,7 @@ def _describe(
 
 
 def check_packages(out: Path) -> None:
-    """Raise an InputError if the packages that a format needs are missing."""
+    """Raise an InputError if packages that the format needs are missing."""
     needed = _ONNX_PACKAGES if out.suffix == '.onnx' else ()
     missing = [name for name in needed if find_spec(name) is None]
     if missing:

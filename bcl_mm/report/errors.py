@@ -32,15 +32,11 @@ def confusions(method: Method, most: int = 6) -> List[dict]:
     e, num_runs = method.first, len(method.runs)
     num_classes = len(e.class_counts)
     tail = tail_classes(e.class_counts, e.totals > 0)
-    pairs = np.concatenate(
-        [
-            (e.labels * num_classes + one.predictions)[
-                ~one.correct & tail[e.labels]
-            ]
-            for one in method.evaluations
-        ]
-    )
-    codes, times = np.unique(pairs, return_counts=True)
+    pairs = []
+    for one in method.evaluations:
+        wrong = ~one.correct & tail[e.labels]
+        pairs.append((e.labels * num_classes + one.predictions)[wrong])
+    codes, times = np.unique(np.concatenate(pairs), return_counts=True)
     of = e.totals[codes // num_classes] * num_runs
     found = []
     # As if there were one image more: one of one says little.

@@ -26,9 +26,8 @@ from .summary import Method, mean_and_spread
 
 
 def _log_counts(axes: Axes) -> None:
-    axes.set_xscale('log')
+    axes.set(xscale='log', xlabel='training images of the class')
     axes.xaxis.set_major_formatter(PLAIN)
-    axes.set_xlabel('training images of the class')
 
 
 def smooth(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
