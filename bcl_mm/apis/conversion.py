@@ -20,12 +20,12 @@ from bcl_mm.utils.checkpoint import load_checkpoint, misfits
 from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.files import open_atomically
 
-# The reference's projectors, and the prefixes of ours.
+# The reference's projectors, and our prefixes for them.
 PROJECTORS = dict(
     head='head.branches.con.projector.',
     head_fc='head.branches.con.prototype_projector.',
 )
-# Patterns of the reference's keys, and the prefixes of ours. It never uses
+# Patterns of the reference's keys, and our prefixes for them. It never uses
 # encoder.fc.
 PREFIXES = {
     r'encoder\.((?:conv1|bn1|layer[1-4])\..+)': 'backbone.',
@@ -47,13 +47,13 @@ _PROJECTOR_KEYS = (
 
 
 class Conversion(NamedTuple):
-    """What a conversion has done.
+    """Result of a conversion.
 
     Attributes:
         num_keys: Keys of the reference's state dict.
         weights: The converted weights.
-        unused: Keys that were not used.
-        dropped: Entries of the checkpoint beside the state dict.
+        unused: Keys that were not converted.
+        dropped: Entries of the checkpoint other than the state dict.
         settings: Settings that ``BCLHead`` needs in the config.
     """
 
@@ -75,7 +75,7 @@ def _check_out(path: str, out: str) -> None:
 
 
 def _convert_key(key: str) -> Optional[str]:
-    """Our name of one of the reference's weights, None if it has none."""
+    """Our name for a key of the reference; None if we have none."""
     for pattern, prefix in PREFIXES.items():
         match = re.fullmatch(pattern, key)
         if match:
@@ -84,12 +84,7 @@ def _convert_key(key: str) -> Optional[str]:
 
 
 def _rename(state: Dict[str, Any]) -> Tuple[Dict[str, Tensor], List[str]]:
-    """The weights with our names, and the keys that were not used.
-
-    Raises:
-        ValueError: The state dict is not the reference's, or a weight is NaN
-            or infinite.
-    """
+    """The finite weights with our names, and the keys that were not used."""
     # DataParallel's prefix.
     full_keys = {key.removeprefix('module.'): key for key in state}
     if len(full_keys) < len(state):
@@ -130,25 +125,19 @@ def _orient_classifier(weights: Dict[str, Tensor]) -> Dict[str, Any]:
 
     Returns:
         The settings of ``BCLHead`` that it needs.
-
-    Raises:
-        ValueError: Its shape is not the one that the reference stores.
     """
-    # The shape does not tell: there may be as many classes as channels.
-    classifier = 'linear' if 'head.classifier.bias' in weights else 'cosine'
+    width = len(weights['backbone.layer4.0.downsample.0.weight'])
     weight = weights['head.classifier.weight']
     stored = tuple(weight.shape)
-    if classifier == 'cosine':
+    # The shape does not tell: there may be as many classes as channels.
+    if 'head.classifier.bias' in weights:
+        classifier, rule = 'linear', 'with fc.bias must be (num_classes, '
+        rule += f'in_channels) = (num_classes, {width})'
+    else:
+        classifier, rule = 'cosine', 'without fc.bias must be (in_channels, '
+        rule += f'num_classes) = ({width}, num_classes)'
         weight = weight.t().contiguous() if weight.ndim == 2 else weight
-    width = len(weights['backbone.layer4.0.downsample.0.weight'])
     if weight.ndim != 2 or weight.shape[1] != width:
-        rule = (
-            f'without fc.bias must be (in_channels, num_classes) = ({width}, '
-            'num_classes)'
-            if classifier == 'cosine'
-            else 'with fc.bias must be (num_classes, in_channels) = '
-            f'(num_classes, {width})'
-        )
         raise InputValueError(f'fc.weight {rule}, got shape {stored}')
     weights['head.classifier.weight'] = weight
     return dict(
@@ -159,12 +148,7 @@ def _orient_classifier(weights: Dict[str, Tensor]) -> Dict[str, Any]:
 def _measure_projectors(
     weights: Dict[str, Tensor], in_channels: int
 ) -> Dict[str, int]:
-    """Settings of ``BCLHead`` that the projectors need, where there are any.
-
-    Raises:
-        ValueError: A projector is incomplete, or the widths are not those of
-            two projectors of one head.
-    """
+    """Settings of ``BCLHead`` that the projectors need, if there are any."""
     settings: Dict[str, int] = {}
     for theirs, prefix in PROJECTORS.items():
         missing = [k for k in _PROJECTOR_KEYS if prefix + k not in weights]
@@ -192,12 +176,7 @@ def _measure_projectors(
 
 
 def _check_fit(weights: Dict[str, Tensor], config: str) -> None:
-    """Check weights against the model of a config, key by key.
-
-    Raises:
-        FileNotFoundError: The config does not exist.
-        ValueError: A key is missing, unknown or of another shape.
-    """
+    """Check weights against the model of a config, key by key."""
     cfg = read_config(find_config(config))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(cfg.model)
@@ -225,8 +204,10 @@ def convert_checkpoint(
             Defaults to None.
 
     Raises:
-        OSError: A file cannot be read or written.
-        ValueError: The checkpoint cannot be converted, or does not fit.
+        OSError: A file cannot be read or written, or does not exist.
+        ValueError: The checkpoint is not the reference's or incomplete, a
+            weight is NaN, infinite or of a wrong shape, or a key does not fit
+            the config.
     """
     content = load_checkpoint(path)
     state = content.get('state_dict', content)
@@ -247,6 +228,6 @@ def convert_checkpoint(
     meta = dict(converted_from=Path(path).name)
     with open_atomically(out, 'wb') as file:
         torch.save(dict(state_dict=weights, meta=meta), file)
-    dropped = [] if state is content else [str(k) for k in content]
-    dropped = [name for name in dropped if name != 'state_dict']
+    others = [] if state is content else map(str, content)
+    dropped = [name for name in others if name != 'state_dict']
     return Conversion(len(state), weights, unused, dropped, settings)

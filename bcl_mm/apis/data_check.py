@@ -1,4 +1,4 @@
-"""Check of all data sets of a config."""
+"""The check of all data sets of a config."""
 
 from __future__ import annotations
 
@@ -15,25 +15,10 @@ from mmengine.registry import DATASETS, DefaultScope
 from bcl_mm.apis.config import check_data_roots
 from bcl_mm.apis.from_data import FROM_DATA, LOADERS, for_checking
 from bcl_mm.classes import shot_groups
-from bcl_mm.datasets.audit import (
-    Split,
-    check_image,
-    class_problems,
-    duplicate_problems,
-    empty_classes,
-    figure_problems,
-    leak_problems,
-    notes_of,
-    same_content,
-    unpublished_list,
-)
+from bcl_mm.datasets import audit
+from bcl_mm.datasets.audit import Split
 from bcl_mm.utils.files import open_atomically
 from bcl_mm.utils.progress import show_progress
-
-
-def _one_line(error: Exception) -> str:
-    """An error's message on one line; its type, if it has none."""
-    return ' '.join(str(error).split()) or type(error).__name__
 
 
 def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
@@ -44,7 +29,7 @@ def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
         if cfg.get(loader) is None:
             continue
         name = loader.split('_')[0]
-        # A data set that cannot be built must not hide the others' problems.
+        # One that cannot be built must not hide the problems of the others.
         try:
             configs[name] = for_checking(cfg[loader].dataset)
             if name == 'test' and configs.get('val') == configs['test']:
@@ -54,44 +39,42 @@ def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
             print(f'Reading {name} ...', flush=True)
             dataset = DATASETS.build(configs[name])
             splits.append(Split.from_dataset(name, dataset))
-            notes += [n for n in notes_of(dataset) if n not in notes]
-            other = unpublished_list(dataset)
+            notes += [n for n in audit.notes_of(dataset) if n not in notes]
+            other = audit.unpublished_list(dataset)
             if other:
                 notes.append(
                     f'{name}: {other} is not one of the published lists of '
                     f'{type(dataset).__name__}: its figures are not compared'
                 )
         except Exception as error:
-            problems.append(f'{name}: {_one_line(error)}')
+            message = ' '.join(str(error).split())  # on one line
+            problems.append(f'{name}: {message or type(error).__name__}')
     return splits, problems, notes
 
 
 def _check_files(splits: List[Split], fast: bool, workers: int) -> List[str]:
-    """Problems of the files; the splits get the hashes of their content."""
+    """Find problems of the files; set the digests of the splits."""
     paths = list(dict.fromkeys(p for s in splits for p in s.paths if p))
-    check = partial(check_image, fast=fast)
+    check = partial(audit.check_image, fast=fast)
     progress = partial(show_progress, total=len(paths), what='files checked')
     if fast or workers == 1 or len(paths) < 100:
-        answers = list(progress(map(check, paths)))
+        results = list(progress(map(check, paths)))
     else:
         with ProcessPoolExecutor(workers) as pool:
-            answers = list(progress(pool.map(check, paths, chunksize=32)))
-    answer_of = dict(zip(paths, answers))
-    problems = []
+            results = list(progress(pool.map(check, paths, chunksize=32)))
+    result_of = dict(zip(paths, results))
+    problems: Dict[str, None] = {}  # each once, in this order
     for split in splits:
         for i, path in enumerate(split.paths):
             if path:
-                split.digests[i] = answer_of[path][1]
-        problems += [
-            f'{split.name}: {path} {answer_of[path][0]}'
-            for path in dict.fromkeys(split.paths)
-            if path and answer_of[path][0]
-        ]
-    return problems
+                problem, split.digests[i] = result_of[path]
+                if problem:
+                    problems[f'{split.name}: {path} {problem}'] = None
+    return list(problems)
 
 
 def _head_problems(cfg: Config, train: Split) -> List[str]:
-    """Whether the classifier is of another size than the data."""
+    """Problems of a classifier whose size is not that of the data."""
     head = (cfg.get('model') or {}).get('head')
     configured = head.get('num_classes') if isinstance(head, dict) else None
     found = len(train.class_counts)
@@ -104,19 +87,21 @@ def _head_problems(cfg: Config, train: Split) -> List[str]:
 
 
 def _compare_splits(splits: List[Split]) -> Tuple[List[str], List[str]]:
-    """Problems and notes of each split, and of train beside the others."""
+    """Problems and notes of each split, and of train with the others."""
     problems, notes = [], []
     for split in splits:
-        problems += figure_problems(split) + duplicate_problems(split)
-        empty = empty_classes(split)
+        problems += audit.figure_problems(split)
+        problems += audit.duplicate_problems(split)
+        empty = audit.empty_classes(split)
         if empty and split.name == 'train':
             problems.append(f'train: there is no image of class {empty}')
         elif empty:
             notes.append(f'{split.name} has no image of class {empty}')
     train = splits[0]
     for other in splits[1:] if train.name == 'train' else ():
-        problems += class_problems(train, other) + leak_problems(train, other)
-        same = same_content(train, other)
+        problems += audit.class_problems(train, other)
+        problems += audit.leak_problems(train, other)
+        same = audit.same_content(train, other)
         if same:
             i, j = same[0]
             notes.append(
@@ -131,7 +116,7 @@ def _compare_splits(splits: List[Split]) -> Tuple[List[str], List[str]]:
 def check_datasets(
     cfg: Config, fast: bool = False, workers: int = 1
 ) -> Tuple[List[Split], List[str], List[str]]:
-    """Check the data sets of a config, and show the progress.
+    """Check the data sets of a config; show the progress.
 
     Args:
         cfg: The config.

@@ -29,15 +29,19 @@ from bcl_mm.utils.files import write_atomically
 OUTPUTS = ('logits', 'probabilities')
 TOLERANCE = 1e-4  # relative to the largest output
 _ONNX_PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
+# Logits and probabilities (N, classes) of images (N, C, H, W).
+Outputs = Callable[[Tensor], Sequence[Tensor]]
+
+
+def _outputs(model: BaseModel, images: Tensor) -> Tuple[Tensor, Tensor]:
+    """Logits and probabilities (N, classes) of images (N, C, H, W)."""
+    inputs = model.data_preprocessor(dict(inputs=images))['inputs']
+    logits = model(inputs, mode='tensor')
+    return logits, logits.softmax(1)
 
 
 class _Exported(nn.Module):
-    """From levels in RGB to logits and probabilities.
-
-    Args:
-        model: The classifier; it is copied.
-        takes_bgr: Whether its pipeline gives images in BGR.
-    """
+    """Copy of a model; maps levels in RGB to logits and probabilities."""
 
     def __init__(self, model: BaseModel, takes_bgr: bool) -> None:
         super().__init__()
@@ -51,14 +55,11 @@ class _Exported(nn.Module):
             preprocessor.to_rgb = not preprocessor.to_rgb
 
     def forward(self, images: Tensor) -> Tuple[Tensor, Tensor]:
-        """Logits and probabilities (N, classes) of images (N, C, H, W)."""
-        inputs = self.model.data_preprocessor(dict(inputs=images))['inputs']
-        logits = self.model(inputs, mode='tensor')
-        return logits, logits.softmax(1)
+        return _outputs(self.model, images)
 
 
 def _examine_pipeline(model: BaseModel) -> Tuple[Tuple[int, int, int], bool]:
-    """Shape (C, H, W) of the test pipeline's images; whether it gives BGR."""
+    """Shape (C, H, W) of the test pipeline's images; whether they are BGR."""
     red = np.zeros((256, 256, 3), np.uint8)
     red[..., 2] = 255  # in BGR, as images are loaded
     size = red.shape[:2]
@@ -82,13 +83,11 @@ def _example_images(shape: Tuple[int, int, int]) -> Tensor:
 
 
 def _export_program(module: _Exported, images: Tensor) -> ExportedProgram:
-    """Module for any number of images of the size of ``images`` (2, ...)."""
+    """Export for any number of images of the size of ``images`` (2, ...)."""
+    shapes = dict(images={0: torch.export.Dim('batch')})
     with torch.no_grad():
         program = torch.export.export(
-            module,
-            (images,),
-            dynamic_shapes=dict(images={0: torch.export.Dim('batch')}),
-            strict=False,
+            module, (images,), dynamic_shapes=shapes, strict=False
         )
     for part in program.graph_module.modules():
         if isinstance(part, GraphModule):
@@ -121,13 +120,13 @@ def _to_onnx(
 def _to_pt2(
     program: ExportedProgram, metadata: Dict[str, str], opset: None
 ) -> bytes:
-    """Content of torch.export's file, with the metadata as extra files."""
+    """Content of a .pt2 file, with the metadata as extra files."""
     file = io.BytesIO()
     torch.export.save(program, file, extra_files=metadata)
     return file.getvalue()
 
 
-def _run_onnx(content: bytes) -> Callable[[Tensor], Sequence[Tensor]]:
+def _run_onnx(content: bytes) -> Outputs:
     """The model of an ONNX file, run by onnxruntime."""
     import onnxruntime
 
@@ -140,47 +139,30 @@ def _run_onnx(content: bytes) -> Callable[[Tensor], Sequence[Tensor]]:
     ]
 
 
-def _run_pt2(content: bytes) -> Callable[[Tensor], Sequence[Tensor]]:
-    """The model of torch.export's file."""
+def _run_pt2(content: bytes) -> Outputs:
+    """The model of a .pt2 file."""
     return torch.export.load(io.BytesIO(content)).module()
 
 
 EXPORTERS = {'.onnx': (_to_onnx, _run_onnx), '.pt2': (_to_pt2, _run_pt2)}
 
 
+@torch.no_grad()
 def _largest_difference(
-    run: Callable[[Tensor], Sequence[Tensor]],
-    model: BaseModel,
-    images: Tensor,
-    takes_bgr: bool,
+    exported: Outputs, model: BaseModel, images: Tensor, takes_bgr: bool
 ) -> float:
-    """Largest difference between the outputs of two models.
-
-    Args:
-        run: The exported model.
-        model: The PyTorch model.
-        images: (3, C, H, W) levels, RGB or grey.
-        takes_bgr: Whether the PyTorch model's pipeline gives images in BGR.
-
-    Returns:
-        The difference, divided by the largest output.
-    """
-    worst = 0.0
+    """Largest difference of the outputs, relative to the largest output."""
+    differences = []
     for batch in (images[:1], images):
-        inputs = batch.flip(1) if takes_bgr else batch
-        with torch.no_grad():
-            data = model.data_preprocessor(dict(inputs=inputs))
-            logits = model(data['inputs'], mode='tensor')
-            outputs = run(batch)
-        for ours, theirs in zip((logits, logits.softmax(1)), outputs):
-            difference = (ours - theirs).abs().max() / ours.abs().max()
-            worst = max(worst, difference.item())
-    return worst
+        expected = _outputs(model, batch.flip(1) if takes_bgr else batch)
+        for ours, theirs in zip(expected, exported(batch)):
+            differences.append((ours - theirs).abs().max() / ours.abs().max())
+    return torch.stack(differences).max().item()  # NaN if one is NaN
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what the exporters log for their own developers."""
+    """Hide what the exporters log for their developers."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -194,20 +176,20 @@ def _describe(
     model: BaseModel, shape: Tuple[int, ...], num_classes: int
 ) -> Dict[str, str]:
     """Metadata of the file, as JSON or text."""
+    size = ', '.join(map(str, shape))
     colours = 'RGB' if shape[0] == 3 else 'grey'
     pipeline = model._config.test_dataloader.dataset.pipeline
     head = getattr(model, 'head', None)
     return dict(
         classes=json.dumps(class_names(model, num_classes)),
-        images=f'(N, {", ".join(map(str, shape))}), float32, {colours}, '
-        'levels from 0 to 255',
+        images=f'(N, {size}), float32, {colours}, levels from 0 to 255',
         pipeline=json.dumps(pipeline, default=str),
         posthoc_tau=str(getattr(head, 'posthoc_tau', 0.0)),
     )
 
 
 def check_packages(out: Path) -> None:
-    """Raise an InputError if the packages that a format needs are missing."""
+    """Raise an InputError if packages that the format needs are missing."""
     needed = _ONNX_PACKAGES if out.suffix == '.onnx' else ()
     missing = [name for name in needed if find_spec(name) is None]
     if missing:

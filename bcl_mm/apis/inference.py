@@ -1,8 +1,9 @@
-"""A trained model, and its predictions of images."""
+"""Trained models and their predictions."""
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import (
     Any,
@@ -24,8 +25,8 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmpretrain import ImageClassificationInferencer, get_model
 from mmpretrain.datasets.transforms.utils import get_transform_idx
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from bcl_mm.apis.config import complete_model, load_config
 from bcl_mm.classes import ClassInfo
@@ -41,11 +42,7 @@ from bcl_mm.utils.checkpoint import (
     misfits,
     weights_of,
 )
-from bcl_mm.utils.errors import (
-    InputValueError,
-    MissingFileError,
-    check_number,
-)
+from bcl_mm.utils.errors import InputValueError, MissingFileError, check_number
 from bcl_mm.utils.modules import tell
 
 PathLike = Union[str, Path]
@@ -56,12 +53,12 @@ def load_test_config(
     checkpoint: PathLike,
     cfg_options: Optional[Sequence[str]] = None,
 ) -> Config:
-    """Load a config to test a checkpoint with it.
+    """Load a config for the test of a checkpoint.
 
     Args:
         config: Path of the config, or the name of one of the package.
-        checkpoint: Path or address of the checkpoint. It brings the number
-            of classes, where the config leaves that to the data.
+        checkpoint: Path or address of the checkpoint. It sets the number of
+            classes if the config takes that from the data.
         cfg_options: ``KEY=VALUE`` settings that override the config's.
             Defaults to None.
 
@@ -158,20 +155,16 @@ def load_model(
     if info is not None:
         tell(model, 'set_class_info', info)
     if posthoc_tau is not None:
-        _set_posthoc_tau(head, posthoc_tau)
+        check_number('posthoc_tau', posthoc_tau)
+        if not hasattr(head, 'posthoc_tau'):
+            raise InputValueError(
+                'posthoc_tau needs a head that knows the class counts, '
+                f'bcl_mm.BCLHead: the config has {type(head).__name__}'
+            )
+        head.posthoc_tau = posthoc_tau
     if getattr(head, 'posthoc_tau', 0):
         head.log_prior()  # raises an error now if there are no class counts
     return cfg, model.eval().to(device or get_device())
-
-
-def _set_posthoc_tau(head: Optional[nn.Module], value: float) -> None:
-    check_number('posthoc_tau', value)
-    if not hasattr(head, 'posthoc_tau'):
-        raise InputValueError(
-            'posthoc_tau needs a head that knows the class counts, '
-            f'bcl_mm.BCLHead: the config has {type(head).__name__}'
-        )
-    head.posthoc_tau = value
 
 
 def class_names(model: BaseModel, num_classes: int) -> List[str]:
@@ -181,7 +174,7 @@ def class_names(model: BaseModel, num_classes: int) -> List[str]:
     # may be of other data.
     if names is None or len(names) != num_classes:
         names = range(num_classes)
-    return [str(name) for name in names]
+    return list(map(str, names))
 
 
 def list_images(inputs: Sequence[PathLike]) -> List[str]:
@@ -211,38 +204,24 @@ def list_images(inputs: Sequence[PathLike]) -> List[str]:
     return paths
 
 
-class _Images(Dataset):
-    """Images as the model takes them, or the error of one as text."""
-
-    def __init__(
-        self, paths: List[str], load: Callable, pipeline: Callable
-    ) -> None:
-        self.paths = paths
-        self.load = load
-        self.pipeline = pipeline
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Union[dict, str]:
-        try:
-            results = self.load(dict(img_path=self.paths[index]))
-        except CorruptImageError as error:
-            return str(error)
-        return self.pipeline(results)
-
-
-def _collate(
-    items: List[Union[dict, str]],
+def _load_batch(
+    paths: List[str], load: Callable, pipeline: Callable
 ) -> Tuple[Optional[dict], List[Optional[str]]]:
-    """Batch of the images among the items, and the error of each item."""
-    images = [item for item in items if not isinstance(item, str)]
-    errors = [item if isinstance(item, str) else None for item in items]
+    """Batch of the images that can be loaded, and the error of each image."""
+    images, errors = [], []
+    for path in paths:
+        try:
+            results = load(dict(img_path=path))
+        except CorruptImageError as error:
+            errors.append(str(error))
+        else:
+            errors.append(None)
+            images.append(pipeline(results))
     return default_collate(images) if images else None, errors
 
 
 class Prediction(NamedTuple):
-    """Scores (C,) and features (D,) of an image, or why there are none."""
+    """Scores (C,) and features (D,) of an image, or its error."""
 
     path: str
     error: Optional[str] = None
@@ -251,7 +230,7 @@ class Prediction(NamedTuple):
 
 
 class Predictor:
-    """mmpretrain's inferencer, which reports images that cannot be loaded.
+    """mmpretrain's inferencer, with an error for each image it cannot load.
 
     Args:
         model: Of :func:`load_model`.
@@ -280,28 +259,27 @@ class Predictor:
 
         Args:
             paths: Image files.
-            batch_size: Images at once. Defaults to 32.
+            batch_size: Images per batch. Defaults to 32.
             workers: Processes that load images, if there is more than one
-                batch. Defaults to 0: this one does.
+                batch. Defaults to 0: the calling process loads them.
         """
+        pipeline = self.inferencer.pipeline
         loader = DataLoader(
-            _Images(paths, self.load, self.inferencer.pipeline),
+            paths,
             batch_size,
             num_workers=workers if len(paths) > batch_size else 0,
-            collate_fn=_collate,
+            collate_fn=partial(_load_batch, load=self.load, pipeline=pipeline),
         )
         path = iter(paths)
         for batch, errors in loader:
-            answers = iter(()) if batch is None else self._forward(batch)
+            outputs = self._forward(batch) if batch is not None else None
             for error in errors:
-                found = next(answers) if error is None else ()
-                yield Prediction(next(path), error, *found)
+                output = next(outputs) if error is None else ()
+                yield Prediction(next(path), error, *output)
 
     @torch.no_grad()
-    def _forward(
-        self, batch: dict
-    ) -> Iterator[Tuple[np.ndarray, Optional[np.ndarray]]]:
-        """Scores and features of each image of a batch."""
+    def _forward(self, batch: dict) -> Iterator[tuple]:
+        """Scores (C,) and features (D,) of each image of a batch."""
         features = [None] * len(batch['inputs'])
         if self.feature_kind is None:
             samples = self.inferencer.forward(batch)

@@ -14,39 +14,33 @@ from mmengine.model import BaseModel
 from bcl_mm.apis.inference import Prediction, class_names
 from bcl_mm.utils.files import open_atomically
 
-# An image's path, and label, name and score of its best classes.
+# Path of an image, and label, name and score of each of its best classes.
 Row = Tuple[str, List[dict]]
 
 
 def best_classes(
     predictions: Iterable[Prediction], model: BaseModel, top_k: int
 ) -> Iterator[Row]:
-    """The classes of the highest scores; the first of equals comes first.
+    """The classes with the highest scores; equal ones in order of labels.
 
     Args:
         predictions: Predictions with scores.
-        model: The model, which knows the names of the classes.
-        top_k: Number of classes of each image.
+        model: The model, which has the names of the classes.
+        top_k: Number of classes for each image.
     """
     names: List[str] = []
     for path, _, scores, _ in predictions:
         names = names or class_names(model, len(scores))
-        best = np.argsort(-scores, kind='stable')[:top_k].tolist()
-        yield (
-            path,
-            [
-                {
-                    'label': label,
-                    'class': names[label],
-                    'score': round(float(scores[label]), 6),
-                }
-                for label in best
-            ],
-        )
+        classes = []
+        for label in np.argsort(-scores, kind='stable')[:top_k].tolist():
+            entry = {'label': label, 'class': names[label]}
+            entry['score'] = round(float(scores[label]), 6)
+            classes.append(entry)
+        yield path, classes
 
 
 def _write_csv(rows: Iterable[Row], stream: Any) -> None:
-    """Write lines of path, class_1, score_1, class_2, ..."""
+    """Write rows of path, class_1, score_1, class_2, ..."""
     writer = csv.writer(stream)
     for number, (path, best) in enumerate(rows):
         if number == 0:
@@ -83,7 +77,7 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
 
 
 class FeatureFile:
-    """Collects features on disk: those of a million images fill the memory.
+    """Collects features on disk: those of a million images exceed memory.
 
     Args:
         path: The NPZ file to write.

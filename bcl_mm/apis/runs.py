@@ -1,4 +1,4 @@
-"""Finished and interrupted runs: found in folders, and their logs read."""
+"""Finished and interrupted runs: their folders, configs and logs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from mmengine.config import Config
 
@@ -17,18 +17,11 @@ from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError
 
-# Settings that may differ between the runs of one method.
-_NOT_OF_THE_METHOD = (
-    'work_dir',
-    'load_from',
-    'resume',
-    'launcher',
-    'randomness',
-    'visualizer',
-    'log_level',
-    'env_cfg',
-    # The start of a second stage is another file with each seed.
-    'model.pretrained',
+# Settings that may differ between the runs of one method. The second stage of
+# each seed has its own model.pretrained.
+_OF_THE_RUN = (
+    *('work_dir', 'load_from', 'resume', 'launcher', 'randomness'),
+    *('visualizer', 'log_level', 'env_cfg', 'model.pretrained'),
 )
 
 
@@ -46,7 +39,7 @@ def _read_object(text: str, source: str) -> Dict[str, Any]:
 
 
 def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
-    """Read what compare.py notes of a run, in ``run.json``.
+    """Read ``run.json``, which compare.py writes for each run.
 
     Args:
         folder: The run's folder.
@@ -56,7 +49,7 @@ def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
         is no such file.
 
     Raises:
-        InputValueError: The file is damaged, or of another program.
+        InputValueError: The file is damaged or not a JSON object.
     """
     path = Path(folder, 'run.json')
     if not path.is_file():
@@ -65,16 +58,16 @@ def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
 
 
 def read_scalars(folder: Union[str, Path]) -> List[Dict[str, Any]]:
-    """Read all logged figures of a run, of all its starts, oldest first.
+    """Read all logged figures of a run and its restarts, oldest first.
 
-    The last line of a log may be incomplete, after a kill: it is left out,
-    and a note on stderr says so.
+    After a kill the last line of a log may be incomplete: it is left out, and
+    a note on stderr says so.
 
     Args:
         folder: The run's folder.
 
     Raises:
-        InputValueError: A log is damaged, or of another program.
+        InputValueError: A line of a log is not a JSON object.
     """
     found = []
     for log in sorted(Path(folder).glob('*/vis_data/scalars.json')):
@@ -85,10 +78,8 @@ def read_scalars(folder: Union[str, Path]) -> List[Dict[str, Any]]:
             except InputValueError:
                 if number < len(lines) or line.endswith('\n'):
                     raise
-                print(
-                    f'Note: the last line of {log} is incomplete and left out',
-                    file=sys.stderr,
-                )
+                note = f'the last line of {log} is incomplete and left out'
+                print(f'Note: {note}', file=sys.stderr)
     return found
 
 
@@ -98,9 +89,9 @@ class TrainedRun:
 
     Args:
         folder: The run's folder.
-        config: The config that training wrote there.
-        checkpoint: The last checkpoint.
-        cfg: The config, read.
+        config: Path of the config that training wrote there.
+        checkpoint: Path of the last checkpoint.
+        cfg: The config.
         progress: How far an unfinished training is, ``'epoch 2 of 3'``.
             Defaults to ``''``: it is finished.
     """
@@ -113,7 +104,7 @@ class TrainedRun:
 
     @property
     def method(self) -> str:
-        """Name of the method, as the config gives it."""
+        """Name of the method, from the config."""
         return self.cfg.get('method_name', self.config.stem.split('_')[0])
 
     @property
@@ -124,25 +115,23 @@ class TrainedRun:
 
     @cached_property
     def settings(self) -> Dict[str, str]:
-        """Settings of the method: key, with dots, -> value as text."""
-        found: Dict[str, str] = {}
+        """Settings of the method: key with dots -> value as text."""
 
-        def walk(prefix: str, settings: dict) -> None:
+        def flatten(prefix: str, settings: dict) -> Iterator[Tuple[str, str]]:
             for name, value in settings.items():
-                key = f'{prefix}{name}'
-                if key in _NOT_OF_THE_METHOD:
+                key = prefix + name
+                if key in _OF_THE_RUN:
                     continue
                 if isinstance(value, dict):
-                    walk(f'{key}.', value)
+                    yield from flatten(f'{key}.', value)
                 else:
-                    found[key] = str(value)
+                    yield key, str(value)
 
-        walk('', self.cfg.to_dict())
-        return found
+        return dict(flatten('', self.cfg.to_dict()))
 
     @property
     def setting(self) -> tuple:
-        """A key that runs share if they differ in their seeds alone."""
+        """A key that runs share if they differ only in their seeds."""
         # An unfinished run is not a second seed of a finished one.
         return self.config.stem, self.progress, *self.settings.items()
 
@@ -163,8 +152,8 @@ class TrainedRun:
 
 
 def _open_run(folder: Path) -> Optional[TrainedRun]:
-    """The run of a folder (not of those below it), None if it has none."""
-    # A run that is only tested, as tau-normalisation, names the checkpoint.
+    """The run of a folder itself, not of those below it; None without one."""
+    # A run without training (tau-normalisation) names another's checkpoint.
     tested = read_note(folder).get('checkpoint')
     if tested is None:
         checkpoint, config_dir = latest_checkpoint(str(folder))[0], folder
@@ -174,9 +163,9 @@ def _open_run(folder: Path) -> Optional[TrainedRun]:
     if checkpoint is None or not configs:
         return None
     if not Path(checkpoint).is_file():
+        note = folder / 'run.json'
         raise MissingFileError(
-            f'{folder / "run.json"}: the checkpoint {checkpoint!r} does not '
-            'exist'
+            f'{note}: the checkpoint {checkpoint!r} does not exist'
         )
     cfg = read_config(str(configs[-1]))
     meta = load_checkpoint(checkpoint).get('meta', {})
@@ -185,7 +174,7 @@ def _open_run(folder: Path) -> Optional[TrainedRun]:
 
 
 def _unfinished_progress(cfg: Config, meta: dict) -> str:
-    """How far a training is, empty if it is finished."""
+    """How far a training is; empty if it is finished."""
     for step, limit in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
         planned = cfg.get('train_cfg', {}).get(limit)
         if planned and meta.get(step, planned) < planned:
@@ -194,10 +183,10 @@ def _unfinished_progress(cfg: Config, meta: dict) -> str:
 
 
 def find_runs(folders: List[Path]) -> List[TrainedRun]:
-    """Find the runs in folders and in the folders below them.
+    """Find the runs in folders and their subfolders.
 
     Args:
-        folders: Work dirs of train.py, or of compare.py, which hold many.
+        folders: Work dirs of train.py, or of compare.py, which hold several.
 
     Raises:
         FileNotFoundError: A folder does not exist, or holds no run.
@@ -213,7 +202,7 @@ def find_runs(folders: List[Path]) -> List[TrainedRun]:
             if run is not None:
                 found.append(run)
                 below.clear()
-        # As they were started: compare.py's order of the methods.
+        # In the order of their starts: compare.py's order of the methods.
         for run in sorted(found, key=lambda run: run.config.stat().st_mtime):
             runs.setdefault(run.folder.resolve(), run)
         if not found:

@@ -1,4 +1,4 @@
-"""Types of arguments; nothing heavy is imported."""
+"""Arguments that several commands share; nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ import argparse
 from pathlib import Path
 from typing import Callable
 
+from bcl_mm.cli.options import whole_number
 
-def integer(least: int) -> Callable[[str], int]:
-    """Type of an argument: an integer of at least ``least``."""
 
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f'must be an integer, got {text!r}'
-            ) from None
-        if value < least:
-            raise argparse.ArgumentTypeError(f'must be >= {least}, got {text}')
-        return value
+def add_count(
+    parser: argparse.ArgumentParser,
+    name: str,
+    what: str,
+    default: int,
+    at_least: int = 1,
+) -> None:
+    """Add an option that takes a whole number of at least ``at_least``."""
+    parser.add_argument(
+        name,
+        type=whole_number(at_least),
+        default=default,
+        metavar='N',
+        help=f'{what} (default: {default})',
+    )
 
-    return parse
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the device of a model."""
+    parser.add_argument(
+        '--device',
+        help='such as cuda:1 or cpu (default: a GPU if there is one)',
+    )
 
 
 def output_file(*endings: str) -> Callable[[str], Path]:
@@ -34,14 +44,13 @@ def output_file(*endings: str) -> Callable[[str], Path]:
 
     def parse(text: str) -> Path:
         path = Path(text)
+        problem = None
         if endings and path.suffix not in endings:
-            raise argparse.ArgumentTypeError(
-                f'must end in {" or ".join(endings)}, got {text}'
-            )
-        if not path.parent.is_dir():
-            raise argparse.ArgumentTypeError(
-                f'folder {path.parent} does not exist'
-            )
+            problem = f'must end in {" or ".join(endings)}, got {text}'
+        elif not path.parent.is_dir():
+            problem = f'folder {path.parent} does not exist'
+        if problem:
+            raise argparse.ArgumentTypeError(problem)
         return path
 
     return parse

@@ -1,9 +1,9 @@
 """Check the data sets of a config before training on them.
 
 Reports their figures and lists every problem: missing and unreadable files,
-labels and classes that do not agree, duplicates, images that are both for
-training and for testing, and figures that differ from the published ones.
-Exits with 1 if there is a problem, and with 2 if the command is wrong.
+labels and classes that do not agree, duplicates, images in both training and
+test set, and figures that differ from the published ones. Exits with 1 if
+there is a problem, and with 2 if the command is wrong.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import argparse
 import os
 import sys
 
-from bcl_mm.cli.arguments import integer, output_file
-from bcl_mm.cli.options import add_cfg_options, add_config
+from bcl_mm.cli.arguments import output_file
+from bcl_mm.cli.options import add_cfg_options, add_config, whole_number
 from bcl_mm.utils.errors import InputError
 
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cfg_options(parser)
     parser.add_argument(
         '--workers',
-        type=integer(1),
+        type=whole_number(1),
         default=os.cpu_count() or 1,
         metavar='N',
         help='processes that decode images (default: one per core)',
@@ -43,12 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check and report; returns 1 if there is a problem."""
+    from bcl_mm.apis import data_check
     from bcl_mm.apis.config import load_config
-    from bcl_mm.apis.data_check import (
-        check_datasets,
-        describe_split,
-        write_counts,
-    )
     from bcl_mm.apis.from_data import LOADERS
 
     # A file name need not be valid text.
@@ -59,11 +55,13 @@ def run(args: argparse.Namespace) -> int:
         args.error(str(error))
     if not any(cfg.get(loader) for loader in LOADERS):
         args.error(f'{args.config} has none of {", ".join(LOADERS)}')
-    splits, problems, notes = check_datasets(cfg, args.fast, args.workers)
+    splits, problems, notes = data_check.check_datasets(
+        cfg, args.fast, args.workers
+    )
     if splits and args.counts is not None:
-        write_counts(args.counts, splits)
+        data_check.write_counts(args.counts, splits)
     for split in splits:
-        print(describe_split(split))
+        print(data_check.describe_split(split))
     for title, lines in (('Notes', notes), ('Problems', problems)):
         if lines:
             print(f'\n{title} ({len(lines)}):')

@@ -13,10 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument('checkpoint', metavar='IN', help='their checkpoint')
     parser.add_argument('out', metavar='OUT', help='file for ours')
-    parser.add_argument(
-        '--config',
-        help='check that this config fits, key by key, before writing OUT',
-    )
+    what = 'check that this config fits, key by key, before writing OUT'
+    parser.add_argument('--config', help=what)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -32,10 +30,7 @@ def run(args: argparse.Namespace) -> None:
     print(f'Entries that were dropped: {", ".join(found.dropped) or "none"}')
     for theirs, prefix in PROJECTORS.items():
         if f'{prefix}0.weight' not in found.weights:
-            print(
-                f'Note: there is no {theirs}, and so no {prefix}*; only '
-                'training uses it'
-            )
+            print(f'Note: no {theirs}, so no {prefix}*; only training uses it')
     print('The config needs, in model.head:')
     for name, value in found.settings.items():
         print(f'  {name}={value!r}')

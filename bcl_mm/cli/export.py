@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 
-from bcl_mm.cli.arguments import integer, output_file
-from bcl_mm.cli.options import add_model_options
+from bcl_mm.cli.arguments import output_file
+from bcl_mm.cli.options import add_model_options, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,17 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--shape',
-        type=integer(1),
+        type=whole_number(1),
         nargs=2,
         metavar=('H', 'W'),
         help="size of the images (default: the test pipeline's)",
     )
-    parser.add_argument(
-        '--opset',
-        type=int,
-        metavar='N',
-        help="version of ONNX's operators (default: torch's choice)",
-    )
+    what = "version of ONNX's operators (default: torch's choice)"
+    parser.add_argument('--opset', type=int, metavar='N', help=what)
 
 
 def run(args: argparse.Namespace) -> None:

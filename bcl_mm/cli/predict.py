@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Iterable, Iterator, List
 
-from bcl_mm.cli.arguments import integer, output_file
+from bcl_mm.cli.arguments import add_count, add_device, output_file
 from bcl_mm.cli.options import add_model_options
 
 
@@ -21,17 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     add = parser.add_argument
     add('input', nargs='+', type=Path, help='images, and folders of images')
-    add(
-        '--device',
-        help='such as cuda:1 or cpu (default: a GPU if there is one)',
-    )
-    add(
-        '--top-k',
-        type=integer(1),
-        default=5,
-        metavar='K',
-        help='number of classes (default: 5)',
-    )
+    add_device(parser)
+    add_count(parser, '--top-k', 'number of classes', 5)
     add(
         '--out',
         type=output_file('.csv', '.json'),
@@ -52,21 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the classifier's input (default), or the unit-norm projections "
         'that a contrastive loss is trained on',
     )
-    add(
-        '--batch-size',
-        type=integer(1),
-        default=32,
-        metavar='N',
-        help='images at once (default: 32)',
-    )
-    add(
-        '--workers',
-        type=integer(0),
-        default=2,
-        metavar='N',
-        help='processes that load images, if there is more than one batch '
-        '(default: 2)',
-    )
+    add_count(parser, '--batch-size', 'images per batch', 32)
+    what = 'processes that load images, if there is more than one batch'
+    add_count(parser, '--workers', what, 2, at_least=0)
 
 
 def _leave_out_errors(predictions: Iterable, errors: List[str]) -> Iterator:
@@ -77,13 +56,6 @@ def _leave_out_errors(predictions: Iterable, errors: List[str]) -> Iterator:
         else:
             errors.append(prediction.error)
             print(f'Left out: {prediction.error}', file=sys.stderr, flush=True)
-
-
-def _show_table(rows: Iterable, width: int) -> None:
-    """Show the rows, with the paths in a column of this width."""
-    for path, best in rows:
-        classes = '  '.join(f'{e["class"]} {e["score"]:.3f}' for e in best)
-        print(f'{path:{width}}  {classes}', flush=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -104,29 +76,26 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         projects=kind == 'projected',
     )
+    predictor = Predictor(model, kind)
+    predictions = predictor.predict(paths, args.batch_size, args.workers)
+    predictions = show_progress(predictions, len(paths), 'images', sys.stderr)
     errors: List[str] = []
-    predictions = show_progress(
-        Predictor(model, kind).predict(paths, args.batch_size, args.workers),
-        len(paths),
-        'images',
-        sys.stderr,
-    )
     predictions = _leave_out_errors(predictions, errors)
     if args.features is not None:
         features = FeatureFile(args.features)
         predictions = features.collect(predictions)
     rows = best_classes(predictions, model, args.top_k)
     if args.out is None:
-        _show_table(rows, width=min(60, max(map(len, paths))))
+        width = min(60, max(map(len, paths)))
+        for path, best in rows:
+            classes = (f'{e["class"]} {e["score"]:.3f}' for e in best)
+            print(f'{path:{width}}  {"  ".join(classes)}', flush=True)
     else:
         write_rows(rows, args.out)
         print(f'{args.out}: {len(paths) - len(errors)} images')
     if args.features is not None:
-        shape = features.save()
-        print(f'{args.features}: features of shape {shape}')
+        print(f'{args.features}: features of shape {features.save()}')
     if errors:
-        print(
-            f'{len(errors)} of {len(paths)} images were left out',
-            file=sys.stderr,
-        )
+        message = f'{len(errors)} of {len(paths)} images were left out'
+        print(message, file=sys.stderr)
     return bool(errors)

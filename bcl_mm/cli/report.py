@@ -1,10 +1,10 @@
-"""Compare trained models on one page: what each does to the tail.
+"""Compare trained models on one HTML page.
 
-A RUN is a work dir of train.py or compare.py; of a folder that holds several,
-all are taken. Runs that differ in their seeds alone become one method. The
-last checkpoint of each is tested on the config's test set (earlier tests are
-kept beside the run), and one self-contained HTML page is written, with its
-figures as PNG files beside it.
+A RUN is a work dir of train.py or compare.py, or a folder that holds several:
+all are taken. Runs that differ only in their seeds become one method. The
+last checkpoint of each is tested on the config's test set (earlier results
+are kept beside the run), and one self-contained HTML page is written, with
+its figures as PNG files beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bcl_mm.cli.arguments import add_device
 from bcl_mm.cli.options import add_cfg_options
 from bcl_mm.utils.errors import InputFileError
 
@@ -27,10 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE.html',
         help='the page (default: report.html)',
     )
-    parser.add_argument(
-        '--device',
-        help='such as cuda:1 or cpu (default: a GPU if there is one)',
-    )
+    add_device(parser)
     add_cfg_options(parser)
 
 

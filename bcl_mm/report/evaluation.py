@@ -1,12 +1,13 @@
-"""Test of a trained model, kept beside the run."""
+"""Tests of trained models; the results are kept beside the runs."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 from zipfile import BadZipFile
 
 import numpy as np
@@ -29,18 +30,9 @@ from bcl_mm.utils.files import open_atomically
 from bcl_mm.utils.progress import show_progress
 
 MAX_CELLS = 100  # rows of a heat map
-# Few enough to tell them apart in the embedding.
+# Few enough to tell apart in the embedding.
 EMBEDDED_CLASSES = 12
 EMBEDDED_IMAGES = 50
-
-_ARRAYS = (
-    'labels',
-    'predictions',
-    'confidences',
-    'class_counts',
-    'shown',
-    'embedding',
-)
 
 
 @dataclass
@@ -53,7 +45,7 @@ class Evaluation:
         confidences: (N,) their probabilities.
         class_counts: (C,) training images.
         classes: C names.
-        geometry: Figures of :class:`~bcl_mm.evaluation.SimplexGeometry`.
+        geometry: Results of :class:`~bcl_mm.evaluation.SimplexGeometry`.
         cosines: Cosines of class means, most frequent class first, averaged
             over blocks of classes where there are many: name -> square.
         shown: (n,) some images, of classes from head to tail.
@@ -70,25 +62,35 @@ class Evaluation:
     shown: np.ndarray
     embedding: np.ndarray
 
+    @cached_property
+    def totals(self) -> np.ndarray:
+        """(C,) test images."""
+        return np.bincount(self.labels, minlength=len(self.class_counts))
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(N,) bool: whether the prediction is the label."""
+        return self.labels == self.predictions
+
     def save(self, path: Path, key: str) -> None:
         """Write it to an NPZ file, with a key for :meth:`load`."""
-        arrays = {f'cosines/{k}': v for k, v in self.cosines.items()}
-        for name in _ARRAYS:
-            arrays[name] = getattr(self, name)
-        text = np.array(json.dumps([key, self.geometry, self.classes]))
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        text = json.dumps([key, arrays.pop('geometry'), arrays.pop('classes')])
+        for kind, square in arrays.pop('cosines').items():
+            arrays[f'cosines/{kind}'] = square
         with open_atomically(path, 'wb') as file:
-            np.savez_compressed(file, text=text, **arrays)
+            np.savez_compressed(file, text=np.array(text), **arrays)
 
     @classmethod
     def load(cls, path: Path, key: str) -> Evaluation | None:
-        """Read what was saved with this key; None if that is not there."""
+        """Read what was saved with this key; None if there is none."""
         try:
             with np.load(path, allow_pickle=False) as content:
-                known, geometry, classes = json.loads(str(content['text']))
-                if known != key:
-                    return None
-                arrays = {k: content[k] for k in content.files if k != 'text'}
+                arrays = dict(content)
+            known, geometry, classes = json.loads(str(arrays.pop('text')))
         except (OSError, ValueError, KeyError, BadZipFile):
+            return None
+        if known != key:
             return None
         cosines = {
             name.removeprefix('cosines/'): arrays.pop(name)
@@ -114,7 +116,8 @@ def block_cosines(
     Args:
         means: (C, D) class means.
         order: The classes to show, in their order.
-        cells: Blocks at most; with no more classes each is its own block.
+        cells: Maximum number of blocks; up to this many classes, each class
+            is its own block.
 
     Returns:
         (B, B) means over pairs of *different* classes; the diagonal of a
@@ -151,11 +154,11 @@ def embed(features: np.ndarray) -> np.ndarray:
         points = PCA(min(2, *rows.shape)).fit_transform(rows)
         return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
     perplexity = min(30, (len(rows) - 1) / 3)
-    return TSNE(
-        perplexity=perplexity, init='pca', random_state=0
-    ).fit_transform(rows)
+    tsne = TSNE(perplexity=perplexity, init='pca', random_state=0)
+    return tsne.fit_transform(rows)
 
 
+@torch.no_grad()
 def evaluate(cfg: Config, model: nn.Module, class_counts: Any) -> Evaluation:
     """Test a model, in one pass.
 
@@ -165,50 +168,40 @@ def evaluate(cfg: Config, model: nn.Module, class_counts: Any) -> Evaluation:
         class_counts: (C,) training images.
     """
     loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
-    dataset = loader.dataset
     counts = check_class_counts(class_counts)
-    labels = labels_of(dataset)
+    labels = labels_of(loader.dataset)
     shown = choose_shown(labels, counts)
-    wanted = np.zeros(len(labels), dtype=bool)
-    wanted[shown] = True
+    features: Dict[int, Any] = dict.fromkeys(shown.tolist())
     geometry = SimplexGeometry()
     geometry.set_model(model)
-    kept: List[Tuple[int, np.ndarray]] = []
 
-    def keep(head: nn.Module, inputs: tuple, _: Any) -> None:
-        features = head.pre_logits(inputs[0])
-        rows = np.arange(done, done + len(features))
-        for i in np.flatnonzero(wanted[rows]):
-            kept.append((rows[i], features[i].float().cpu().numpy()))
+    def keep_shown(head: nn.Module, inputs: tuple, _: Any) -> None:
+        for i, row in enumerate(head.pre_logits(inputs[0]), done):
+            if i in features:
+                features[i] = row.float().cpu().numpy()
 
-    handle = model.head.register_forward_hook(keep)
     predictions, confidences = [], []
     done = 0
-    try:
+    with model.head.register_forward_hook(keep_shown):
         for batch in show_progress(loader, len(loader), 'batches tested'):
-            with torch.no_grad():
-                samples = model.test_step(batch)
+            samples = model.test_step(batch)
             scores = torch.stack([s.pred_score for s in samples]).float()
             best = scores.max(dim=1)
             predictions.append(best.indices.cpu().numpy())
             confidences.append(best.values.cpu().numpy())
             geometry.process(batch, [s.to_dict() for s in samples])
             done += len(samples)
-    finally:
-        handle.remove()
-    figures = geometry.evaluate(len(labels))
-    names = class_names_of(dataset) or [str(i) for i in range(len(counts))]
-    index = dict(kept)
+    names = class_names_of(loader.dataset)
     return Evaluation(
         labels=labels,
         predictions=np.concatenate(predictions),
         confidences=np.concatenate(confidences),
         class_counts=counts,
-        classes=list(names),
-        geometry=figures,
+        classes=list(names or map(str, range(len(counts)))),
+        geometry=geometry.evaluate(len(labels)),
         cosines=_heat_maps(geometry, counts),
         shown=shown,
-        embedding=embed(np.stack([index[i] for i in shown])),
+        embedding=embed(np.stack(list(features.values()))),
     )
 
 
@@ -224,29 +217,6 @@ def _heat_maps(
             means = means - means[order].mean(axis=0)
         maps[name] = block_cosines(means, order)
     return maps
-
-
-def _test_run(
-    run: TrainedRun,
-    cfg_options: Optional[Sequence[str]],
-    device: Optional[str],
-) -> Evaluation:
-    meta = load_checkpoint(str(run.checkpoint)).get('meta', {})
-    if 'class_counts' not in meta:
-        raise InputValueError(
-            f'{run.checkpoint} has no class_counts, the training images per '
-            'class: it must come from a training with ClassComplementHook'
-        )
-    # Projections of an untrained projector would be meaningless.
-    cfg, model = load_model(
-        run.config,
-        run.checkpoint,
-        cfg_options=cfg_options,
-        device=device,
-        projects=None,
-    )
-    check_data_roots(cfg, ('test_dataloader',))
-    return evaluate(cfg, model, meta['class_counts'])
 
 
 def evaluate_run(
@@ -269,15 +239,31 @@ def evaluate_run(
         FileNotFoundError: The test set does not exist.
         ValueError: The checkpoint does not fit, or has no class counts.
     """
+    if run.progress:
+        print(f'Unfinished, {run.progress}: {run.folder}', file=sys.stderr)
     path = run.folder / 'evaluation.npz'
     time = run.checkpoint.stat().st_mtime_ns
     options = cfg_options or []
     key = json.dumps([__version__, run.checkpoint.name, time, options])
     found = Evaluation.load(path, key)
-    if run.progress:
-        print(f'Unfinished, {run.progress}: {run.folder}', file=sys.stderr)
-    if found is None:
-        print(f'{run.folder}: testing {run.checkpoint.name} ...', flush=True)
-        found = _test_run(run, cfg_options, device)
-        found.save(path, key)
+    if found is not None:
+        return found
+    print(f'{run.folder}: testing {run.checkpoint.name} ...', flush=True)
+    meta = load_checkpoint(str(run.checkpoint)).get('meta', {})
+    if 'class_counts' not in meta:
+        raise InputValueError(
+            f'{run.checkpoint} lacks class_counts, the training images per '
+            'class: it must come from a training with ClassComplementHook'
+        )
+    # projects=None: projections of an untrained projector are meaningless.
+    cfg, model = load_model(
+        run.config,
+        run.checkpoint,
+        cfg_options=cfg_options,
+        device=device,
+        projects=None,
+    )
+    check_data_roots(cfg, ('test_dataloader',))
+    found = evaluate(cfg, model, meta['class_counts'])
+    found.save(path, key)
     return found

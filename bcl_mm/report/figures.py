@@ -13,34 +13,32 @@ from matplotlib.ticker import MaxNLocator
 from bcl_mm.classes import shorten, shot_groups
 from bcl_mm.evaluation import reliability
 
-from .errors import taken_for
+from .errors import error_shares
 from .style import (
     GROUP_COLOURS,
     GROUP_NAMES,
     PLAIN,
     add_legend,
-    colour_of,
-    lines_of,
     new_figure,
+    with_styles,
 )
-from .summary import GROUPS, Method, mean_and_spread
+from .summary import Method, mean_and_spread
 
 
 def _log_counts(axes: Axes) -> None:
-    axes.set_xscale('log')
+    axes.set(xscale='log', xlabel='training images of the class')
     axes.xaxis.set_major_formatter(PLAIN)
-    axes.set_xlabel('training images of the class')
 
 
 def smooth(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Gaussian-weighted mean of y around each point.
 
-    The Gaussian is a tenth of the range of x wide.
+    The Gaussian's width is a tenth of the range of x.
 
     Args:
-        x: (n,) places.
+        x: (n,) positions.
         y: (n,) values.
-        at: (m,) where to give the mean.
+        at: (m,) positions of the means.
 
     Returns:
         (m,)
@@ -50,11 +48,10 @@ def smooth(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
     return weights @ y / weights.sum(axis=1)
 
 
-def _head_to_tail(method: Method, values: np.ndarray) -> tuple:
-    """Counts and smoothed values of tested classes."""
-    counts = method.first.class_counts
+def _smooth_line(method: Method, values: np.ndarray) -> tuple:
+    """Training images and smoothed values of tested classes."""
     tested = np.isfinite(values)
-    x = np.log(counts[tested])
+    x = np.log(method.first.class_counts[tested])
     at = np.linspace(x.min(), x.max(), 80)
     return np.exp(at), smooth(x, values[tested], at)
 
@@ -72,16 +69,17 @@ def _dots(method: Method, most: int = 150) -> tuple:
 
 
 def draw_profile(methods: List[Method]) -> Figure:
-    """How many training images each class has, sorted."""
+    """The number of training images of each class, sorted."""
     figure, axes = new_figure(2.8)
     counts = np.sort(methods[0].first.class_counts)[::-1]
     ranks = np.arange(1, len(counts) + 1)
+    bottom = counts.min() / 2  # the rarest have a height, too
     for group, members in shot_groups(counts).items():
         if members.any():
             axes.fill_between(
                 np.append(ranks[members], ranks[members][-1] + 1) - 0.5,
                 np.append(counts[members], counts[members][-1]),
-                counts.min() / 2,  # the rarest have a height, too
+                bottom,
                 step='post',
                 color=GROUP_COLOURS[group],
                 label=f'{members.sum():,} {GROUP_NAMES[group]}',
@@ -89,9 +87,8 @@ def draw_profile(methods: List[Method]) -> Figure:
             )
     axes.set_yscale('log')
     axes.yaxis.set_major_formatter(PLAIN)
-    axes.set_ylim(bottom=counts.min() / 2)
-    axes.set_xlabel('classes, most frequent first')
-    axes.set_ylabel('training images')
+    axes.set_ylim(bottom=bottom)
+    axes.set(xlabel='classes, most frequent first', ylabel='training images')
     axes.legend()
     return figure
 
@@ -99,18 +96,15 @@ def draw_profile(methods: List[Method]) -> Figure:
 def draw_classes(methods: List[Method]) -> Figure:
     """Accuracy of each class over its training images."""
     figure, axes = new_figure(3.8)
-    for method, style in lines_of(methods):
+    for method, style in with_styles(methods):
+        colour = style['color']
         axes.scatter(
-            *_dots(method), s=14, alpha=0.6, color=style['color'], linewidth=0
+            *_dots(method), s=14, alpha=0.6, color=colour, linewidth=0
         )
-        axes.plot(
-            *_head_to_tail(method, method.class_accuracies),
-            **style,
-            linewidth=2,
-        )
+        line = _smooth_line(method, method.class_accuracies)
+        axes.plot(*line, **style, linewidth=2)
     _log_counts(axes)
-    axes.set_ylim(-3, 103)
-    axes.set_ylabel('accuracy of the class (%)')
+    axes.set(ylim=(-3, 103), ylabel='accuracy of the class (%)')
     add_legend(figure, axes)
     return figure
 
@@ -118,16 +112,11 @@ def draw_classes(methods: List[Method]) -> Figure:
 def draw_gains(methods: List[Method]) -> Figure:
     """Each method's gain over the first, from head to tail."""
     figure, axes = new_figure(3.4)
-    base, *others = methods
-    for i, method in enumerate(others, 1):
+    (base, base_style), *others = with_styles(methods)
+    for method, style in others:
         gains = method.class_accuracies - base.class_accuracies
-        axes.plot(
-            *_head_to_tail(method, gains),
-            color=colour_of(i, len(methods)),
-            label=method.name,
-            linewidth=2,
-        )
-    axes.axhline(0, color=colour_of(0, len(methods)), label=base.name)
+        axes.plot(*_smooth_line(method, gains), **style, linewidth=2)
+    axes.axhline(0, **base_style)
     _log_counts(axes)
     axes.set_ylabel('points above the first')
     add_legend(figure, axes)
@@ -137,57 +126,44 @@ def draw_gains(methods: List[Method]) -> Figure:
 def draw_groups(methods: List[Method]) -> Figure:
     """Accuracy of the groups, with the spread and dots of the seeds."""
     figure, axes = new_figure(3.4)
-    names = [n for n in GROUPS if any(m.values(n) for m in methods)]
+    names = [n for n in GROUP_NAMES if any(m.values(n) for m in methods)]
     width = 0.8 / len(methods)
-    for i, (method, style) in enumerate(lines_of(methods)):
-        places = np.arange(len(names)) + (i - (len(methods) - 1) / 2) * width
+    ink = matplotlib.rcParams['text.color']
+    for i, (method, style) in enumerate(with_styles(methods)):
+        x = np.arange(len(names)) + (i - (len(methods) - 1) / 2) * width
         values = [method.values(name) for name in names]
         means, spreads = np.array([mean_and_spread(v) for v in values]).T
-        axes.bar(places, means, width * 0.92, **style)
+        axes.bar(x, means, width * 0.92, **style)
         if len(method.runs) > 1:
-            ink = matplotlib.rcParams['text.color']
-            axes.errorbar(
-                places, means, spreads, fmt='none', ecolor=ink, capsize=2
-            )
-            for place, dots in zip(places, values):
-                axes.scatter([place] * len(dots), dots, s=6, color=ink)
+            axes.errorbar(x, means, spreads, fmt='none', ecolor=ink, capsize=2)
+            for position, dots in zip(x, values):
+                axes.scatter([position] * len(dots), dots, s=6, color=ink)
     axes.set_xticks(range(len(names)), [GROUP_NAMES[n] for n in names])
     axes.grid(axis='x', visible=False)
-    axes.set_ylim(0, 100)
-    axes.set_ylabel('accuracy (%)')
+    axes.set(ylim=(0, 100), ylabel='accuracy (%)')
     add_legend(figure, axes)
     return figure
 
 
 def draw_errors(methods: List[Method]) -> Figure:
-    """Where test images of each group end."""
-    shares = [taken_for(method) for method in methods]
+    """How the test images of each group are classified."""
+    shares = [error_shares(method) for method in methods]
     groups = list(shares[0])
+    height = 0.9 + (0.45 + 0.26 * len(methods)) * len(groups)
     figure, all_axes = new_figure(
-        0.9 + (0.45 + 0.26 * len(methods)) * len(groups),
-        nrows=len(groups),
-        sharex=True,
-        squeeze=False,
+        height, nrows=len(groups), sharex=True, squeeze=False
     )
-    colours = dict(right='#009e73', **GROUP_COLOURS)
+    rows = range(len(methods))
     for axes, group in zip(all_axes[:, 0], groups):
         axes.set_title(f'images of {GROUP_NAMES[group]} classes')
         left = np.zeros(len(methods))
-        for end, colour in colours.items():
-            lengths = np.array([share[group][end] for share in shares])
-            what = 'right' if end == 'right' else f'as {GROUP_NAMES[end]}'
-            axes.barh(
-                range(len(methods)),
-                lengths,
-                left=left,
-                color=colour,
-                label=what if end == 'right' else f'wrong, {what}',
-            )
+        for outcome, colour in dict(right='#009e73', **GROUP_COLOURS).items():
+            lengths = np.array([share[group][outcome] for share in shares])
+            label = f'wrong, as {GROUP_NAMES.get(outcome)}'
+            label = outcome if outcome == 'right' else label
+            axes.barh(rows, lengths, left=left, color=colour, label=label)
             left += lengths
-        axes.set_yticks(
-            range(len(methods)),
-            [shorten(method.name, 22) for method in methods],
-        )
+        axes.set_yticks(rows, [shorten(m.name, 22) for m in methods])
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.grid(axis='y', visible=False)
@@ -199,35 +175,29 @@ def draw_errors(methods: List[Method]) -> Figure:
 def draw_reliability(methods: List[Method]) -> Figure:
     """Accuracy over confidence, of all and of few-shot images."""
     few = shot_groups(methods[0].first.class_counts)['few']
-    parts = dict(all=np.ones_like(few), few=few)
-    titles = dict(all='all images', few='images of few-shot classes')
-    if not few[methods[0].first.labels].any():
-        del parts['few']
+    parts = {'all images': np.ones_like(few)}
+    if few[methods[0].first.labels].any():
+        parts['images of few-shot classes'] = few
+    height = 3.2 if len(parts) > 1 else 4.4
     figure, all_axes = new_figure(
-        3.2 if len(parts) > 1 else 4.4,
-        ncols=len(parts),
-        sharey=True,
-        squeeze=False,
+        height, ncols=len(parts), sharey=True, squeeze=False
     )
-    for axes, (part, members) in zip(all_axes[0], parts.items()):
-        ink = matplotlib.rcParams['text.color']
+    ink = matplotlib.rcParams['text.color']
+    for axes, (title, members) in zip(all_axes[0], parts.items()):
         axes.plot([0, 1], [0, 1], color=ink, linewidth=0.8, linestyle=':')
-        for method, style in lines_of(methods):
-            chosen = [members[e.labels] for e in method.evaluations]
-            runs = list(zip(method.evaluations, chosen))
-            sure = np.concatenate([e.confidences[c] for e, c in runs])
-            right = np.concatenate(
-                [(e.labels == e.predictions)[c] for e, c in runs]
+        for method, style in with_styles(methods):
+            chosen, runs = members[method.first.labels], method.evaluations
+            bins = reliability(
+                np.concatenate([e.confidences[chosen] for e in runs]),
+                np.concatenate([e.correct[chosen] for e in runs]),
             )
-            bins = reliability(sure, right)
-            there = bins['counts'] > 0
-            points = bins['confidence'][there], bins['accuracy'][there]
+            filled = bins['counts'] > 0
+            points = bins['confidence'][filled], bins['accuracy'][filled]
             axes.plot(*points, **style, linewidth=1, alpha=0.6)
-            shares = bins['counts'][there] / bins['counts'].sum()
+            shares = bins['counts'][filled] / bins['counts'].sum()
             axes.scatter(*points, 2 + 150 * shares, color=style['color'])
-        axes.set_title(titles[part])
         axes.set_aspect('equal')
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel='confidence')
+        axes.set(title=title, xlim=(0, 1), ylim=(0, 1), xlabel='confidence')
     all_axes[0, 0].set_ylabel('accuracy')
     add_legend(figure, all_axes[0, 0])
     return figure
@@ -235,32 +205,25 @@ def draw_reliability(methods: List[Method]) -> Figure:
 
 def draw_curves(methods: List[Method]) -> Figure:
     """Training loss, and accuracies at the validations."""
-    names = dict(loss='training loss')
-    names['accuracy/top1'] = 'top-1, validation (%)'
-    names['accuracy/few'] = 'few-shot, validation (%)'
-    there = {
-        name: title
-        for name, title in names.items()
-        if any(run.curve(name)[0] for m in methods for run in m.runs)
+    titles = {
+        'loss': 'training loss',
+        'accuracy/top1': 'top-1, validation (%)',
+        'accuracy/few': 'few-shot, validation (%)',
     }
+    runs = [run for method in methods for run in method.runs]
+    logged = [n for n in titles if any(run.curve(n)[0] for run in runs)]
     figure, all_axes = new_figure(
-        1.9 * len(there) + 0.6, nrows=len(there), sharex=True, squeeze=False
+        1.9 * len(logged) + 0.6, nrows=len(logged), sharex=True, squeeze=False
     )
-    for axes, (name, title) in zip(all_axes[:, 0], there.items()):
-        axes.set_title(title)
-        for method, style in lines_of(methods):
+    for axes, name in zip(all_axes[:, 0], logged):
+        axes.set_title(titles[name])
+        for method, style in with_styles(methods):
+            style.update(markersize=3, linewidth=1.3)
             for run in method.runs:
                 steps, values = run.curve(name)
                 marker = 'o' if len(steps) < 10 else None
-                axes.plot(
-                    steps,
-                    values,
-                    **style,
-                    marker=marker,
-                    markersize=3,
-                    linewidth=1.3,
-                )
-                style = dict(style, label=None)
+                axes.plot(steps, values, marker=marker, **style)
+                style['label'] = None
     all_axes[-1, 0].set_xlabel('epoch')
     all_axes[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
     add_legend(figure, all_axes[0, 0])

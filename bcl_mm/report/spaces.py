@@ -10,16 +10,17 @@ from matplotlib.figure import Figure
 
 from bcl_mm.classes import shorten
 
-from .style import WIDTH
+from .style import new_figure
 from .summary import KINDS, Method
 
 
 def _panels(number: int, height: float) -> tuple:
-    """A figure of so many square panels, two in a row."""
+    """A figure of this number of square panels, two in a row."""
     columns = min(2, number)
     rows = -(-number // columns)
-    figure = Figure(figsize=(WIDTH, rows * height))
-    axes = figure.subplots(rows, columns, squeeze=False)
+    figure, axes = new_figure(
+        rows * height, nrows=rows, ncols=columns, squeeze=False
+    )
     for unused in axes.flat[number:]:
         unused.set_visible(False)
     return figure, list(axes.flat[:number])
@@ -28,43 +29,32 @@ def _panels(number: int, height: float) -> tuple:
 def draw_cosines(methods: List[Method]) -> Figure:
     """Cosines of the class means of each method, and the ideal ones."""
     first = methods[0].first
-    tested = len(np.unique(first.labels))
     ideal = -1 / (len(first.class_counts) - 1)
-    panels = []
-    for method in methods:
-        for kind, square in method.first.cosines.items():
-            name = shorten(method.name, 28)
-            panels.append((f'{name}\n{KINDS[kind]}', square))
+    panels = [
+        (f'{shorten(method.name, 28)}\n{KINDS[kind]}', square)
+        for method in methods
+        for kind, square in method.first.cosines.items()
+    ]
     blocks = len(panels[0][1])
     perfect = np.full((blocks, blocks), ideal)
-    if blocks == tested:  # else the diagonal holds pairs, too
+    if blocks == (first.totals > 0).sum():  # else the diagonal has pairs, too
         np.fill_diagonal(perfect, 1)
     panels.append((f'regular simplex\n{ideal:.3g} everywhere', perfect))
     figure, all_axes = _panels(len(panels), 2.6)
-    # Around the ideal; the diagonal is known.
-    spread = max(
-        np.abs(square[~np.eye(blocks, dtype=bool)] - ideal).max()
-        for _, square in panels
-    )
+    # Around the ideal, without the diagonal, which is known.
+    others = ~np.eye(blocks, dtype=bool)
+    spread = max(np.abs(square[others] - ideal).max() for _, square in panels)
+    spread = max(spread, 1e-3)
+    limits = dict(vmin=ideal - spread, vmax=ideal + spread)
     for axes, (title, square) in zip(all_axes, panels):
         image = axes.imshow(
-            square,
-            cmap='RdBu_r',
-            vmin=ideal - max(spread, 1e-3),
-            vmax=ideal + max(spread, 1e-3),
-            interpolation='nearest',
+            square, cmap='RdBu_r', interpolation='nearest', **limits
         )
         axes.set_title(title, fontsize=9)
         axes.set(xticks=[], yticks=[], xlabel='head → tail')
         axes.grid(visible=False)
-    figure.colorbar(
-        image,
-        ax=all_axes,
-        location='bottom',
-        shrink=0.6,
-        label='cosine',
-        aspect=30,
-    )
+    bar = dict(location='bottom', shrink=0.6, aspect=30)
+    figure.colorbar(image, ax=all_axes, label='cosine', **bar)
     return figure
 
 
@@ -75,24 +65,20 @@ def draw_embedding(methods: List[Method]) -> Figure:
         e = method.first
         labels = e.labels[e.shown]
         classes = list(dict.fromkeys(labels))  # head first
-        colours = matplotlib.colormaps['turbo'](
-            np.linspace(0.05, 0.95, len(classes))
-        )
-        for c, colour in zip(classes, colours):
-            name = str(e.classes[c])
+        shades = np.linspace(0.05, 0.95, len(classes))
+        for c, colour in zip(classes, matplotlib.colormaps['turbo'](shades)):
+            name = shorten(str(e.classes[c]), 20)
             axes.scatter(
                 *e.embedding[labels == c].T,
                 s=7,
                 color=colour,
                 linewidth=0,
-                label=f'{shorten(name, 20)} ({e.class_counts[c]:,})',
+                label=f'{name} ({e.class_counts[c]:,})',
             )
         axes.set_title(shorten(method.name, 28), fontsize=9)
         axes.set(xticks=[], yticks=[])
-    handles, names = all_axes[0].get_legend_handles_labels()
     figure.legend(
-        handles,
-        names,
+        *all_axes[0].get_legend_handles_labels(),
         loc='outside lower center',
         ncols=2,
         markerscale=2,

@@ -27,7 +27,6 @@ COLUMNS = dict(
     ece=('ECE', False),
     ece_few=('ECE, few-shot', False),
 )
-GROUPS = ('top1', 'many', 'medium', 'few')
 GEOMETRY = dict(
     nc1='NC1',
     nc2_norms='NC2 norms',
@@ -48,7 +47,7 @@ class Method:
     """The runs of one setting, one for each seed.
 
     Attributes:
-        name: How the report calls it.
+        name: Its name in the report.
         runs: The runs.
         evaluations: The test of each run.
     """
@@ -59,33 +58,29 @@ class Method:
 
     @property
     def first(self) -> Evaluation:
-        """The first seed's, where one must represent all."""
+        """The evaluation of the first seed, where one represents all."""
         return self.evaluations[0]
 
     @cached_property
     def figures(self) -> List[Dict[str, float]]:
-        """Accuracies and calibration errors of each run, in percent."""
+        """Accuracies and calibration errors in percent, and geometry."""
         found = []
         for e in self.evaluations:
             data = e.predictions, e.labels
-            figures = ShotAccuracy.calculate(*data, e.class_counts)
-            calibration = CalibrationError.calculate(
+            accuracies = ShotAccuracy.calculate(*data, e.class_counts)
+            errors = CalibrationError.calculate(
                 *data, e.confidences, e.class_counts
             )
-            found.append({**figures, **calibration})
+            found.append({**accuracies, **errors, **e.geometry})
         return found
 
     @cached_property
     def class_accuracies(self) -> np.ndarray:
         """(C,) percent, mean over the runs; NaN for untested classes."""
-        e = self.first
-        num_classes = len(e.class_counts)
-        totals = np.bincount(e.labels, minlength=num_classes)
+        totals, labels = self.first.totals, self.first.labels
         hits = sum(
-            np.bincount(
-                e.labels[e.labels == one.predictions], minlength=num_classes
-            )
-            for one in self.evaluations
+            np.bincount(labels[e.correct], minlength=len(totals))
+            for e in self.evaluations
         )
         with np.errstate(invalid='ignore'):
             return 100 * hits / (totals * len(self.evaluations))
@@ -94,16 +89,9 @@ class Method:
         """A figure of each run; empty where it is not defined."""
         return [f[name] for f in self.figures if name in f]
 
-    def geometry(self, name: str) -> List[float]:
-        """A geometry figure of each run; empty where it is not defined."""
-        name = f'geometry/{name}'
-        return [
-            e.geometry[name] for e in self.evaluations if name in e.geometry
-        ]
-
 
 def mean_and_spread(values: Sequence[float]) -> Tuple[float, float]:
-    """Mean and standard deviation (0 of one value)."""
+    """Mean and standard deviation (0 for a single value)."""
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
     return statistics.mean(values), spread
 
@@ -116,75 +104,52 @@ def group_runs(
     Raises:
         ValueError: The runs were not trained and tested on the same images.
     """
-    _check_same_data(runs, evaluations)
-    settings: Dict[tuple, List[int]] = {}
-    for i, run in enumerate(runs):
-        settings.setdefault(run.setting, []).append(i)
-    methods = []
-    for members in settings.values():
-        first = runs[members[0]]
-        methods.append(
-            Method(
-                first.method
-                + (f', {first.progress}' if first.progress else ''),
-                [runs[i] for i in members],
-                [evaluations[i] for i in members],
-            )
-        )
-    _make_names_unique(methods)
-    return methods
-
-
-def _check_same_data(
-    runs: List[TrainedRun], evaluations: List[Evaluation]
-) -> None:
+    shared = dict(
+        classes='class names',
+        class_counts='training images per class',
+        labels='test images',
+    )
     first = evaluations[0]
-    for run, one in zip(runs[1:], evaluations[1:]):
-        for what, ours, theirs in (
-            ('class names', first.classes, one.classes),
-            (
-                'training images per class',
-                first.class_counts,
-                one.class_counts,
-            ),
-            ('test images', first.labels, one.labels),
-        ):
-            if not np.array_equal(ours, theirs):
+    settings: Dict[tuple, Method] = {}
+    for run, one in zip(runs, evaluations):
+        for name, what in shared.items():
+            if not np.array_equal(getattr(one, name), getattr(first, name)):
                 raise InputValueError(
                     'the runs of a report must share their data, but the '
                     f'{what} of {run.folder} are not those of '
                     f'{runs[0].folder}'
                 )
+        name = run.method + (f', {run.progress}' if run.progress else '')
+        method = settings.setdefault(run.setting, Method(name, [], []))
+        method.runs.append(run)
+        method.evaluations.append(one)
+    by_name: Dict[str, List[Method]] = {}
+    for method in settings.values():
+        by_name.setdefault(method.name, []).append(method)
+    for methods in by_name.values():
+        if len(methods) > 1:
+            _make_names_unique(methods)
+    return list(settings.values())
 
 
 def _make_names_unique(methods: List[Method]) -> None:
-    """Make equal names of methods unique: by settings, or by numbers."""
-    alike: Dict[str, List[Method]] = {}
-    for method in methods:
-        alike.setdefault(method.name, []).append(method)
-    for group in alike.values():
-        if len(group) > 1:
-            _name_by_settings(group)
-
-
-def _name_by_settings(methods: List[Method]) -> None:
+    """Make equal names unique: by configs, by settings, or by numbers."""
+    stems = [method.runs[0].config.stem for method in methods]
     settings = [method.runs[0].settings for method in methods]
     keys = dict.fromkeys(key for one in settings for key in one)
     differing = [
         key for key in keys if len({one.get(key) for one in settings}) > 1
     ]
-    # Many differ where another config was used: its name says more.
-    by_config = len({m.runs[0].config.stem for m in methods}) == len(methods)
-    for method, one in zip(methods, settings):
-        if by_config:
-            method.name += f' ({method.runs[0].config.stem})'
+    for method, stem, one in zip(methods, stems, settings):
+        if len(set(stems)) == len(stems):
+            # Other configs differ in many settings: their names say more.
+            method.name += f' ({stem})'
         elif differing:
-            method.name += ' ({})'.format(
-                ', '.join(
-                    f'{key.split(".")[-1]}={one.get(key, "")}'
-                    for key in differing[:2]
-                )
-            )
+            values = [
+                f'{key.rpartition(".")[2]}={one.get(key, "")}'
+                for key in differing[:2]
+            ]
+            method.name += f' ({", ".join(values)})'
     names = [method.name for method in methods]
     for number, method in enumerate(methods, 1):
         if names.count(method.name) > 1:
@@ -192,37 +157,30 @@ def _name_by_settings(methods: List[Method]) -> None:
 
 
 def results_table(methods: List[Method]) -> Tuple[List[str], List[list]]:
-    """Headings, and for each method its cells: (text, is it the best)."""
+    """Headings, and the cells of each method: (text, whether it is best)."""
     names = [n for n in COLUMNS if any(m.values(n) for m in methods)]
     rows = [[(m.name, False), (str(len(m.runs)), False)] for m in methods]
     for name in names:
-        means = [
-            statistics.mean(m.values(name)) if m.values(name) else None
-            for m in methods
-        ]
-        known = [round(mean, 1) for mean in means if mean is not None]
+        values = [m.values(name) for m in methods]
+        means = [round(statistics.mean(v), 1) if v else None for v in values]
+        known = {mean for mean in means if mean is not None}
         best = max(known) if COLUMNS[name][1] else min(known)
-        differ = len(set(known)) > 1
-        for row, method, mean in zip(rows, methods, means):
-            is_best = mean is not None and round(mean, 1) == best
-            row.append((_cell(method.values(name), 1), is_best and differ))
+        for row, cell, mean in zip(rows, values, means):
+            row.append((_cell(cell, 1), mean == best and len(known) > 1))
     heads = ['method', 'runs', *(COLUMNS[name][0] for name in names)]
     return heads, rows
 
 
 def geometry_table(methods: List[Method]) -> Tuple[List[str], List[list]]:
-    """Headings, and a row for each method and kind of vectors."""
+    """Headings, and the cells of each method and kind of vectors."""
     rows = []
     for method in methods:
         for kind, title in KINDS.items():
-            cells = [
-                _cell(method.geometry(f'{kind}_{name}'), 3)
-                for name in GEOMETRY
-            ]
+            names = [f'geometry/{kind}_{name}' for name in GEOMETRY]
+            cells = [_cell(method.values(name), 3) for name in names]
             if any(cells):
-                rows.append([(cell, False) for cell in (method.name, title)])
-                rows[-1] += [(cell, False) for cell in cells]
-    return ['method', 'of its', *GEOMETRY.values()], rows
+                rows.append([method.name, title, *cells])
+    return ['method', 'vectors', *GEOMETRY.values()], rows
 
 
 def _cell(values: List[float], digits: int) -> str:

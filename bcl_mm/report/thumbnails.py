@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import sys
 from io import BytesIO
-from typing import Any, Callable, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.registry import DATASETS
 from PIL import Image
 
@@ -17,54 +16,24 @@ from bcl_mm.apis.runs import TrainedRun
 from bcl_mm.datasets.transforms.loading import LoadImageFromFile
 
 SIZE = 64  # pixels
-_LOADER = LoadImageFromFile()
 # From the index of a test image to the address of its picture, if it has one.
 Pictures = Callable[[int], Optional[str]]
 
 
-class Thumbnails:
-    """Pictures of a config's test images, as ``data:`` addresses.
-
-    Args:
-        cfg: The config.
-    """
-
-    def __init__(self, cfg: Config) -> None:
-        dataset = dict(cfg.test_dataloader.dataset)
-        self._dataset = DATASETS.build(dict(dataset, pipeline=[]))
-        # The order of images in memory; files are loaded as BGR.
-        self._is_bgr = bool(cfg.get('data_preprocessor', {}).get('to_rgb'))
-
-    def __call__(self, index: int) -> Optional[str]:
-        """Address of a picture; None if the image cannot be loaded."""
-        info: dict = self._dataset.get_data_info(index)
-        try:
-            if info.get('img') is not None:
-                image = self._from_array(info['img'])
-            else:
-                loaded = _LOADER.transform(dict(img_path=info['img_path']))
-                image = Image.fromarray(loaded['img'][..., ::-1])
-        except ValueError:
-            return None
-        return address_of(image)
-
-    def _from_array(self, pixels: Any) -> Image.Image:
-        pixels = np.squeeze(np.asarray(pixels))
-        if pixels.ndim == 3 and self._is_bgr:
-            pixels = np.ascontiguousarray(pixels[..., ::-1])
-        return Image.fromarray(pixels)
+def data_address(content: bytes, kind: str) -> str:
+    """``data:`` address of an image file of this kind."""
+    return f'data:image/{kind};base64,{base64.b64encode(content).decode()}'
 
 
 def address_of(image: Image.Image) -> str:
     """``data:`` address of a picture of at most SIZE pixels a side."""
     scale = SIZE / max(image.size)
     size = [max(1, round(side * scale)) for side in image.size]
-    enlarge = Image.Resampling.NEAREST, 'PNG'
-    resample, kind = enlarge if scale > 1 else (Image.Resampling.BOX, 'JPEG')
+    enlarge = Image.Resampling.NEAREST, 'png'
+    resample, kind = enlarge if scale > 1 else (Image.Resampling.BOX, 'jpeg')
     stream = BytesIO()
     image.convert('RGB').resize(size, resample).save(stream, kind)
-    code = base64.b64encode(stream.getvalue()).decode()
-    return f'data:image/{kind.lower()};base64,{code}'
+    return data_address(stream.getvalue(), kind)
 
 
 def pictures_of(
@@ -73,7 +42,27 @@ def pictures_of(
     """Pictures of a run's test images; none if these no longer exist."""
     try:
         cfg = load_test_config(run.config, run.checkpoint, cfg_options)
-        return Thumbnails(cfg)
+        config = dict(cfg.test_dataloader.dataset, pipeline=[])
+        dataset = DATASETS.build(config)
     except OSError as error:
         print(f'No test images are shown: {error}', file=sys.stderr)
         return lambda index: None
+    # The order of images in memory; files are loaded as BGR.
+    is_bgr = bool(cfg.get('data_preprocessor', {}).get('to_rgb'))
+    load = LoadImageFromFile().transform
+
+    def picture(index: int) -> Optional[str]:
+        """Address of a picture; None if the image cannot be loaded."""
+        info = dataset.get_data_info(index)
+        try:
+            if info.get('img') is None:
+                pixels = load(dict(img_path=info['img_path']))['img']
+            else:
+                pixels = np.squeeze(np.asarray(info['img']))
+            if pixels.ndim == 3 and (is_bgr or info.get('img') is None):
+                pixels = np.ascontiguousarray(pixels[..., ::-1])
+            return address_of(Image.fromarray(pixels))
+        except ValueError:
+            return None
+
+    return picture

@@ -456,7 +456,10 @@ def test_usage_errors(check, tmp_path):
         (['configs/none.py'], "there is no config 'configs/none.py'"),
         ([model], 'has none of train_dataloader, val_dataloader'),
         ([broken], f'{broken}: '),
-        ([IMAGENET, '--workers', 0], '--workers: must be >= 1, got 0'),
+        (
+            [IMAGENET, '--workers', 0],
+            "--workers: must be a whole number >= 1, got '0'",
+        ),
         (
             [IMAGENET, '--counts', '/nowhere/x'],
             'folder /nowhere does not',

@@ -277,10 +277,10 @@ def test_projectors_are_not_needed_to_test(convert, refused, tmp_path):
         'head.branches.con.prototype_projector.0.weight is missing' in message
     )
     printed = convert(no_prototypes)
-    assert 'Note: there is no head_fc, and so no head.branches' in printed
+    assert 'Note: no head_fc, so no head.branches' in printed
     assert 'hidden_channels=48\n  out_channels=16\n' in printed
     printed = convert({k: v for k, v in state.items() if 'head' not in k})
-    assert 'no head, and so no head.branches.con.projector' in printed
+    assert 'no head, so no head.branches.con.projector' in printed
     assert 'hidden_channels' not in printed
 
 

@@ -190,11 +190,17 @@ def test_names_of_the_classes(
         ),
         (['--out', 'none/out.csv'], '--out: folder none does not exist'),
         (['--features', 'f.npy'], '--features: must end in .npz, got f.npy'),
-        (['--top-k', '0'], '--top-k: must be >= 1, got 0'),
-        (['--batch-size', '0'], '--batch-size: must be >= 1, got 0'),
-        (['--workers', '-1'], '--workers: must be >= 0, got -1'),
+        (['--top-k', '0'], "--top-k: must be a whole number >= 1, got '0'"),
+        (
+            ['--batch-size', '0'],
+            "--batch-size: must be a whole number >= 1, got '0'",
+        ),
+        (
+            ['--workers', '-1'],
+            "--workers: must be a whole number >= 0, got '-1'",
+        ),
         (['none.png'], 'image or folder none.png does not exist'),
-        (['configs'], 'folder configs has no image (.jpg'),
+        (['configs'], 'folder configs has no image (.bmp .jpeg .jpg '),
         (['--posthoc-tau', 'nan'], 'posthoc_tau must be finite, got nan'),
     ],
 )

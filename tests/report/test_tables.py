@@ -36,7 +36,7 @@ def test_confusions_over_seeds():
 
 
 def test_where_images_end_by_hand():
-    shares = errors.taken_for(one_method(PREDICTIONS))
+    shares = errors.error_shares(one_method(PREDICTIONS))
     assert shares == dict(
         many=dict(right=100, many=0, medium=0, few=0),
         medium=dict(right=75, many=25, medium=0, few=0),
