@@ -103,6 +103,15 @@ def test_links_and_paths_lead_somewhere(document):
     assert lost == []
 
 
+def test_the_tests_of_reliability_exist():
+    text = (ROOT / 'docs' / 'reliability.md').read_text(encoding='utf-8')
+    named = set(re.findall(r'`((?:\w+/)*test_\w+\.py)(?:::(\w+))?`', text))
+    assert len(named) > 40
+    for path, test in named:
+        code = (ROOT / 'tests' / path).read_text(encoding='utf-8')
+        assert not test or f'\ndef {test}(' in code, (path, test)
+
+
 def test_all_documents_are_linked_from_the_readme():
     text = DOCUMENTS[0].read_text(encoding='utf-8')
     for document in DOCUMENTS[1:]:
