@@ -55,12 +55,13 @@ def home(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.documents
-def test_commands_run(home):
+def test_commands_run(home, free_port):
     environment = {
         **os.environ,
         **THIS_PYTHON,
         'PYTHONPATH': str(home),
         'OMP_NUM_THREADS': '1',
+        'PORT': free_port,
     }
     # What two documents have in common runs once.
     commands = {
