@@ -13,18 +13,18 @@ DOCUMENTS = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 # What is run elsewhere, and where.
 ELSEWHERE = {
     r'source \.venv/bin/activate$': 'the environment of the tests',
-    r'bash tools/quickstart\.sh': 'tests/cli/test_report.py, in its steps',
+    r'bash tools/quickstart\.sh': 'tests/report/test_page.py, in its steps',
     r'bash tools/run_tests\.sh': 'what runs the tests',
     r'pip install ': 'tools/setup_env.sh',
-    r'PYTHONPATH=\. ': 'tests/docs/test_add_a_loss.py',
+    r'PYTHONPATH=\. ': 'tests/docs/test_add_a_method.py',
     r'python tools/benchmark\.py': 'tests/cli/test_benchmark.py',
-    r'python tools/prepare_': 'tests/cli/test_prepare.py',
+    r'bcl-mm prepare ': 'tests/cli/test_prepare.py',
     r'.* bcl_resnext50\.pth': 'tests/cli/test_convert.py',
 }
 # What a document takes for granted.
 BEFORE = {
     'using_a_model.md': [
-        f'python tools/train.py configs/{config}.py'
+        f'bcl-mm train {config}'
         for config in ('bcl_resnet32_custom', 'ce_resnet8_digits_lt')
     ],
 }
@@ -87,14 +87,15 @@ def commands_of(document: Path) -> List[Command]:
 
 
 def made_small(text: str, num_classes: int) -> str:
-    """The command on small data, for an epoch, on two processes at most.
+    """The command on small data, for one epoch, on at most two processes.
 
     Args:
         text: The command.
-        num_classes: Number of classes of the small data, which configs for
-            large ones do not count.
+        num_classes: Number of classes of the small data, which configs of
+            large data sets do not count.
     """
     is_large = re.search('imagenet|inaturalist', text)
+    is_custom = re.search(r'_custom\b', text)
     for pattern, small in (
         (r'epoch_\d+\.pth', 'epoch_1.pth'),
         (r' data_root=/data/imagenet', ''),  # where it is anyway
@@ -102,23 +103,25 @@ def made_small(text: str, num_classes: int) -> str:
         ('torchvision://resnet50', 'resnet18.pth'),  # a download
         ('--seeds [0-9 ]+', '--seeds 0 '),
         (r'configs/\*', 'configs/{ce,tau_norm,bcl}'),
-        (' --amp', ''),  # wants a GPU
-        (r'(dist_\w+\.sh .*?) [48]\b', r'\1 2'),
+        (' --amp', ''),  # needs a GPU
+        (r'launch [48]\b', 'launch 2'),
+        # The console script is tested with the wheel.
+        (r'\bbcl-mm ', 'python -m bcl_mm '),
     ):
         text = re.sub(pattern, small, text)
-    tool = re.search(r'tools/(\w+)\.', text)[1]
+    command = re.search(r'-m bcl_mm (?:launch 2 )?(\w+)', text)[1]
     options = []
-    if tool in ('train', 'dist_train', 'compare'):
+    if command in ('train', 'compare'):
         options += _SHORT
-        if is_large or 'custom' in text:
+        if is_large or is_custom:
             options.append('train_dataloader.batch_size=4')
-    elif tool in ('test', 'dist_test', 'check_dataset'):
+    elif command in ('test', 'check'):
         options += _NO_WORKERS
     if is_large:
         options.append(f'model.head.num_classes={num_classes}')
-    if re.search(r'resnet50_(custom|inaturalist2018)\.py', text):
+    if re.search(r'resnet50_(custom|inaturalist2018)\b', text):
         options += ['model.backbone.depth=18', 'model.head.in_channels=512']
-    if 'custom.py' in text and 'data_root' not in text:
+    if is_custom and 'data_root' not in text:
         options.append('data_root=data/folder')
     if not options:
         return text

@@ -55,12 +55,13 @@ def home(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.documents
-def test_commands_run(home):
+def test_commands_run(home, free_port):
     environment = {
         **os.environ,
         **THIS_PYTHON,
         'PYTHONPATH': str(home),
         'OMP_NUM_THREADS': '1',
+        'PORT': free_port,
     }
     # What two documents have in common runs once.
     commands = {
@@ -101,6 +102,15 @@ def test_links_and_paths_lead_somewhere(document):
     places = ROOT, ROOT / 'tests'
     lost = [p for p in named if not any((r / p).exists() for r in places)]
     assert lost == []
+
+
+def test_the_tests_of_reliability_exist():
+    text = (ROOT / 'docs' / 'reliability.md').read_text(encoding='utf-8')
+    named = set(re.findall(r'`((?:\w+/)*test_\w+\.py)(?:::(\w+))?`', text))
+    assert len(named) > 40
+    for path, test in named:
+        code = (ROOT / 'tests' / path).read_text(encoding='utf-8')
+        assert not test or f'\ndef {test}(' in code, (path, test)
 
 
 def test_all_documents_are_linked_from_the_readme():

@@ -39,11 +39,15 @@ def find_key(cfg, key):
     """Whether a config has a key, or a component takes the argument."""
     part, parent = cfg, None
     for name in key.split('.'):
-        if name not in part:
+        if isinstance(part, list):
+            name = int(name)
+            if name >= len(part):
+                return False
+        elif name not in part:
             kind = UNTYPED.get(parent)
             if 'type' in part:
                 kind = find_class(part.type)
-            # (What is in a dict that an argument takes is its own affair.)
+            # (The keys of a dict that is an argument are not checked.)
             return kind and name in inspect.signature(kind).parameters
         part, parent = part[name], name
     return True
@@ -63,6 +67,8 @@ def test_keys_exist(mmpretrain_scope):
     assert not missing
     assert not find_key(cifar, 'model.head.conweight')
     assert not find_key(cifar, 'traincfg.max_epochs')
+    assert not find_key(cifar, 'custom_hooks.0.num_sample')
+    assert not find_key(cifar, 'custom_hooks.1.num_sampled')
 
 
 @pytest.mark.parametrize('name', ['faq', 'logging', 'multi_node'])
