@@ -147,8 +147,8 @@ def labels_of(dataset: Any) -> np.ndarray:
         (N,) int64.
 
     Raises:
-        TypeError: The dataset has none of them.
-        ValueError: A sample does not have exactly one integer label.
+        InputTypeError: The dataset has none of them.
+        InputValueError: A sample does not have exactly one integer label.
     """
     name = type(dataset).__name__
     try:
@@ -180,7 +180,7 @@ def bincount_labels(
         (C,) int64 counts.
 
     Raises:
-        ValueError: A label is out of range; the message says which.
+        InputValueError: A label is out of range; the message says which.
     """
     if num_classes is None:
         num_classes = int(labels.max()) + 1
@@ -221,8 +221,8 @@ def long_tail_counts(
         larger than ``max_per_class``.
 
     Raises:
-        TypeError: An argument is not a number, or not a whole one.
-        ValueError: An argument is out of its range.
+        InputTypeError: An argument is not a number, or not a whole one.
+        InputValueError: An argument is out of its range.
     """
     check_number('num_classes', num_classes, at_least=2, whole=True)
     check_number('max_per_class', max_per_class, at_least=1, whole=True)
@@ -256,7 +256,7 @@ def count_classes(dataset: Any) -> np.ndarray:
         largest label + 1 if the dataset does not name its classes.
 
     Raises:
-        ValueError: A label is out of range.
+        InputValueError: A label is out of range.
     """
     parts = []
     for leaf, indices, _ in leaves(dataset):
@@ -435,8 +435,8 @@ def shot_groups(
         ``{'many', 'medium', 'few'}`` -> (C,) bool; each class is in one.
 
     Raises:
-        TypeError: A threshold is not a whole number.
-        ValueError: A threshold is negative, or ``few`` is larger than
+        InputTypeError: A threshold is not a whole number.
+        InputValueError: A threshold is negative, or ``few`` is larger than
             ``many + 1``: the groups would overlap.
     """
     check_number('many', many, at_least=0, whole=True)

@@ -1,4 +1,4 @@
-# A data set of one's own, at 32x32 pixels.
+# Your own data set, at 32x32 pixels.
 _base_ = [
     './_base_/methods/bcl.py',
     './_base_/datasets/folder_small.py',

@@ -1,4 +1,4 @@
-# A data set of one's own (docs/own_data.md).
+# Your own data set (docs/own_data.md).
 _base_ = [
     './_base_/methods/bcl.py',
     './_base_/datasets/folder.py',

@@ -27,7 +27,7 @@ from bcl_mm.apis.locations import find_config
 from bcl_mm.engine.processes import await_ranks, init_cpu_process_group
 from bcl_mm.engine.resume import obstacle_to_resume
 from bcl_mm.models.pretrained import apply_pretrained
-from bcl_mm.utils.checkpoint import load_checkpoint
+from bcl_mm.utils.checkpoint import fetch, load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError
 
 # Options that apply to all data sets that have them: splits by different
@@ -255,28 +255,31 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
-def check_checkpoint(path: str, resume: bool = False) -> None:
-    """Check a checkpoint before the work starts; addresses are not checked.
+def check_checkpoint(source: str, resume: bool = False) -> str:
+    """Fetch and check a checkpoint before the work starts.
 
     Args:
-        path: Its path.
+        source: Its path or address.
         resume: Whether training resumes from it. Defaults to False.
 
+    Returns:
+        Its local path, which the Runner may load.
+
     Raises:
-        MissingFileError: The file does not exist.
+        InputFileError: It does not exist, or cannot be downloaded.
         InputValueError: It is damaged, contains more than weights, or lacks
             what training needs to resume.
     """
-    if '://' in path:
-        return
+    path = fetch(source)
     content = load_checkpoint(path)
     obstacle = obstacle_to_resume(content) if resume else None
     if obstacle is not None:
         raise InputValueError(
-            f'training cannot resume from {path!r}: {obstacle}. To start from '
-            'its weights, leave --resume out and set --cfg-options '
-            f'load_from={path}'
+            f'training cannot resume from {source!r}: {obstacle}. To start '
+            'from its weights, leave --resume out and set --cfg-options '
+            f'load_from={source}'
         )
+    return path
 
 
 def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:

@@ -204,8 +204,8 @@ def convert_checkpoint(
             Defaults to None.
 
     Raises:
-        OSError: A file cannot be read or written, or does not exist.
-        ValueError: The checkpoint is not the reference's or incomplete, a
+        InputFileError: A file cannot be read or written, or does not exist.
+        InputValueError: The checkpoint is not the reference's or incomplete, a
             weight is NaN, infinite or of a wrong shape, or a key does not fit
             the config.
     """

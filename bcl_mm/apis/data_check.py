@@ -164,7 +164,7 @@ def write_counts(path: Path, splits: List[Split]) -> None:
     """Write the images per class of all splits to a CSV file.
 
     Raises:
-        OSError: The file cannot be written.
+        InputFileError: The file cannot be written.
     """
     names = max((split.classes or () for split in splits), key=len)
     columns = [names, *(split.class_counts for split in splits)]

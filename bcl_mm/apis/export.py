@@ -225,8 +225,8 @@ def export_model(
         to the largest output), ``images`` and ``posthoc_tau`` of the file.
 
     Raises:
-        OSError: The file cannot be written.
-        ValueError: The exported model differs from the original.
+        InputFileError: The file cannot be written.
+        InputValueError: The exported model differs from the original.
         InputError: A package is missing.
     """
     check_packages(out)

@@ -63,8 +63,8 @@ def load_test_config(
             Defaults to None.
 
     Raises:
-        FileNotFoundError: The config or the checkpoint does not exist.
-        ValueError: One of them is damaged, or they do not fit.
+        MissingFileError: The config or the checkpoint does not exist.
+        InputValueError: One of them is damaged, or they do not fit.
     """
     # What load_config reads of the command line.
     args = argparse.Namespace(
@@ -118,8 +118,8 @@ def load_model(
         mmpretrain's inferencer takes.
 
     Raises:
-        FileNotFoundError: The config or the checkpoint does not exist.
-        ValueError: The checkpoint is damaged or of another model, or the
+        MissingFileError: The config or the checkpoint does not exist.
+        InputValueError: The checkpoint is damaged or of another model, or the
             config or the head lacks what is needed.
     """
     cfg = load_test_config(config, checkpoint, cfg_options)
@@ -186,7 +186,7 @@ def list_images(inputs: Sequence[PathLike]) -> List[str]:
         inputs: Files, which are taken as they are, and folders.
 
     Raises:
-        FileNotFoundError: An input does not exist, or a folder has no image.
+        MissingFileError: An input does not exist, or a folder has no image.
     """
     paths: List[str] = []
     for entry in map(Path, inputs):

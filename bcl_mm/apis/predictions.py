@@ -68,7 +68,7 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
         path: The file, CSV if its name ends in .csv, else JSON.
 
     Raises:
-        OSError: The file cannot be written.
+        InputFileError: The file cannot be written.
     """
     write = _write_csv if path.suffix == '.csv' else _write_json
     # A path need not be valid UTF-8.
@@ -101,7 +101,7 @@ class FeatureFile:
         """Write ``paths`` (N,) and ``features`` (N, D); returns (N, D).
 
         Raises:
-            OSError: The file cannot be written.
+            InputFileError: The file cannot be written.
         """
         self.rows.flush()
         features = np.zeros((0, 0), np.float32)

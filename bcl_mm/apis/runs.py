@@ -189,8 +189,8 @@ def find_runs(folders: List[Path]) -> List[TrainedRun]:
         folders: Work dirs of train.py, or of compare.py, which hold several.
 
     Raises:
-        FileNotFoundError: A folder does not exist, or holds no run.
-        ValueError: The checkpoints of a run are damaged.
+        MissingFileError: A folder does not exist, or holds no run.
+        InputValueError: The checkpoints of a run are damaged.
     """
     runs: Dict[Path, TrainedRun] = {}
     for root in folders:

@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> None:
     from bcl_mm.utils.files import write_atomically
 
     cfg = config.load_config(args)
-    config.check_checkpoint(args.checkpoint)
+    checkpoint = config.check_checkpoint(args.checkpoint)
     config.check_data_roots(cfg, ('test_dataloader',))
-    config.complete_model(cfg, args.checkpoint)
-    cfg.load_from = args.checkpoint
+    config.complete_model(cfg, checkpoint)
+    cfg.load_from = checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
     runner = config.build_runner(cfg)

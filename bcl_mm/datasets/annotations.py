@@ -20,7 +20,7 @@ def read_bytes(ann_file: str) -> bytes:
     """Content of an annotation file.
 
     Raises:
-        OSError: It cannot be read; the message names file and cause.
+        InputFileError: It cannot be read; the message names file and cause.
     """
     try:
         return Path(ann_file).read_bytes()
@@ -43,7 +43,7 @@ def read_list(ann_file: str) -> Iterator[Row]:
     Raises:
         ValueError: A line has no label, or its label is not a whole number
             in range, or the list is empty. The message gives file and line.
-        OSError: The file cannot be read.
+        InputFileError: The file cannot be read.
     """
     is_empty = True
     content = read_bytes(ann_file).removeprefix(BOM_UTF8)
@@ -115,10 +115,10 @@ def read_coco(ann_file: str) -> Tuple[List[Row], Tuple[str, ...]]:
         for the line number), and the C names of the classes.
 
     Raises:
-        ValueError: The file is not such JSON, an id occurs twice, an
+        InputValueError: The file is not such JSON, an id occurs twice, an
             annotation names an unknown image or category, or an image does
             not have exactly one annotation.
-        OSError: The file cannot be read.
+        InputFileError: The file cannot be read.
     """
     try:
         content = json.loads(read_bytes(ann_file).decode('utf-8-sig'))

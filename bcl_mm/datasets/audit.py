@@ -73,8 +73,8 @@ class Split:
         """Read a dataset's annotations.
 
         Raises:
-            ValueError: A label is missing or out of range.
-            TypeError: The dataset has no ``get_data_info()``.
+            InputValueError: A label is missing or out of range.
+            InputTypeError: The dataset has no ``get_data_info()``.
         """
         labels, paths, digests = [], [], []
         for info in unique_infos(dataset):
@@ -106,7 +106,7 @@ def unique_infos(dataset: Any) -> Iterator[dict]:
     They are those that :func:`~bcl_mm.classes.count_classes` counts.
 
     Raises:
-        TypeError: The dataset has no ``get_data_info()``.
+        InputTypeError: The dataset has no ``get_data_info()``.
     """
     for leaf, indices, _ in leaves(dataset):
         if not hasattr(leaf, 'get_data_info'):

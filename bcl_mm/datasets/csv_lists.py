@@ -69,7 +69,7 @@ def read_csv(ann_file: str) -> List[Row]:
     Raises:
         ValueError: A row is not ``path,label``, or there is none, or a path
             occurs twice. The message gives file and line.
-        OSError: The file cannot be read.
+        InputFileError: The file cannot be read.
     """
     rows = _read_rows(ann_file)
     header = [field.lower() for field in rows[0][0]]

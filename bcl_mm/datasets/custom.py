@@ -82,14 +82,14 @@ class CustomImages(TableDataset):
         notes: What was found and what was left out, in sentences.
 
     Raises:
-        TypeError: An argument is not a number, or not text.
+        InputTypeError: An argument is not a number, or not text.
         ValueError: An argument is out of its range; there are no or several
             data sets; a class has no image, or too few to be split; the
             split has a class that the training part lacks; a list is
             malformed. The message names folder, list or class.
-        FileNotFoundError: ``data_root``, or an image of a list, does not
+        MissingFileError: ``data_root``, or an image of a list, does not
             exist.
-        OSError: A folder or a list cannot be read.
+        InputFileError: A folder or a list cannot be read.
     """
 
     def __init__(

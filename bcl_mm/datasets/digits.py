@@ -27,8 +27,8 @@ class Digits(BaseDataset):
             ``test_mode``, ...).
 
     Raises:
-        TypeError: ``test_per_class`` is not a whole number.
-        ValueError: ``split`` is unknown, or ``test_per_class`` is not in
+        InputTypeError: ``test_per_class`` is not a whole number.
+        InputValueError: ``split`` is unknown, or ``test_per_class`` is not in
             [1, 173], which leaves an image of each class in each split.
         ImportError: scikit-learn is not installed.
     """

@@ -56,7 +56,7 @@ def find_images(folder: str) -> Tuple[List[str], List[str]]:
         and broken links with one, so that they are reported as missing.
 
     Raises:
-        OSError: A folder cannot be read.
+        InputFileError: A folder cannot be read.
     """
     images, others, seen = [], [], set()
 
@@ -220,9 +220,9 @@ def find_parts(
         be split.
 
     Raises:
-        FileNotFoundError: ``root`` does not exist.
-        OSError: A folder cannot be read.
-        ValueError: It holds no data set, or more than one.
+        MissingFileError: ``root`` does not exist.
+        InputFileError: A folder cannot be read.
+        InputValueError: It holds no data set, or more than one.
     """
     if osp.isfile(root):
         if not root.lower().endswith('.csv'):

@@ -31,10 +31,10 @@ class ImageList(TableDataset):
             mmpretrain's ``BaseDataset``.
 
     Raises:
-        FileNotFoundError: ``data_root`` or the list does not exist (the
+        MissingFileError: ``data_root`` or the list does not exist (the
             message says how to get them), or images are missing (the message
             counts them and gives file and line of the first).
-        ValueError: A line is not ``path label``, or there is none.
+        InputValueError: A line is not ``path label``, or there is none.
     """
 
     DATA_ROOT = ''

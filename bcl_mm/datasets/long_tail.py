@@ -43,9 +43,9 @@ class LongTailDataset:
         metainfo: That of the wrapped dataset.
 
     Raises:
-        TypeError: An argument is not a number, or not a whole one. (A
+        InputTypeError: An argument is not a number, or not a whole one. (A
             ``seed`` of None would choose other images in each process.)
-        ValueError: An argument or a label is out of its range, or a class
+        InputValueError: An argument or a label is out of its range, or a class
             keeps no image; the message names the class.
     """
 

@@ -35,8 +35,8 @@ class ClassBalancedSampler(Sampler):
             same in all processes.
 
     Raises:
-        TypeError: ``power`` is not a number, or ``seed`` not a whole one.
-        ValueError: ``power`` is not in [0, 1], or ``seed`` is negative.
+        InputTypeError: ``power`` is not a number, or ``seed`` not a whole one.
+        InputValueError: ``power`` is not in [0, 1], or ``seed`` is negative.
     """
 
     def __init__(

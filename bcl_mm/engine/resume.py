@@ -64,7 +64,7 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
         ``last_checkpoint``, None if it is fine.
 
     Raises:
-        ValueError: There are checkpoints, but all are damaged.
+        InputValueError: There are checkpoints, but all are damaged.
     """
     folder = Path(work_dir)
     note = folder / 'last_checkpoint'

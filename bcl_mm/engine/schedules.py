@@ -31,7 +31,7 @@ class ShiftedCosineLR(CosineAnnealingLR):
             (``by_epoch``, ...).
 
     Raises:
-        TypeError: ``T_max`` is not an integer.
+        InputTypeError: ``T_max`` is not an integer.
         ValueError: ``T_max`` is not positive, or ``eta_min`` is given (the
             rate always ends near zero).
     """
@@ -76,8 +76,8 @@ class WarmUpLR(LinearLR):
             ``by_epoch``, ``convert_to_iter_based``, ...).
 
     Raises:
-        TypeError: ``fraction`` is not a number.
-        ValueError: ``fraction`` is not in (0, 1).
+        InputTypeError: ``fraction`` is not a number.
+        InputValueError: ``fraction`` is not in (0, 1).
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class ShotAccuracy(ShotMetric):
     Raises:
         TypeError: A threshold is not an integer, or ``per_class`` is not a
             bool.
-        ValueError: A threshold is negative, or the groups would overlap.
+        InputValueError: A threshold is negative, or the groups would overlap.
     """
 
     default_prefix = 'accuracy'
@@ -56,7 +56,7 @@ class ShotAccuracy(ShotMetric):
         """Collect (predicted class, label) of each sample of a batch.
 
         Raises:
-            ValueError: The class counts are unknown.
+            InputValueError: The class counts are unknown.
         """
         self.require_class_counts()
         # One transfer per batch, not one per sample.
@@ -93,9 +93,9 @@ class ShotAccuracy(ShotMetric):
             ``per_class``, ``class_<i>``.
 
         Raises:
-            TypeError: A threshold is not an integer, or ``per_class`` is
+            InputTypeError: A threshold is not an integer, or ``per_class`` is
                 not a bool.
-            ValueError: A label or a threshold is out of range.
+            InputValueError: A label or a threshold is out of range.
         """
         check_flag('per_class', per_class)
         predictions, labels = np.asarray(predictions), np.asarray(labels)

@@ -32,7 +32,7 @@ def reliability(
         ``accuracy`` (M,) in [0, 1]; 0 where a bin is empty.
 
     Raises:
-        TypeError: ``num_bins`` is not an integer.
+        InputTypeError: ``num_bins`` is not an integer.
         ValueError: ``num_bins < 1``, a confidence is not in [0, 1], or the
             lengths differ.
     """
@@ -83,7 +83,7 @@ class CalibrationError(ShotMetric):
         **kwargs: Arguments of :class:`~bcl_mm.evaluation.ShotMetric`.
 
     Raises:
-        TypeError: ``num_bins`` or a threshold is not an integer.
+        InputTypeError: ``num_bins`` or a threshold is not an integer.
         ValueError: ``num_bins < 1``, a threshold is negative, or the groups
             would overlap.
     """
@@ -99,7 +99,7 @@ class CalibrationError(ShotMetric):
         """Collect (predicted class, label, confidence) of each sample.
 
         Raises:
-            ValueError: The class counts are unknown.
+            InputValueError: The class counts are unknown.
         """
         self.require_class_counts()
         scores = torch.stack([s['pred_score'] for s in data_samples])  # (B, C)
@@ -138,7 +138,7 @@ class CalibrationError(ShotMetric):
             there are test images.
 
         Raises:
-            TypeError: ``num_bins`` or a threshold is not an integer.
+            InputTypeError: ``num_bins`` or a threshold is not an integer.
             ValueError: A label, a confidence, ``num_bins`` or a threshold is
                 out of range, or the lengths differ.
         """

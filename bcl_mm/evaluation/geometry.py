@@ -128,7 +128,7 @@ class SimplexGeometry(BaseMetric):
             model: mmpretrain's ``ImageClassifier``, not wrapped.
 
         Raises:
-            ValueError: It has no head with ``pre_logits``.
+            InputValueError: It has no head with ``pre_logits``.
         """
         head = getattr(model, 'head', None)
         if not hasattr(head, 'pre_logits'):
@@ -161,7 +161,7 @@ class SimplexGeometry(BaseMetric):
         """Add the features of a batch.
 
         Raises:
-            ValueError: The model is unknown, the head did not see each
+            InputValueError: The model is unknown, the head did not see each
                 image once, or its features are not (B, D) and finite.
         """
         if self._head is None:

@@ -209,7 +209,7 @@ def neural_collapse(
         between the classes.
 
     Raises:
-        ValueError: ``prototypes`` are not (C, D).
+        InputValueError: ``prototypes`` are not (C, D).
     """
     if prototypes is not None:
         prototypes = np.asarray(prototypes, np.float64)

@@ -84,8 +84,8 @@ class CIFARResNet(BaseModule):
             Kaiming-normal convolutions (fan-in), as in LDAM-DRW.
 
     Raises:
-        TypeError: An argument is not an integer.
-        ValueError: An argument is out of range, ``depth`` is not 6n + 2,
+        InputTypeError: An argument is not an integer.
+        InputValueError: An argument is out of range, ``depth`` is not 6n + 2,
             or ``shortcut`` is unknown.
     """
 

@@ -46,7 +46,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
             ``inputs`` (V * B, C, H, W) and ``data_samples`` of length B.
 
         Raises:
-            ValueError: Views differ in size, or Mixup/CutMix
+            InputValueError: Views differ in size, or Mixup/CutMix
                 (``batch_augments``) meets several views.
         """
         inputs = data['inputs']

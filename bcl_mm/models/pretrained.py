@@ -33,9 +33,9 @@ def backbone_weights(
         the checkpoint, None if there is none.
 
     Raises:
-        ValueError: The checkpoint is unusable, or belongs to a different
+        InputValueError: The checkpoint is unusable, or belongs to a different
             backbone; the message names the weights that do not fit.
-        OSError: It does not exist, or cannot be downloaded.
+        InputFileError: It does not exist, or cannot be downloaded.
     """
     content = load_checkpoint(source)
     state = content.get('state_dict', content)
@@ -103,10 +103,10 @@ def apply_pretrained(cfg: dict, load: bool = True) -> None:
             downloaded: a checkpoint provides them. Defaults to True.
 
     Raises:
-        TypeError: ``pretrained`` is not text.
+        InputTypeError: ``pretrained`` is not text.
         ValueError: It does not fit, cannot be read, or is unknown; or timm is
             required and not installed.
-        OSError: It does not exist, or cannot be downloaded.
+        InputFileError: It does not exist, or cannot be downloaded.
     """
     source, model = cfg.get('pretrained'), cfg.get('model')
     if source is None:

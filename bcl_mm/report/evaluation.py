@@ -236,8 +236,8 @@ def evaluate_run(
             there is one.
 
     Raises:
-        FileNotFoundError: The test set does not exist.
-        ValueError: The checkpoint does not fit, or has no class counts.
+        MissingFileError: The test set does not exist.
+        InputValueError: The checkpoint does not fit, or has no class counts.
     """
     if run.progress:
         print(f'Unfinished, {run.progress}: {run.folder}', file=sys.stderr)

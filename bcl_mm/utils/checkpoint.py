@@ -18,7 +18,10 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner.checkpoint import get_torchvision_models
+from mmengine.runner.checkpoint import (
+    get_external_models,
+    get_torchvision_models,
+)
 from torch import Tensor, nn
 
 from bcl_mm.utils.errors import (
@@ -33,7 +36,8 @@ try:
 except ImportError:  # numpy 1
     from numpy.core import multiarray
 
-_TORCHVISION = 'torchvision://'
+# Addresses of weights by name: torchvision://resnet50.
+_ZOOS = dict(torchvision=get_torchvision_models, openmmlab=get_external_models)
 _STATISTICS = ('min', 'max', 'mean', 'current')
 
 
@@ -77,7 +81,7 @@ def load_weights_only(path: str) -> Any:
     """Load a local checkpoint onto the CPU without running anything of it.
 
     Raises:
-        FileNotFoundError: The file does not exist.
+        MissingFileError: The file does not exist.
         ValueError: It is damaged, or holds more than weights and what MMEngine
             writes beside them.
     """
@@ -119,21 +123,21 @@ def fetch(source: str) -> str:
     names hold a hash of the whole address: two addresses never share a file.
 
     Args:
-        source: A path, ``http(s)://...``, ``file://...``, or
-            ``torchvision://NAME``, such as ``torchvision://resnet50`` or
-            ``torchvision://resnet50.default``.
+        source: A path, ``http(s)://...``, ``file://...``,
+            ``openmmlab://NAME``, or ``torchvision://NAME``, such as
+            ``torchvision://resnet50`` or ``torchvision://resnet50.default``.
 
     Raises:
         InputValueError: It is of another kind, or the name is unknown.
         InputFileError: It cannot be downloaded.
     """
+    zoo, _, name = source.partition('://')
     address = source
-    if source.startswith(_TORCHVISION):
-        name = source.removeprefix(_TORCHVISION)
-        addresses = get_torchvision_models()
+    if zoo in _ZOOS:
+        addresses = _ZOOS[zoo]()
         if name not in addresses:
             raise InputValueError(
-                f'torchvision has no weights {name!r}'
+                f'{zoo} has no weights {name!r}'
                 f'{similar_names(name, addresses)}'
             )
         address = addresses[name]
@@ -141,12 +145,13 @@ def fetch(source: str) -> str:
         return address
     if urlparse(address).scheme not in ('http', 'https', 'file'):
         raise InputValueError(
-            'weights must be a file, http(s)://..., torchvision://NAME or, '
+            'weights must be a file, http(s)://..., torchvision://NAME, '
+            'openmmlab://NAME or, '
             f'for a backbone, timm://NAME, got {source!r}'
         )
     name = PurePath(urlparse(address).path)
     # torchvision's names hold a hash of the content: its own downloads serve.
-    if not source.startswith(_TORCHVISION):
+    if zoo != 'torchvision':
         key = hashlib.sha256(address.encode()).hexdigest()[:16]
         name = name.with_stem(f'{name.stem}-{key}')
     folder = Path(torch.hub.get_dir(), 'checkpoints')

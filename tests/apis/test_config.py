@@ -1,9 +1,12 @@
 """Configs, their options, and what is said of a user's errors."""
 
 import argparse
+import pickle
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 import bcl_mm
 from bcl_mm.apis import config as cli
@@ -148,3 +151,18 @@ def test_misspelt_options_are_noted(option, meant, capsys):
 def test_new_options_are_not_noted(capsys):
     load('find_unused_parameters=True')
     assert 'meant' not in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_an_address_is_loaded_from_a_local_file(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+    torch.save(dict(state_dict={}), tmp_path / 'a.pth')
+    path = cli.check_checkpoint((tmp_path / 'a.pth').as_uri())
+    assert Path(path).is_relative_to(tmp_path / 'home')
+    # The Runner never gets an address, which it would unpickle.
+    (tmp_path / 'b.pth').write_bytes(pickle.dumps(print))
+    with pytest.raises(InputValueError, match='refused|damaged'):
+        cli.check_checkpoint((tmp_path / 'b.pth').as_uri())
+    with pytest.raises(InputValueError, match="openmmlab has no weights 'x'"):
+        cli.check_checkpoint('openmmlab://x')

@@ -67,8 +67,8 @@ class ColorJitter(BaseTransform):
             Defaults to ``'bgr'``.
 
     Raises:
-        TypeError: An argument must be a number, but is not.
-        ValueError: An argument is out of its range.
+        InputTypeError: An argument must be a number, but is not.
+        InputValueError: An argument is out of its range.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ColorJitter(BaseTransform):
         """Change the colours of ``results['img']``.
 
         Raises:
-            TypeError: The image is not uint8.
+            InputTypeError: The image is not uint8.
         """
         dtype = results['img'].dtype
         if dtype != np.uint8:
@@ -152,8 +152,8 @@ class RandomGrayscale(BaseTransform):
         channel_order: ``'bgr'`` or ``'rgb'``. Defaults to ``'bgr'``.
 
     Raises:
-        TypeError: An argument must be a number, but is not.
-        ValueError: An argument is out of its range.
+        InputTypeError: An argument must be a number, but is not.
+        InputValueError: An argument is out of its range.
     """
 
     def __init__(self, prob: float = 0.2, channel_order: str = 'bgr') -> None:

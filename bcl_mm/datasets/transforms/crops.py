@@ -50,7 +50,7 @@ class RandomResizedCrop(BaseTransform):
         ratio: Range of width over height. Defaults to (3/4, 4/3).
 
     Raises:
-        ValueError: A range is empty or not positive.
+        InputValueError: A range is empty or not positive.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class RandomFlip(BaseTransform):
         prob: Probability. Defaults to 0.5.
 
     Raises:
-        ValueError: ``prob`` is not in [0, 1].
+        InputValueError: ``prob`` is not in [0, 1].
     """
 
     def __init__(self, prob: float = 0.5) -> None:

@@ -125,8 +125,8 @@ class ViewGridHook(Hook):
         num_images: Number of images; 0 disables the picture. Defaults to 8.
 
     Raises:
-        TypeError: ``num_images`` is not an integer.
-        ValueError: ``num_images < 0``.
+        InputTypeError: ``num_images`` is not an integer.
+        InputValueError: ``num_images < 0``.
     """
 
     def __init__(self, num_images: int = 8) -> None:

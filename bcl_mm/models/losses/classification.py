@@ -40,7 +40,7 @@ def logit_adjusted_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        TypeError: ``tau`` is not a number.
+        InputTypeError: ``tau`` is not a number.
         ValueError: ``log_prior`` is not one number per class, or ``tau`` is
             not finite.
     """

@@ -35,8 +35,8 @@ def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
         (C,) margins, float64.
 
     Raises:
-        TypeError: ``max_margin`` is not a number.
-        ValueError: It is not positive and finite.
+        InputTypeError: ``max_margin`` is not a number.
+        InputValueError: It is not positive and finite.
     """
     check_number('max_margin', max_margin, above=0)
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
@@ -70,7 +70,7 @@ def ldam_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        TypeError: ``scale`` is not a number.
+        InputTypeError: ``scale`` is not a number.
         ValueError: ``margins`` is not one number per class, the labels are
             not of shape (M,), or ``scale`` is not positive and finite.
     """
@@ -106,8 +106,8 @@ class LDAMLoss(ClassCountsLoss):
             :class:`~bcl_mm.models.losses.base.ClassCountsLoss`.
 
     Raises:
-        TypeError: An argument is not a number.
-        ValueError: An argument is out of its range.
+        InputTypeError: An argument is not a number.
+        InputValueError: An argument is out of its range.
     """
 
     settings = 'max_margin', 'reweight_begin', 'beta', 'scale'
@@ -136,8 +136,8 @@ class LDAMLoss(ClassCountsLoss):
         """Set the scale of the head's logits; None is a linear classifier.
 
         Raises:
-            TypeError: ``scale`` is not a number.
-            ValueError: The classifier is linear, or ``scale`` is not
+            InputTypeError: ``scale`` is not a number.
+            InputValueError: The classifier is linear, or ``scale`` is not
                 positive and finite.
         """
         if scale is None:

@@ -46,8 +46,8 @@ def focal_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        TypeError: ``gamma`` is not a number.
-        ValueError: ``gamma`` is negative or not finite, the labels are
+        InputTypeError: ``gamma`` is not a number.
+        InputValueError: ``gamma`` is negative or not finite, the labels are
             not of shape (M,), or ``reduction`` is unknown.
     """
     check_number('gamma', gamma, at_least=0)
@@ -83,8 +83,8 @@ def class_balanced_weights(
         (C,) weights, float64.
 
     Raises:
-        TypeError: ``beta`` is not a number.
-        ValueError: ``beta`` is out of its range.
+        InputTypeError: ``beta`` is not a number.
+        InputValueError: ``beta`` is out of its range.
     """
     check_beta(beta)
     counts = torch.as_tensor(class_counts, dtype=torch.float64)

@@ -1,4 +1,4 @@
-# Any images of one's own, unbalanced as they are: a folder per class, in
+# Your own images, unbalanced as they are: a folder per class, in
 # train/ and val/ or in one tree, or CSV lists (docs/own_data.md). Views and
 # normalisation as for ImageNet-LT.
 _base_ = './imagenet_lt.py'
@@ -9,7 +9,7 @@ data_hint = (
 )
 data_root = 'data/folder'
 data_prefix = ''  # what the paths of CSV lists are relative to
-val_fraction = 0.2  # where there is no val/
+val_fraction = 0.2  # without val/
 split_seed = 0
 # A file, http(s)://..., torchvision://NAME or timm://NAME.
 pretrained = None

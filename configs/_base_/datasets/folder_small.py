@@ -1,4 +1,4 @@
-# Any images of one's own, as folder.py, at 32x32 pixels: small images, or a
+# Your own images, as in folder.py, at 32x32 pixels: small images, or a
 # first try without a GPU.
 data_hint = (
     'It is a folder with a folder of images for each class, or with train/ '
@@ -7,7 +7,7 @@ data_hint = (
 )
 data_root = 'data/folder'
 data_prefix = ''  # what the paths of CSV lists are relative to
-val_fraction = 0.2  # where there is no val/
+val_fraction = 0.2  # without val/
 split_seed = 0
 # A file, http(s)://..., torchvision://NAME or timm://NAME.
 pretrained = None

@@ -1,6 +1,6 @@
 # SGD, 100 epochs: 5 % linear warm-up, then cosine. The rate is 0.1 for 256
-# images, in proportion to the 64 of a batch; --auto-scale-lr goes on so with
-# the number of GPUs and another batch size.
+# images, scaled to a batch of 64; --auto-scale-lr scales it further with the
+# number of GPUs and the batch size.
 optim_wrapper = dict(
     optimizer=dict(
         type='SGD', lr=0.025, momentum=0.9, weight_decay=5e-4, nesterov=True
