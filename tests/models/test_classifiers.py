@@ -84,3 +84,37 @@ def test_errors(first_stage, tmp_path):
     torch.save([1], tmp_path / 'list.pth')
     with pytest.raises(ValueError, match='must be a dict of weights'):
         make(pretrained=str(tmp_path / 'list.pth')).init_weights()
+
+
+def test_the_first_stages_classifier_may_be_kept(first_stage, tmp_path):
+    path, before = first_stage
+    model = make(pretrained=str(path), keep_classifier=True)
+    model.init_weights()
+    for name in ('head.classifier.weight', 'head.classifier.bias'):
+        assert torch.equal(model.state_dict()[name], before[name])
+    other = dict(before)
+    other['head.classifier.weight'] = torch.zeros(5, 16)
+    torch.save(dict(state_dict=other), tmp_path / 'other.pth')
+    model = make(pretrained=str(tmp_path / 'other.pth'), keep_classifier=True)
+    message = r'classifier.weight has shape \(5, 16\), not \(3, 16\).*same cl'
+    with pytest.raises(ValueError, match=message):
+        model.init_weights()
+    with pytest.raises(TypeError, match='keep_classifier must be True or Fal'):
+        make(keep_classifier=1)
+
+
+@pytest.mark.parametrize('track_bn', [False, True])
+def test_batch_norm_of_the_backbone_may_be_tracked(first_stage, track_bn):
+    path, _ = first_stage
+    model = make(pretrained=str(path), track_bn=track_bn)
+    model.init_weights()
+    model.train()
+    before = {k: v.clone() for k, v in model.backbone.state_dict().items()}
+    (features,) = model.extract_feat(torch.randn(8, 3, 8, 8) - 2)
+    assert not features.requires_grad
+    for name, value in model.backbone.state_dict().items():
+        moves = track_bn and 'running_' in name
+        if 'num_batches' not in name:
+            assert torch.equal(value, before[name]) != moves, name
+    model.eval()
+    assert not any(m.training for m in model.backbone.modules())
