@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bcl_mm.classes import ClassInfo
 from bcl_mm.models.layers import ClassVectors
+from bcl_mm.models.losses.base import class_labels
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import (
     InputTypeError,
@@ -197,6 +198,7 @@ class LongTailHead(ClsHead):
     def targets(self, data_samples: List[DataSample]) -> Tensor:
         """(B,) labels; (B, C) soft labels if any sample has ``gt_score``."""
         labels = torch.cat([sample.gt_label for sample in data_samples])
+        labels, _ = class_labels(labels, self.num_classes)
         scores = [sample.get('gt_score') for sample in data_samples]
         soft = [score for score in scores if score is not None]
         if not soft:
@@ -264,8 +266,10 @@ class LongTailHead(ClsHead):
             logs.
 
         Raises:
+            InputTypeError: The labels are not integers.
             InputValueError: The number of rows is not a multiple of B, a log
-                name is taken or contains "loss", or ``tau_norm`` is set.
+                name is taken or contains "loss", ``tau_norm`` is set, or, on
+                a CPU, a label is out of range (on a GPU, the losses are NaN).
         """
         if self.tau_norm:
             raise InputValueError(
@@ -280,6 +284,8 @@ class LongTailHead(ClsHead):
                 f'{len(features)} rows of features are not a whole number of '
                 f'views of {batch_size} images'
             )
+        labels = torch.cat([sample.gt_label for sample in data_samples])
+        labels, factor = class_labels(labels, self.num_classes)
         targets = self.targets(data_samples)
         losses = {}
         if self.loss_module is not None:
@@ -287,13 +293,12 @@ class LongTailHead(ClsHead):
             rows = features[: classified * batch_size]
             repeated = torch.cat([targets] * classified)
             loss_cls = self.classification_loss(rows, repeated)
-            losses['loss_cls'] = self.cls_weight * loss_cls
+            losses['loss_cls'] = self.cls_weight * loss_cls * factor
         if self.branches:
-            labels = torch.cat([sample.gt_label for sample in data_samples])
             views = features.unflatten(0, (num_views, batch_size))
         for name, branch in self.branches.items():
             logs = dict(branch(views, labels, targets, self, **extra))
-            losses[f'loss_{name}'] = logs.pop('loss')
+            losses[f'loss_{name}'] = logs.pop('loss') * factor
             for key, value in logs.items():
                 if 'loss' in key or key in losses:
                     raise InputValueError(

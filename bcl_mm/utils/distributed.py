@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from mmengine.dist import get_world_size
 
+from bcl_mm.utils.autograd import first_order_only
+
 
 class _Gather(torch.autograd.Function):
     """all_gather whose backward returns every rank's share of a gradient."""
@@ -18,6 +20,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
+    @first_order_only
     def backward(ctx, grad: torch.Tensor) -> torch.Tensor:
         grad = grad.contiguous().clone()
         dist.all_reduce(grad)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from mmpretrain.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
 from bcl_mm.classes import ClassInfo
-from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 
 
 def check_hard_labels(labels: Tensor, name: str) -> None:
@@ -33,13 +32,70 @@ def check_one_per_class(name: str, values: Tensor, logits: Tensor) -> None:
         )
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
-    """Cross-entropy that ignores no label, not even torch's -100.
+def _must_not_wait(labels: Tensor) -> bool:
+    """Whether reading the labels costs a device sync or a graph break."""
+    return not labels.is_cpu or torch.compiler.is_compiling()
 
-    An ignored sample would still count in the mean.
+
+def class_labels(
+    labels: Tensor, num_classes: Optional[int] = None
+) -> Tuple[Tensor, Union[int, Tensor]]:
+    """Labels of any integer type, checked.
+
+    No label is ignored, not even torch's -100. On a GPU, where an error would
+    be a device sync, labels out of range make the loss NaN:
+    :class:`~bcl_mm.engine.hooks.FiniteLossHook` then stops training.
+
+    Args:
+        labels: (M,) integers in [0, C).
+        num_classes: Number of classes C. Defaults to None: unknown.
+
+    Returns:
+        The labels, int64 and in range; and a factor for the loss: 1, or NaN
+        where a label is out of range.
+
+    Raises:
+        InputTypeError: The labels are not integers.
+        InputValueError: A label is out of range, on a CPU.
     """
-    options = dict(ignore_index=torch.iinfo(torch.int32).min)
-    return F.cross_entropy(logits, labels, reduction=reduction, **options)
+    kind = labels.dtype
+    if kind.is_floating_point or kind.is_complex or kind == torch.bool:
+        raise InputTypeError(f'labels must be integers, got {kind}')
+    labels = labels.long()
+    largest = torch.iinfo(torch.int64).max
+    if num_classes is not None:
+        largest = num_classes - 1
+    is_wrong = (labels < 0) | (labels > largest)
+    if _must_not_wait(labels):
+        one = torch.ones((), device=labels.device)
+        factor = one.masked_fill(is_wrong.any(), torch.nan)
+        return labels.clamp(0, largest), factor
+    if is_wrong.any():
+        allowed = '>= 0' if num_classes is None else f'in [0, {num_classes})'
+        raise InputValueError(
+            f'labels must be {allowed}, got {labels[is_wrong][0]}: no label '
+            "is ignored, not even torch's -100; leave such samples out"
+        )
+    return labels, 1
+
+
+def class_targets(
+    labels: Tensor, logits: Tensor
+) -> Tuple[Tensor, Union[int, Tensor]]:
+    """:func:`class_labels`, or soft labels, for logits (M, C).
+
+    Raises:
+        InputValueError: Neither (M,) nor (M, C) labels, or one out of range.
+    """
+    if labels.shape not in (logits.shape[:1], logits.shape):
+        raise InputValueError(
+            f'labels of logits of shape {tuple(logits.shape)} must have shape '
+            f'({len(logits)},), or the same if soft, got '
+            f'{tuple(labels.shape)}'
+        )
+    if labels.ndim == 1:
+        return class_labels(labels, logits.shape[1])
+    return labels.to(torch.promote_types(logits.dtype, torch.float32)), 1
 
 
 class ClassificationLoss(nn.Module):
@@ -79,9 +135,9 @@ class ClassificationLoss(nn.Module):
         Args:
             logits: (M, C).
             labels: (M,) integers in [0, C) or, where the loss supports them,
-                (M, C) soft labels. No label is ignored, not even -100
-                (torch's ``ignore_index``): leave such samples out, or give
-                them a ``weight`` of zero and a label in range.
+                (M, C) soft labels, see :func:`class_targets`. To ignore a
+                sample, leave it out, or give it a ``weight`` of zero and a
+                label in range.
             weight: (M,) weights of the samples, or None.
             avg_factor: Divisor of the sum over samples. Defaults to their
                 number M.
@@ -91,14 +147,13 @@ class ClassificationLoss(nn.Module):
             Scalar, or (M,) with ``'none'``.
 
         Raises:
-            InputValueError: The loss needs class counts, and they are
+            InputTypeError: The labels are not integers.
+            InputValueError: A label is out of range, on a CPU (on a GPU, the
+                loss is NaN); or the loss needs class counts, and they are
                 unknown.
-            IndexError: A label is out of range, on a CPU. On a GPU, where a
-                check would be a device sync, CUDA's assertion ends the
-                program. (ClassInfoHook checks the labels of data sets before
-                training.)
         """
-        losses = self.per_sample(logits, labels)
+        labels, factor = class_targets(labels, logits)
+        losses = self.per_sample(logits, labels) * factor
         reduction = reduction_override or 'mean'
         loss = weight_reduce_loss(losses, weight, reduction, avg_factor)
         return self.loss_weight * loss

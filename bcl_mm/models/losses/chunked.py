@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from bcl_mm.utils.autograd import first_order_only
 
 # Rows of logits in memory at a time; fewer make the products slower.
 _CHUNK = 512
@@ -154,7 +155,7 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
         return (torch.cat(losses) * weights).sum()
 
     @staticmethod
-    @once_differentiable
+    @first_order_only
     def backward(ctx, grad: Tensor) -> tuple:
         no_grads = [None] * (1 + len(KeyRelations._fields))
         return *(grad * saved for saved in ctx.saved_tensors), *no_grads

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import check_number
 
-from .base import ClassCountsLoss, check_one_per_class, cross_entropy
+from .base import ClassCountsLoss, check_one_per_class, class_targets
 
 
 def logit_adjusted_cross_entropy(
@@ -40,17 +41,16 @@ def logit_adjusted_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        InputTypeError: ``tau`` is not a number.
-        ValueError: ``log_prior`` is not one number per class, or ``tau`` is
-            not finite.
+        InputTypeError: ``tau`` is not a number, or labels are not integers.
+        InputValueError: ``log_prior`` is not one number per class, ``tau`` is
+            not finite, or, on a CPU, a label is out of range.
     """
     check_number('tau', tau)
     check_one_per_class('log_prior', log_prior, logits)
     dtype = torch.promote_types(logits.dtype, torch.float32)
     logits = logits.to(dtype) + tau * log_prior.to(dtype)
-    if labels.ndim == 2:
-        labels = labels.to(dtype)
-    return cross_entropy(logits, labels, reduction)
+    labels, factor = class_targets(labels, logits)
+    return F.cross_entropy(logits, labels, reduction=reduction) * factor
 
 
 @MODELS.register_module()

@@ -11,6 +11,7 @@ from torch import Tensor
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import InputValueError, check_flag, check_number
 
+from .base import class_labels
 from .chunked import ChunkedContrastiveLoss, relate_keys
 
 
@@ -92,9 +93,11 @@ def balanced_contrastive_loss(
         Scalar, the mean over the M anchors.
 
     Raises:
-        TypeError: ``temperature`` is not a number, or a flag is not a bool.
-        ValueError: ``temperature`` is not positive and finite, or shapes do
-            not match.
+        InputTypeError: ``temperature`` is not a number, a flag is not a
+            bool, or labels are not integers.
+        InputValueError: ``temperature`` is not positive and finite, shapes do
+            not match, or, on a CPU, a label is out of range. On a GPU, the
+            loss is then NaN.
     """
     _check_settings(temperature, class_averaging, class_complement)
     if features.ndim != 2 or len(features) == 0:
@@ -109,6 +112,10 @@ def balanced_contrastive_loss(
     if keys is None:
         keys, key_labels = features, labels
     _check_rows('keys', keys, key_labels, dim)
+    is_complete = prototypes is not None and prototype_labels is None
+    num_classes = len(prototypes) if is_complete else None
+    key_labels, factor = class_labels(key_labels, num_classes)
+    labels, own_factor = class_labels(labels, num_classes)
     if not 0 <= anchor_start <= len(keys) - num_anchors:
         raise InputValueError(
             f'anchor_start must be in [0, {len(keys) - num_anchors}] for '
@@ -120,8 +127,7 @@ def balanced_contrastive_loss(
         prototypes, prototype_labels = features[:0], labels[:0]
         prototype_log_weights = None
     elif prototype_labels is None:
-        options = dict(device=labels.device, dtype=labels.dtype)
-        prototype_labels = torch.arange(len(prototypes), **options)
+        prototype_labels = torch.arange(num_classes, device=labels.device)
     _check_rows('prototypes', prototypes, prototype_labels, dim)
     if prototype_log_weights is None:
         prototype_log_weights = torch.zeros_like(prototype_labels, dtype=dtype)
@@ -152,7 +158,7 @@ def balanced_contrastive_loss(
             prototypes.to(dtype),
             temperature,
             *relations,
-        )
+        ) * (factor * own_factor)
 
 
 @MODELS.register_module()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bcl_mm.registry import MODELS
@@ -15,7 +16,7 @@ from .base import (
     ClassCountsLoss,
     check_hard_labels,
     check_one_per_class,
-    cross_entropy,
+    class_targets,
 )
 from .reweighting import check_beta, class_balanced_weights
 
@@ -70,17 +71,19 @@ def ldam_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        InputTypeError: ``scale`` is not a number.
-        ValueError: ``margins`` is not one number per class, the labels are
-            not of shape (M,), or ``scale`` is not positive and finite.
+        InputTypeError: ``scale`` is not a number, or labels are not integers.
+        InputValueError: ``margins`` is not one number per class, the labels
+            are not of shape (M,), ``scale`` is not positive and finite, or,
+            on a CPU, a label is out of range.
     """
     check_number('scale', scale, above=0)
     check_hard_labels(labels, 'ldam_cross_entropy')
     check_one_per_class('margins', margins, logits)
     dtype = torch.promote_types(logits.dtype, torch.float32)
+    labels, factor = class_targets(labels, logits)
     shifts = -scale * margins.to(dtype)[labels, None]  # (M, 1)
     logits = logits.to(dtype).scatter_add(1, labels[:, None], shifts)
-    return cross_entropy(logits, labels, reduction)
+    return F.cross_entropy(logits, labels, reduction=reduction) * factor
 
 
 @MODELS.register_module()

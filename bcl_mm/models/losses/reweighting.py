@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bcl_mm.registry import MODELS
@@ -15,7 +16,7 @@ from .base import (
     ClassCountsLoss,
     ClassificationLoss,
     check_hard_labels,
-    cross_entropy,
+    class_targets,
 )
 
 
@@ -46,9 +47,10 @@ def focal_cross_entropy(
         Scalar, or (M,) with ``reduction='none'``.
 
     Raises:
-        InputTypeError: ``gamma`` is not a number.
+        InputTypeError: ``gamma`` is not a number, or labels are not integers.
         InputValueError: ``gamma`` is negative or not finite, the labels are
-            not of shape (M,), or ``reduction`` is unknown.
+            not of shape (M,), ``reduction`` is unknown, or, on a CPU, a label
+            is out of range.
     """
     check_number('gamma', gamma, at_least=0)
     if reduction not in ('mean', 'sum', 'none'):
@@ -57,7 +59,8 @@ def focal_cross_entropy(
         )
     check_hard_labels(labels, 'focal_cross_entropy')
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    loss = cross_entropy(logits.to(dtype), labels, 'none')
+    labels, factor = class_targets(labels, logits)
+    loss = F.cross_entropy(logits.to(dtype), labels, reduction='none') * factor
     if gamma:
         # 1 - p, exact for small losses too; the clamp keeps the gradient
         # finite for gamma < 1.

@@ -10,6 +10,8 @@ from torch import Tensor
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
 
+from .base import check_hard_labels, class_labels
+
 
 @MODELS.register_module()
 class SeesawLoss(MMPretrainSeesawLoss):
@@ -29,9 +31,11 @@ class SeesawLoss(MMPretrainSeesawLoss):
         self, logits: Tensor, labels: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
         """Loss of logits (M, C) and integer labels (M,)."""
+        check_hard_labels(labels, 'SeesawLoss')
+        labels, factor = class_labels(labels, self.num_classes)
         all_labels = gather(labels)
         ones = self.cum_samples.new_ones(len(all_labels))
         # mmpretrain itself adds those of this process.
         self.cum_samples.index_add_(0, all_labels, ones)
         self.cum_samples.index_add_(0, labels, -ones[: len(labels)])
-        return super().forward(logits, labels, *args, **kwargs)
+        return super().forward(logits, labels, *args, **kwargs) * factor
