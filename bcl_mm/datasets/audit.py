@@ -198,7 +198,8 @@ def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
         hash of its bytes, empty if they were not read or are not an image.
     """
     if not osp.isfile(path):
-        return 'is a folder' if osp.isdir(path) else 'is missing', b''
+        problem = loading.NOT_REGULAR if osp.exists(path) else 'is missing'
+        return 'is a folder' if osp.isdir(path) else problem, b''
     if fast:
         return '' if osp.getsize(path) else 'is empty', b''
     try:
