@@ -13,7 +13,11 @@ from mmengine.dist import all_gather, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from bcl_mm.engine.loaders import WrappedDataset, replace_dataset
+from bcl_mm.engine.loaders import (
+    WrappedDataset,
+    check_sampler,
+    replace_dataset,
+)
 from bcl_mm.engine.seeds import mix
 from bcl_mm.registry import HOOKS
 
@@ -124,6 +128,9 @@ class SampleSeedHook(Hook):
     drew that index in this epoch before; those of the training step (dropout,
     Mixup) from the seed, the iteration and the rank. MMEngine seeds a worker
     process once, and keeps no generator's state in checkpoints.
+
+    Samplers that would train otherwise than meant are refused:
+    :func:`~bcl_mm.engine.loaders.check_sampler`.
     """
 
     def __init__(self) -> None:
@@ -148,6 +155,7 @@ class SampleSeedHook(Hook):
         loader = runner.train_dataloader
         if isinstance(loader.dataset, _SeededDataset):
             return  # trained before
+        check_sampler(runner)
         batches = loader.batch_sampler
         sampler = batches.sampler
         # Without a seed in the config, the sampler was built with a new one.
