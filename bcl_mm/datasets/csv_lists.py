@@ -103,6 +103,11 @@ def read_csv(ann_file: str) -> List[Row]:
     header = [field.lower() for field in rows[0][0]]
     columns = 0, 1
     if _names_columns(header):
+        if header.count('path') + header.count('label') > 2:
+            raise InputValueError(
+                f'{ann_file}: the first row must name one column path and one '
+                f'column label, got {",".join(header)!r}'
+            )
         columns = header.index('path'), header.index('label')
         rows = rows[1:]
     elif len(header) != 2:

@@ -141,6 +141,12 @@ def test_other_columns_are_ignored(tmp_path):
     assert len(read_csv(write_csv(tmp_path, text))) == 2
 
 
+def test_a_column_is_named_once(tmp_path):
+    text = 'path,label,Label\na.png,cat,dog\n'
+    with pytest.raises(ValueError, match=r'one\s+column label, got .path,lab'):
+        read_csv(write_csv(tmp_path, text))
+
+
 @pytest.mark.parametrize(
     ('names', 'expected'),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from io import BytesIO
 from typing import Any
 
@@ -150,9 +151,12 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
     def _check_pixels(self, path: str, content: bytes) -> None:
         """Refuse an image that is too large, or that PIL does not know."""
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            with Image.open(BytesIO(content)) as image:
-                width, height = image.size  # from the header
+        try:  # from the header
+            if content.startswith(_PNG):  # PIL refuses some, for metadata
+                width, height = struct.unpack('>II', content[16:24])
+            else:
+                with Image.open(BytesIO(content)) as image:
+                    width, height = image.size
         except Exception as error:  # each decoder has its own
             raise _corrupt(path, _NO_IMAGE) from error
         finally:

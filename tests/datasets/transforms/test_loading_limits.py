@@ -9,6 +9,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bcl_mm.datasets.audit import check_image
 from bcl_mm.datasets.transforms.loading import (
@@ -111,6 +112,16 @@ def test_pils_limit_does_not_matter(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
     assert load(path).shape == (100, 200, 3)
     assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_metadata_that_pil_refuses_do_no_harm(tmp_path):
+    path = tmp_path / 'x.png'
+    info = PngInfo()
+    info.add_text('workflow', 'x' * 2_000_000, zip=True)
+    path.write_bytes(encoded('PNG', pnginfo=info))
+    with pytest.raises(ValueError, match='Decompressed data too large'):
+        Image.open(path)
+    assert load(path).shape == (100, 200, 3)
 
 
 def test_a_huge_file_is_not_read(tmp_path):
