@@ -10,6 +10,11 @@ import numpy as np
 from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 
 
+def printable(name: str) -> str:
+    """A name from the data, without codes that a terminal would obey."""
+    return name if name.isprintable() else repr(name)
+
+
 def name_classes(
     indices: Sequence[int], class_names: Optional[Sequence[str]] = None
 ) -> str:
@@ -18,7 +23,7 @@ def name_classes(
     At most eight are written out.
     """
     shown = [
-        f'{i} ({class_names[i]})'
+        f'{i} ({printable(str(class_names[i]))})'
         if i < len(class_names or ()) and class_names[i] != str(i)
         else str(i)
         for i in map(int, indices[:8])

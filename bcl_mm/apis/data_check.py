@@ -69,7 +69,8 @@ def _check_files(splits: List[Split], fast: bool, workers: int) -> List[str]:
             if path:
                 problem, split.digests[i] = result_of[path]
                 if problem:
-                    problems[f'{split.name}: {path} {problem}'] = None
+                    name = split.image_name(i)
+                    problems[f'{split.name}: {name} {problem}'] = None
     return list(problems)
 
 

@@ -34,7 +34,8 @@ def read_list(ann_file: str) -> Iterator[Row]:
     """Read ``relative/path label`` lines; the path may contain spaces.
 
     Args:
-        ann_file: Path of the text file (UTF-8, at most a million classes).
+        ann_file: Path of the text file (UTF-8, at most ten million
+            classes, which keeps a mistyped label from taking all memory).
             Empty lines are skipped.
 
     Yields:
@@ -60,10 +61,10 @@ def read_list(ann_file: str) -> Iterator[Row]:
         fields = line.rsplit(maxsplit=1)
         if not fields:
             continue
-        if len(fields) < 2 or not re.fullmatch('[0-9]{1,6}', fields[1]):
+        if len(fields) < 2 or not re.fullmatch('[0-9]{1,7}', fields[1]):
             raise InputValueError(
                 f'{ann_file}:{number}: a line must be "path label", the '
-                'label a whole number from 0 to 999999, got '
+                'label a whole number from 0 to 9999999, got '
                 f'{line.strip()[:200]!r}'
             )
         is_empty = False

@@ -10,9 +10,17 @@ from io import BytesIO
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
+from mmpretrain.datasets import KFoldDataset
 from PIL import Image, UnidentifiedImageError
+from torch.utils.data import Subset
 
-from bcl_mm.classes import class_names_of, count_classes, leaves, name_classes
+from bcl_mm.classes import (
+    class_names_of,
+    count_classes,
+    leaves,
+    name_classes,
+    printable,
+)
 from bcl_mm.datasets.lists import ImageList
 from bcl_mm.datasets.long_tail import LongTailDataset
 from bcl_mm.datasets.transforms import loading
@@ -97,7 +105,7 @@ class Split:
 
     def image_name(self, index: int) -> str:
         """Name of an image in a message."""
-        return self.paths[index] or f'image {index}'
+        return printable(self.paths[index]) or f'image {index}'
 
 
 def unique_infos(dataset: Any) -> Iterator[dict]:
@@ -135,6 +143,8 @@ def published_figures(name: str, dataset: Any) -> Dict[str, int]:
         return {}
     source, _, wrappers = found[0]
     kind = type(source).__name__
+    if any(isinstance(w, (KFoldDataset, Subset)) for w in wrappers):
+        return {}  # of a part
     subsets = [w for w in wrappers if isinstance(w, LongTailDataset)]
     if any((w.profile, w.seed) != ('exp', 0) for w in subsets):
         return {}
@@ -198,12 +208,15 @@ def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
         hash of its bytes, empty if they were not read or are not an image.
     """
     if not osp.isfile(path):
-        return 'is a folder' if osp.isdir(path) else 'is missing', b''
+        problem = loading.NOT_REGULAR if osp.exists(path) else 'is missing'
+        return 'is a folder' if osp.isdir(path) else problem, b''
     if fast:
         return '' if osp.getsize(path) else 'is empty', b''
     try:
         content = _LOADER.read(path)
     except loading.CorruptImageError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            return 'is not an image', b''
         return str(error).removeprefix(f'image {path!r} '), b''
     try:
         _LOADER.decode(path, content)
@@ -265,7 +278,8 @@ def duplicate_problems(split: Split) -> List[str]:
             continue
         a, b = split.labels[first[path]], split.labels[i]
         labels = f', with the labels {a} and {b}' if a != b else ''
-        problems.append(f'{split.name}: {path} is listed twice{labels}')
+        name = printable(path)
+        problems.append(f'{split.name}: {name} is listed twice{labels}')
     return problems
 
 
@@ -273,7 +287,7 @@ def leak_problems(train: Split, other: Split) -> List[str]:
     """Files that both training and testing have."""
     trained = set(filter(None, train.paths))
     return [
-        f'{other.name}: {path} is a training image, too'
+        f'{other.name}: {printable(path)} is a training image, too'
         for path in dict.fromkeys(other.paths)
         if path in trained
     ]

@@ -5,12 +5,20 @@ from __future__ import annotations
 import csv
 import os.path as osp
 import re
+from decimal import Decimal
 from io import StringIO
 from typing import Iterable, List, Sequence, Tuple
 
 from bcl_mm.datasets.annotations import Row, read_bytes
 from bcl_mm.datasets.transforms.loading import is_image_name
 from bcl_mm.utils.errors import InputValueError
+
+# Names of the parts of a data set, in any case.
+PARTS = dict(
+    train=('train', 'training'),
+    val=('val', 'valid', 'validation'),
+    test=('test', 'testing'),
+)
 
 
 def _read_rows(ann_file: str) -> List[Tuple[List[str], int]]:
@@ -54,6 +62,24 @@ def _row_error(ann_file: str, fields: Sequence[str], line: int) -> ValueError:
     )
 
 
+def _refuse_splits(
+    ann_file: str, header: Sequence[str], rows: Sequence[tuple]
+) -> None:
+    """Raise an InputValueError if a column divides the list into parts."""
+    words = {word for part in PARTS.values() for word in part}
+    for column, name in enumerate(header):
+        parts = sorted({fields[column] for fields, _ in rows})
+        is_split = name in ('split', 'subset', 'partition', 'is_valid')
+        is_split = is_split or {part.lower() for part in parts} <= words
+        if is_split and name != 'label' and len(parts) > 1:
+            raise InputValueError(
+                f'{ann_file}: the column {name} divides the list into '
+                f'{", ".join(map(repr, parts[:8]))}, which would be ignored: '
+                'write each part into a list of its own (train.csv, val.csv, '
+                'test.csv in one folder), or remove the column'
+            )
+
+
 def read_csv(ann_file: str) -> List[Row]:
     """Read the images of a CSV list.
 
@@ -67,14 +93,21 @@ def read_csv(ann_file: str) -> List[Row]:
         (path, label, line number from 1) for each image.
 
     Raises:
-        ValueError: A row is not ``path,label``, or there is none, or a path
-            occurs twice. The message gives file and line.
+        InputValueError: A row is not ``path,label``, or there is none, an
+            image occurs twice, or a label is the text ``nan``; the message
+            gives file and line. Or a column such as ``split`` divides the
+            list into parts.
         InputFileError: The file cannot be read.
     """
     rows = _read_rows(ann_file)
     header = [field.lower() for field in rows[0][0]]
     columns = 0, 1
     if _names_columns(header):
+        if header.count('path') + header.count('label') > 2:
+            raise InputValueError(
+                f'{ann_file}: the first row must name one column path and one '
+                f'column label, got {",".join(header)!r}'
+            )
         columns = header.index('path'), header.index('label')
         rows = rows[1:]
     elif len(header) != 2:
@@ -90,12 +123,20 @@ def read_csv(ann_file: str) -> List[Row]:
         if len(fields) != len(header) or not all(fields[c] for c in columns):
             raise _row_error(ann_file, fields, line)
         path, label = (fields[column] for column in columns)
-        if line_of.setdefault(path, line) != line:
+        if label.lower() in ('nan', '<na>'):
+            raise InputValueError(
+                f'{ann_file}:{line}: an image must have a label, got {label!r}'
+                ', which stands for a missing one'
+            )
+        file = osp.normpath(path)
+        if line_of.setdefault(file, line) != line:
             raise InputValueError(
                 f'{ann_file}:{line}: an image must be listed once, but '
-                f'{path!r} is also in line {line_of[path]}'
+                f'{path!r} is also in line {line_of[file]}'
             )
         images.append((path, label, line))
+    if len(header) > 2:
+        _refuse_splits(ann_file, header, rows)
     return images
 
 
@@ -118,8 +159,19 @@ def is_csv_list(path: str, folder: str) -> bool:
 
 
 def sorted_names(labels: Iterable[str]) -> Tuple[str, ...]:
-    """Class names in order, each once: numbers by value, others as text."""
+    """Class names in order, each once: numbers by value, others as text.
+
+    Raises:
+        InputValueError: Two names are one number, such as 1 and 1.0.
+    """
     names = sorted(set(labels))
-    if all(name.isascii() and name.isdecimal() for name in names):
-        names.sort(key=int)  # stable: 1 stays after 01
+    number = re.compile(r'[+-]?[0-9]+(\.[0-9]*)?')
+    if all(map(number.fullmatch, names)):
+        names.sort(key=Decimal)
+        for name, other in zip(names, names[1:]):
+            if Decimal(name) == Decimal(other):
+                raise InputValueError(
+                    f'a class must have one name, but the labels {name} and '
+                    f'{other} are the same number: write it in one way'
+                )
     return tuple(names)

@@ -9,9 +9,10 @@ from typing import Any, Dict, List, Sequence, Set, Tuple
 
 import numpy as np
 
+from bcl_mm.classes import printable
 from bcl_mm.datasets.annotations import Row
-from bcl_mm.datasets.csv_lists import read_csv, sorted_names
-from bcl_mm.datasets.folders import PARTS, classes_in, find_parts, read_tree
+from bcl_mm.datasets.csv_lists import PARTS, read_csv, sorted_names
+from bcl_mm.datasets.folders import classes_in, find_parts, read_tree
 from bcl_mm.datasets.table import ImageTable, TableDataset
 from bcl_mm.registry import DATASETS
 from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
@@ -139,8 +140,13 @@ class CustomImages(TableDataset):
         names = given or _class_names(train)
         rows = self._read(own, names)
         self.notes.insert(0, f'{self.split} is {own}')
+        if len(set(map(str.casefold, names))) < len(names):
+            self.notes.append('names of classes differ only in case')
         if own == train:
-            _refuse_few(own, rows, names, 2 if is_split else 1)
+            # Another part of a concatenation may have the others of the
+            # given classes; ClassInfoHook counts them all.
+            numbers = range(1 if given else 0, 2 if is_split else 1)
+            _refuse_few(own, rows, names, numbers)
             if is_split:
                 rows = self._rows_of_split(rows)
                 self.notes[0] += (
@@ -199,9 +205,9 @@ def _class_names(path: str) -> Sequence[str]:
 
 
 def _refuse_few(
-    path: str, rows: List[Row], names: Sequence[str], at_least: int
+    path: str, rows: List[Row], names: Sequence[str], numbers: Sequence[int]
 ) -> None:
-    """Raise a ValueError if classes have too few images to train on."""
+    """Raise an InputValueError if classes have such a number of images."""
     counts = np.bincount([label for _, label, _ in rows], None, len(names))
     problems = (
         'every class needs a training image, but there is none of',
@@ -209,7 +215,8 @@ def _refuse_few(
         'images (add some, remove the class, or make train/ and val/ '
         'yourself), but there is only one of',
     )
-    for number, problem in enumerate(problems[:at_least]):
+    for number in numbers:
         few = [name for name, n in zip(names, counts) if n == number]
         if few:  # name all of them: the user must fix each
-            raise InputValueError(f'{path}: {problem} {", ".join(few)}')
+            listed = ', '.join(map(printable, few))
+            raise InputValueError(f'{path}: {problems[number]} {listed}')

@@ -5,22 +5,16 @@ from __future__ import annotations
 import os
 import os.path as osp
 from collections import Counter
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
+from bcl_mm.classes import printable
 from bcl_mm.datasets.annotations import Row
-from bcl_mm.datasets.csv_lists import is_csv_list
+from bcl_mm.datasets.csv_lists import PARTS, is_csv_list
 from bcl_mm.datasets.transforms.loading import is_image_name
 from bcl_mm.utils.errors import (
     InputFileError,
     InputValueError,
     MissingFileError,
-)
-
-# Names of the parts of a data set, in any case.
-PARTS = dict(
-    train=('train', 'training'),
-    val=('val', 'valid', 'validation'),
-    test=('test', 'testing'),
 )
 
 
@@ -41,7 +35,14 @@ def class_folders(folder: str) -> List[str]:
     return [entry.name for entry in _entries(folder) if entry.is_dir()]
 
 
-def find_images(folder: str) -> Tuple[List[str], List[str]]:
+def _identity(folder: str) -> Tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def find_images(
+    folder: str, owners: Optional[Dict[Tuple[int, int], str]] = None
+) -> Tuple[List[str], List[str]]:
     """Find the files below a folder, at any depth, that are not hidden.
 
     Links are followed. Each folder is read once, so that links cannot lead
@@ -49,6 +50,8 @@ def find_images(folder: str) -> Tuple[List[str], List[str]]:
 
     Args:
         folder: The folder to search.
+        owners: Device and inode of folders that belong to others, with their
+            paths. Folders that were read are added. Defaults to None: none.
 
     Returns:
         Sorted paths, relative to the folder, of the images and of all other
@@ -57,16 +60,23 @@ def find_images(folder: str) -> Tuple[List[str], List[str]]:
 
     Raises:
         InputFileError: A folder cannot be read.
+        InputValueError: A link leads to a folder that belongs to another.
     """
-    images, others, seen = [], [], set()
+    images, others = [], []
+    owners = {} if owners is None else owners
+    earlier = set(owners)
 
     def search(path: str, prefix: str) -> None:
         entries = _entries(path)
-        status = os.stat(path)
-        identity = status.st_dev, status.st_ino
-        if identity in seen:
+        identity = _identity(path)
+        if identity in earlier:
+            raise InputValueError(
+                f'an image must be in one class, but {path!r} is a link to '
+                f'{owners[identity]!r}: remove it'
+            )
+        if identity in owners:
             return
-        seen.add(identity)
+        owners[identity] = path
         for entry in entries:
             relative = prefix + entry.name
             if entry.is_dir():
@@ -98,28 +108,33 @@ def read_tree(folder: str) -> Tuple[List[Row], List[str]]:
     Returns:
         (path relative to ``folder``, class name, 0) for each image, class by
         class; and sentences about files that are left out.
+
+    Raises:
+        InputFileError: A folder cannot be read.
+        InputValueError: A link makes a folder belong to two classes.
     """
     rows, left_out = [], []
+    owners = {_identity(folder): folder}
     for name in class_folders(folder):
-        images, others = find_images(osp.join(folder, name))
+        images, others = find_images(osp.join(folder, name), owners)
         rows += [(f'{name}/{path}', name, 0) for path in images]
         left_out += [f'{name}/{path}' for path in others]
     notes = []
     if left_out:
         endings = Counter(osp.splitext(path)[1] for path in left_out)
         listed = [
-            f'{number:,} {ending or "without ending"}'
+            f'{number:,} {printable(ending) or "without ending"}'
             for ending, number in sorted(endings.items())
         ]
         notes.append(
             f'{len(left_out):,} files are not images and are left out '
-            f'({", ".join(listed)}), such as {left_out[0]}'
+            f'({", ".join(listed)}), such as {printable(left_out[0])}'
         )
     outside = _images_in(folder)
     if outside:
         notes.append(
             f'{len(outside):,} images lie outside the class folders and are '
-            f'left out, such as {outside[0]}'
+            f'left out, such as {printable(outside[0])}'
         )
     return rows, notes
 
@@ -128,10 +143,17 @@ def classes_in(folder: str) -> List[str]:
     """Names of the classes of a tree, without a search for images.
 
     Raises:
-        ValueError: There are fewer than two class folders; the message says
-            what is there instead.
+        InputValueError: A name begins or ends with a space, or there are
+            fewer than two class folders; the message says what is there
+            instead.
     """
     names = class_folders(folder)
+    for name in names:
+        if name != name.strip():
+            raise InputValueError(
+                'the name of a class folder must not begin or end with a '
+                f'space, got {osp.join(folder, name)!r}: rename it'
+            )
     if len(names) > 1:
         return names
     rule = f'{folder!r} must hold at least two class folders'
@@ -139,8 +161,8 @@ def classes_in(folder: str) -> List[str]:
     if images:
         raise InputValueError(
             f'{rule}, but {len(images):,} images lie in it directly, such as '
-            f'{images[0]}: put each into the folder of its class, or list '
-            'them in a CSV file of path,label rows'
+            f'{printable(images[0])}: put each into the folder of its class, '
+            'or list them in a CSV file of path,label rows'
         )
     if names:
         raise InputValueError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from copy import copy
+from typing import Any, Optional, Sequence, Union
 
 import numpy as np
 
@@ -89,6 +90,25 @@ class LongTailDataset:
             kept.append(members[:count])
         self.indices = np.concatenate(kept)
         self._labels = labels[self.indices]
+
+    def get_subset(
+        self, indices: Union[int, Sequence[int]]
+    ) -> LongTailDataset:
+        """Some of the samples, as MMEngine's datasets give (KFoldDataset).
+
+        Args:
+            indices: Of the samples; or the number of first samples or, if
+                it is negative, of last ones.
+        """
+        part = copy(self)
+        if isinstance(indices, int):
+            kept = slice(indices) if indices >= 0 else slice(indices, None)
+            indices = np.arange(len(self))[kept]
+        part.indices = self.indices[indices]
+        part._labels = self._labels[indices]
+        num_classes = len(self.class_counts)
+        part.class_counts = bincount_labels(part._labels, num_classes)
+        return part
 
     def full_init(self) -> None:
         """Do nothing: the labels have been read."""

@@ -4,7 +4,66 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmengine.runner import Runner
+import torch
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import all_gather
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import IterableDataset, SequentialSampler
+
+from bcl_mm.utils.errors import InputValueError
+
+
+def check_sampler(runner: Runner) -> None:
+    """Refuse samplers that would train otherwise than anyone means.
+
+    Raises:
+        InputValueError: Training reads a stream, or has a sampler that never
+            ends an epoch, does not shuffle because none was given, gives
+            every process all images, or gives them unequal numbers.
+    """
+    loader = runner.train_dataloader
+    if isinstance(loader.dataset, IterableDataset):
+        raise InputValueError(
+            'SampleSeedHook needs a training set with indices, got '
+            f'{type(loader.dataset).__name__}, a stream: set '
+            'default_hooks.sample_seed=None'
+        )
+    sampler = loader.batch_sampler.sampler
+    name = f'train_dataloader.sampler must not be {type(sampler).__name__}'
+    remedy = "use dict(type='DefaultSampler', shuffle=True)"
+    if isinstance(sampler, SequentialSampler):
+        raise InputValueError(
+            f'{name} (that of sampler=None), which does not shuffle: {remedy}'
+            ' (shuffle=False, if you mean it)'
+        )
+    # The module of torch's samplers, which know of no processes.
+    if runner.world_size > 1 and type(sampler).__module__ == (
+        SequentialSampler.__module__
+    ):
+        raise InputValueError(
+            f'{name} on {runner.world_size} processes, each of which would '
+            f'read all images: {remedy}'
+        )
+    loop = runner.train_loop
+    if isinstance(sampler, InfiniteSampler):
+        if isinstance(loop, EpochBasedTrainLoop):
+            raise InputValueError(
+                f'{name}, which never ends an epoch: {remedy}, or '
+                'train_cfg=dict(by_epoch=False, max_iters=...)'
+            )
+        return
+    if getattr(sampler, 'shuffle', True) is False:
+        runner.logger.warning('Training images are not shuffled.')
+    if runner.world_size == 1:
+        return
+    rows = len(loader if loader.drop_last else sampler)
+    numbers = [int(number) for number in all_gather(torch.tensor(rows))]
+    if len(set(numbers)) > 1:
+        raise InputValueError(
+            f'all processes must have equally many '
+            f'{"batches" if loader.drop_last else "images"} in an epoch, got '
+            f'{numbers}: set train_dataloader.sampler.round_up=True'
+        )
 
 
 def replace_dataset(runner: Runner, dataset: Any) -> None:

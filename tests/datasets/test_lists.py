@@ -67,7 +67,7 @@ def test_missing_image_names_list_and_line(tree):
         'train/x.JPEG one',
         'train/x.JPEG -1',
         'x 1.5',
-        'x 1000000',
+        'x 10000000',
         'x ٣',
     ],
 )

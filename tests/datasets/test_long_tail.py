@@ -2,8 +2,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmpretrain.datasets import KFoldDataset
+from torch.utils.data import Subset
 
+from bcl_mm.classes import count_classes, labels_of
 from bcl_mm.datasets import Digits, LongTailDataset
+from bcl_mm.datasets.audit import published_figures
 from tests import oracles
 from tests.test_classes import Labelled
 
@@ -62,6 +66,42 @@ def test_samples_are_those_of_the_indices():
         assert np.array_equal(ours[i]['img'], digits[inner]['img'])
         assert ours.get_data_info(i)['gt_label'] == ours.get_gt_labels()[i]
         assert ours.get_cat_ids(i) == [ours.get_gt_labels()[i]]
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_folds_divide_the_subset(test_mode):
+    tail = dict(
+        type='bcl_mm.LongTailDataset',
+        imbalance_factor=50,
+        dataset=dict(type='bcl_mm.Digits', split='train'),
+    )
+    folds = [
+        KFoldDataset(tail, fold, 3, test_mode, seed=0) for fold in range(3)
+    ]
+    whole = LongTailDataset(Digits(split='train'), 50)
+    times = 1 if test_mode else 2  # each image is in as many folds
+    assert sum(map(len, folds)) == times * len(whole)
+    assert (sum(map(count_classes, folds)) == times * whole.class_counts).all()
+    for fold in folds:
+        assert (
+            np.bincount(labels_of(fold), None, 10) == count_classes(fold)
+        ).all()
+        inner = fold._ori_indices[7]
+        assert np.array_equal(fold[7]['img'], whole[inner]['img'])
+
+
+def test_a_part_has_no_published_figures():
+    class CIFAR10(Labelled):
+        pass
+
+    labels, _ = balanced(10, 5000)
+    dataset = LongTailDataset(CIFAR10(labels, list('0123456789')), 100)
+    assert published_figures('train', dataset) == dict(images=12_406)
+    assert published_figures('train', Subset(dataset, range(9))) == {}
+    for number, kept in ((7, slice(7)), (-7, slice(-7, None))):
+        part = dataset.get_subset(number)
+        assert part.indices.tolist() == dataset.indices[kept].tolist()
+        assert part.class_counts.sum() == len(part) == 7
 
 
 def test_errors():

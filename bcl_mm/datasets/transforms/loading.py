@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import struct
+from io import BytesIO
 from typing import Any
 
 import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile as MMCVLoadImageFromFile
 from mmengine import fileio
+from PIL import Image
 
 from bcl_mm.registry import TRANSFORMS
-from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.errors import InputValueError, check_number
 
 # Names of image files end with one of these, in any case.
 IMAGE_ENDINGS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm')
 IMAGE_ENDINGS += ('.tif', '.tiff', '.webp')
+NOT_REGULAR = 'is not a regular file'
+_NO_IMAGE = 'is not an image, or is too damaged'
+_REMEDY = "shrink it, or raise LoadImageFromFile's max_pixels"
 _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
 
 
@@ -66,25 +74,33 @@ def is_cut_short(content: bytes) -> bool:
 class LoadImageFromFile(MMCVLoadImageFromFile):
     """mmcv's transform, with an error that names what cannot be loaded.
 
-    It refuses files that are unreadable, empty, cut short (see
-    :func:`is_cut_short`) or not images. (Depending on OpenCV's version,
-    mmcv's transform accepts a grey remainder.) Whatever the file holds
-    (grey, palette, 16 bits, CMYK, alpha), the image is (H, W, 3) uint8, BGR.
-    Alpha is dropped, and pixels keep the colour stored beneath it, as with
-    PIL's ``convert('RGB')``.
+    It refuses files that are unreadable, empty, no regular files (a FIFO
+    never ends), cut short (see :func:`is_cut_short`), too large or not
+    images. (Depending on OpenCV's version, mmcv's transform accepts a grey
+    remainder.) Whatever the file holds (grey, palette, 16 bits, CMYK, alpha),
+    the image is (H, W, 3) uint8, BGR. Alpha is dropped, and pixels keep the
+    colour stored beneath it, as with PIL's ``convert('RGB')``.
 
     It has mmcv's name because mmpretrain's inferencer removes the step of
     this name from a pipeline. In a config:
     ``dict(type='LoadImageFromFile', _scope_='bcl_mm')``.
 
     Args:
+        max_pixels: Width times height of an image, at most (a file of a few
+            kilobytes can decode to gigabytes). A file may have 16 bytes for
+            each pixel, and 16 MiB of metadata. Defaults to 178,956,970, as
+            in PIL.
         **kwargs: Arguments of mmcv's transform, except ``ignore_empty``.
 
     Raises:
-        ValueError: ``ignore_empty`` is given: it replaces images silently.
+        InputTypeError: ``max_pixels`` is not a whole number.
+        InputValueError: ``max_pixels < 1``, or ``ignore_empty`` is given: it
+            replaces images silently.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, max_pixels: int = 178_956_970, **kwargs: Any) -> None:
+        check_number('max_pixels', max_pixels, at_least=1, whole=True)
+        self.max_pixels = max_pixels
         if kwargs.get('ignore_empty'):
             raise InputValueError(
                 'ignore_empty must be False, got True: it replaces images '
@@ -97,20 +113,60 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         """Bytes of an image file.
 
         Raises:
-            CorruptImageError: The file is unreadable, empty or cut short.
+            CorruptImageError: The file is unreadable, empty, no regular file,
+                cut short, or larger than allowed.
         """
+        problem = ''
         try:
             # Not through FileClient, mmcv's older way.
-            content = fileio.get(path, backend_args=self.backend_args)
+            backend = fileio.get_file_backend(
+                path, backend_args=self.backend_args, enable_singleton=True
+            )
+            if isinstance(backend, fileio.LocalBackend):
+                problem = self._problem_of_file(os.stat(path))
+            content = b'' if problem else bytes(backend.get(path))
         except (OSError, ValueError) as error:  # ValueError: a null byte
             cause = getattr(error, 'strerror', None) or error
             raise _corrupt(path, f'cannot be read: {cause}') from error
+        if problem:
+            raise _corrupt(path, problem)
         if not content:
             raise _corrupt(path, 'is empty')
         if is_cut_short(content):
             end = f'it ends after {len(content)} bytes'
             raise _corrupt(path, f'is cut short: {end}')
+        if self.imdecode_backend != 'tifffile':  # which reads more than PIL
+            self._check_pixels(path, content)
         return content
+
+    def _problem_of_file(self, status: os.stat_result) -> str:
+        """Say why a local file must not be opened; empty if it may."""
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            return NOT_REGULAR
+        most = 16 * self.max_pixels + 2**24
+        if status.st_size <= most:
+            return ''
+        return f'has {status.st_size:,} bytes, more than {most:,}: {_REMEDY}'
+
+    def _check_pixels(self, path: str, content: bytes) -> None:
+        """Refuse an image that is too large, or that PIL does not know."""
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:  # from the header
+            if content.startswith(_PNG):  # PIL refuses some, for metadata
+                width, height = struct.unpack('>II', content[16:24])
+            else:
+                with Image.open(BytesIO(content)) as image:
+                    width, height = image.size
+        except Exception as error:  # each decoder has its own
+            raise _corrupt(path, _NO_IMAGE) from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+        if width * height > self.max_pixels:
+            raise _corrupt(
+                path,
+                f'has {width} x {height} pixels, more than max_pixels='
+                f'{self.max_pixels:,}: {_REMEDY}',
+            )
 
     def decode(self, path: str, content: bytes) -> np.ndarray:
         """Pixels of an image: (H, W, 3) uint8 BGR, by default.
@@ -128,7 +184,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         except Exception as error:  # each decoder has its own
             raise _corrupt(path, f'cannot be decoded: {error}') from error
         if img is None:
-            raise _corrupt(path, 'is not an image, or is too damaged')
+            raise _corrupt(path, _NO_IMAGE)
         return img.astype(np.float32) if self.to_float32 else img
 
     def transform(self, results: dict) -> dict:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
 import torch
-from mmengine.dist import get_dist_info
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import all_gather, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from bcl_mm.engine.loaders import WrappedDataset, replace_dataset
+from bcl_mm.engine.loaders import (
+    WrappedDataset,
+    check_sampler,
+    replace_dataset,
+)
 from bcl_mm.engine.seeds import mix
 from bcl_mm.registry import HOOKS
 
@@ -23,13 +29,39 @@ def _seed_all(seed: int, generator: Any = torch) -> None:
 
 
 class _SampleIndex(int):
-    """An index that carries its epoch to the worker processes."""
+    """An index that carries its draw to the worker processes."""
 
     epoch = 0
+    repeat = 0  # how often it came in this epoch before
+
+
+def _repeats(indices: np.ndarray) -> np.ndarray:
+    """How many equal ones precede each of the indices."""
+    order = np.argsort(indices, kind='stable')
+    is_first = np.diff(indices[order], prepend=-1) != 0
+    positions = np.arange(len(order))
+    first = np.maximum.accumulate(np.where(is_first, positions, 0))
+    repeats = np.empty_like(order)
+    repeats[order] = positions - first
+    return repeats
+
+
+def _dealt_to_all(own: np.ndarray, padding: int) -> np.ndarray:
+    """The draws of all processes, (draws, processes), padded at the end."""
+    lengths = all_gather(torch.tensor(len(own)))
+    if not any(lengths):
+        return np.empty((0, len(lengths)), np.int64)
+    padded = torch.full([int(max(lengths))], padding)
+    padded[: len(own)] = torch.from_numpy(own)
+    return torch.stack(all_gather(padded), dim=1).numpy()
 
 
 class _EpochSampler:
-    """Gives the indices of a sampler their epoch."""
+    """Gives the indices of a sampler their epoch and repeat.
+
+    Repeats are counted over all processes, to which samplers deal their
+    indices in turn. These must therefore iterate together.
+    """
 
     def __init__(self, sampler: Any, dataset: Sized) -> None:
         self.sampler = sampler
@@ -37,14 +69,29 @@ class _EpochSampler:
         self.epoch = 0
 
     def __iter__(self) -> Iterator[_SampleIndex]:
+        # MMEngine's endless sampler and torch's samplers have no epoch.
+        epoch = getattr(self.sampler, 'epoch', self.epoch)
+        is_endless = isinstance(self.sampler, InfiniteSampler)
         rank, world_size = get_dist_info()
-        for position, number in enumerate(self.sampler):
-            index = _SampleIndex(number)
-            # MMEngine's endless sampler and torch's samplers have no epoch.
-            # The endless one deals its indices to the processes in turn.
-            passed = (position * world_size + rank) // self.length
-            index.epoch = getattr(self.sampler, 'epoch', self.epoch + passed)
-            yield index
+        drawn = np.zeros(self.length + 1, np.int64)  # the last: padding
+        draws = iter(self.sampler)
+        # In blocks, because a sampler may be endless.
+        block = -(-self.length // world_size)
+        while True:
+            own = np.fromiter(itertools.islice(draws, block), np.int64)
+            everyone = _dealt_to_all(own, self.length)
+            if not everyone.size:
+                return
+            order = everyone.ravel()
+            repeats = drawn[order] + _repeats(order)
+            drawn += np.bincount(order, minlength=len(drawn))
+            repeats = repeats.reshape(everyone.shape)[: len(own), rank]
+            for number, repeat in zip(own.tolist(), repeats.tolist()):
+                index = _SampleIndex(number)
+                # Each pass of the endless one is an epoch.
+                index.epoch = repeat if is_endless else epoch
+                index.repeat = 0 if is_endless else repeat
+                yield index
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -66,7 +113,9 @@ class _SeededDataset(WrappedDataset):
     def __getitem__(self, index: _SampleIndex) -> Any:
         # Only the default generator: torch.manual_seed, which seeds devices
         # too, takes a hundred times as long.
-        _seed_all(mix(self.seed, index.epoch, index), torch.default_generator)
+        # The 0 of a first draw leaves the seed as it is without it.
+        seed = mix(self.seed, index.epoch, index, index.repeat)
+        _seed_all(seed, torch.default_generator)
         return self.dataset[int(index)]
 
 
@@ -75,10 +124,13 @@ class SampleSeedHook(Hook):
     """Makes a run repeatable, resumed or not, with any number of workers.
 
     Each sample's random draws (crops, colours) come from the run's seed, the
-    epoch and the sample's index in the outermost dataset; those of the
-    training step (dropout, Mixup) from the seed, the iteration and the rank.
-    MMEngine seeds a worker process once, and keeps no generator's state in
-    checkpoints.
+    epoch, the sample's index in the outermost dataset and how often a sampler
+    drew that index in this epoch before; those of the training step (dropout,
+    Mixup) from the seed, the iteration and the rank. MMEngine seeds a worker
+    process once, and keeps no generator's state in checkpoints.
+
+    Samplers that would train otherwise than meant are refused:
+    :func:`~bcl_mm.engine.loaders.check_sampler`.
     """
 
     def __init__(self) -> None:
@@ -103,6 +155,7 @@ class SampleSeedHook(Hook):
         loader = runner.train_dataloader
         if isinstance(loader.dataset, _SeededDataset):
             return  # trained before
+        check_sampler(runner)
         batches = loader.batch_sampler
         sampler = batches.sampler
         # Without a seed in the config, the sampler was built with a new one.

@@ -1,11 +1,13 @@
 """The same draws for any number of workers, and after a resumption."""
 
+import itertools
 import random
 
 import numpy as np
 import pytest
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.dataset import InfiniteSampler
 from torch.utils.data import RandomSampler
 
 from bcl_mm.engine.hooks.sample_seed import _EpochSampler
@@ -147,6 +149,7 @@ def test_samplers_without_epoch_get_one():
     sampler = _EpochSampler(RandomSampler(data), data)
     sampler.set_epoch(3)
     assert [index.epoch for index in sampler] == [3] * 5
-    endless = [0, 1, 2, 3, 4] * 2
-    epochs = [index.epoch for index in _EpochSampler(endless, data)]
-    assert epochs == [0] * 5 + [1] * 5
+    endless = _EpochSampler(InfiniteSampler(data), data)
+    indices = list(itertools.islice(endless, 10))
+    assert [index.epoch for index in indices] == [0] * 5 + [1] * 5
+    assert [index.repeat for index in indices] == [0] * 10

@@ -1,0 +1,199 @@
+"""Folders and lists that would be read otherwise than meant."""
+
+import shutil
+
+import numpy as np
+import pytest
+from mmengine.dataset import ConcatDataset
+
+from bcl_mm.apis.inference import list_images
+from bcl_mm.classes import ClassInfo, count_classes, name_classes, printable
+from bcl_mm.datasets import CustomImages, ImageList
+from bcl_mm.datasets.csv_lists import read_csv, sorted_names
+from bcl_mm.datasets.folders import find_images, read_tree
+from tests.trees import write_classes
+
+NAMES = ['ant', 'bee', 'cat']
+
+
+@pytest.fixture
+def tree(tmp_path):
+    write_classes(tmp_path / 'tree', (4, 3, 2), NAMES)
+    return tmp_path / 'tree'
+
+
+def write_csv(tmp_path, text):
+    path = tmp_path / 'all.csv'
+    path.write_text(text, encoding='utf-8')
+    return str(path)
+
+
+# Folders
+
+
+def test_prediction_reads_the_files_of_training(tree, tmp_path):
+    shutil.move(tree / 'bee', tmp_path / 'hive')
+    (tree / 'bee').symlink_to(tmp_path / 'hive')
+    (tree / 'cat' / 'more').symlink_to(tmp_path / 'cats')
+    write_classes(tmp_path, (2,), ['cats'])
+    for hidden in ('.ipynb_checkpoints', 'ant/.ipynb_checkpoints'):
+        (tree / hidden).mkdir()
+        shutil.copy(tree / 'ant' / '1.png', tree / hidden / '1-checkpoint.png')
+    shutil.copy(tree / 'ant' / '1.png', tree / 'ant' / '.hidden.png')
+    parts = [CustomImages(str(tree), split=s) for s in ('train', 'val')]
+    trained = [info['img_path'] for part in parts for info in part.data_list]
+    assert sorted(trained) == sorted(list_images([tree]))
+    assert len(trained) == 4 + 3 + 2 + 2
+
+
+@pytest.mark.parametrize(
+    ('link', 'target'),
+    [('dog', 'cat'), ('cat/more', 'ant'), ('bee/all', '.'), ('all', '.')],
+)
+def test_a_link_must_not_put_images_into_two_classes(tree, link, target):
+    (tree / link).symlink_to(tree / target)
+    with pytest.raises(
+        ValueError, match='must be in one class, but .* a link'
+    ):
+        CustomImages(str(tree))
+
+
+def test_a_loop_inside_a_class_is_read_once(tree):
+    (tree / 'ant' / 'deep').mkdir()
+    (tree / 'ant' / 'deep' / 'back').symlink_to(tree / 'ant')
+    assert len(read_tree(str(tree))[0]) == 4 + 3 + 2
+
+
+@pytest.mark.parametrize('name', ['cat ', ' cat', 'cat\t'])
+def test_a_class_folder_must_not_end_with_a_space(tree, name):
+    (tree / 'bee').rename(tree / name)
+    message = r'must not begin or end with a space, got .*: rename it'
+    with pytest.raises(ValueError, match=message):
+        CustomImages(str(tree))
+
+
+def test_names_that_differ_only_in_case_are_said(tree):
+    assert len(CustomImages(str(tree)).notes) == 1
+    (tree / 'bee').rename(tree / 'Cat')
+    notes = CustomImages(str(tree)).notes
+    assert notes[1] == 'names of classes differ only in case'
+
+
+def test_a_second_source_may_lack_classes(tree, tmp_path):
+    write_classes(tmp_path / 'more', (5, 2), ['cat', 'ant'])
+    sources = [
+        CustomImages(str(root), classes=NAMES)
+        for root in (tree, tmp_path / 'more')
+    ]
+    both = ConcatDataset(sources)
+    assert count_classes(both).tolist() == [3 + 1, 2, 1 + 4]
+    with pytest.raises(ValueError, match=r'there is none of class 1 \(bee\)'):
+        ClassInfo.from_dataset(sources[1])
+    write_classes(tmp_path / 'one', (2, 1), ['cat', 'ant'])
+    with pytest.raises(ValueError, match='there is only one of ant$'):
+        CustomImages(str(tmp_path / 'one'), classes=NAMES)
+
+
+def test_control_characters_do_not_reach_the_terminal(tree):
+    code = '\x1b[2J'
+    (tree / 'bee' / f'{code}.txt').touch()
+    (tree / f'{code}.png').touch()
+    notes = CustomImages(str(tree)).notes
+    assert len(notes) == 3
+    assert all(note.isprintable() for note in notes)
+    write_classes(tree, (1, 1), [code, 'dog'])
+    with pytest.raises(ValueError, match="only one of '.x1b.2J', dog$"):
+        CustomImages(str(tree))
+    assert name_classes([0], [code]) == "0 ('\\x1b[2J')"
+    assert printable('\u00e9 \u4e2d') == '\u00e9 \u4e2d'
+
+
+# Lists
+
+
+@pytest.mark.parametrize(
+    ('header', 'parts'),
+    [
+        ('path,label,split', ('train', 'val')),
+        ('Split,label,path', ('0', '1')),
+        ('path,label,is_valid', ('True', 'False')),
+        ('path,label,phase', ('Train', 'TEST')),
+    ],
+)
+def test_a_column_that_splits_is_not_ignored(tmp_path, header, parts):
+    rows = [
+        dict(path=f'{i}.png', label='ab'[i % 2], split=parts[i // 4])
+        for i in range(8)
+    ]
+    columns = [
+        name if name in ('path', 'label') else 'split'
+        for name in header.lower().split(',')
+    ]
+    lines = [','.join(row[name] for name in columns) for row in rows]
+    path = write_csv(tmp_path, '\n'.join([header, *lines]))
+    message = 'divides the list into .* list of its own .*, or remove the col'
+    with pytest.raises(ValueError, match=message):
+        CustomImages(path, check_files=False)
+
+
+def test_other_columns_are_ignored(tmp_path):
+    text = 'path,label,part,split\na.png,0,hand,train\nb.png,1,foot,train\n'
+    assert len(read_csv(write_csv(tmp_path, text))) == 2
+
+
+def test_a_column_is_named_once(tmp_path):
+    text = 'path,label,Label\na.png,cat,dog\n'
+    with pytest.raises(ValueError, match=r'one\s+column label, got .path,lab'):
+        read_csv(write_csv(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        ('10.0 0.0 2.0', '0.0 2.0 10.0'),
+        ('10 9 -1 +3', '-1 +3 9 10'),
+        ('2.5 10.25 1', '1 2.5 10.25'),
+        ('10 9 x', '10 9 x'),
+        ('1e3 20', '1e3 20'),
+    ],
+)
+def test_numbers_are_sorted_by_value(names, expected):
+    assert ' '.join(sorted_names(names.split())) == expected
+
+
+@pytest.mark.parametrize('names', [['1', '01'], ['1', '1.0'], ['-0', '0']])
+def test_a_number_is_written_in_one_way(names):
+    with pytest.raises(
+        ValueError, match='are the same number: write it in on'
+    ):
+        sorted_names([*names, '7'])
+
+
+@pytest.mark.parametrize('cell', ['nan', 'NaN', '<NA>'])
+def test_a_missing_label_is_not_a_class(tmp_path, cell):
+    text = f'path,label\na.png,cat\nb.png,{cell}\n'
+    with pytest.raises(ValueError, match=r'all.csv:3: .* must have a label'):
+        read_csv(write_csv(tmp_path, text))
+
+
+def test_an_image_is_one_however_it_is_written(tmp_path):
+    text = 'path,label\na/x.png,cat\n./a//x.png,dog\n'
+    with pytest.raises(
+        ValueError, match=r":3: .* once, but './a//x.png' is al"
+    ):
+        read_csv(write_csv(tmp_path, text))
+
+
+def test_labels_above_a_million(tmp_path):
+    path = tmp_path / 'list.txt'
+    path.write_text('a.png 1000000\nb.png\t3\n')
+    dataset = ImageList(str(path), check_files=False)
+    assert dataset.get_gt_labels().tolist() == [1_000_000, 3]
+    assert len(dataset.metainfo['classes']) == 1_000_001
+    assert dataset.get_gt_labels().dtype == np.int64
+
+
+def test_links_that_hang_are_no_images(tree):
+    (tree / 'ant' / 'zero.png').symlink_to('/dev/zero')
+    images, others = find_images(str(tree / 'ant'))
+    assert (len(images), others) == (4, ['zero.png'])
