@@ -199,54 +199,6 @@ def bincount_labels(
     return np.bincount(labels, minlength=num_classes).astype(np.int64)
 
 
-def long_tail_counts(
-    num_classes: int,
-    max_per_class: int,
-    imbalance_factor: float,
-    profile: str = 'exp',
-) -> np.ndarray:
-    r"""Number of images per class in the literature's long-tailed subsets.
-
-    The exponential profile of CIFAR-LT (LDAM-DRW, NeurIPS 2019), for class
-    :math:`c` of :math:`C`:
-
-    .. math::
-        n_c = \lfloor n_{max} \cdot (1 / IF)^{c / (C - 1)} \rfloor
-
-    Args:
-        num_classes: Number of classes C, at least 2.
-        max_per_class: Images of the largest class, :math:`n_{max}`.
-        imbalance_factor: Largest / smallest count, >= 1 (100, not 0.01).
-        profile: ``'exp'``, or ``'step'``: the first half of the classes has
-            ``max_per_class`` images, the others have
-            ``max_per_class / imbalance_factor``. Defaults to ``'exp'``.
-
-    Returns:
-        (C,) int64 counts. A count may be 0 where ``imbalance_factor`` is
-        larger than ``max_per_class``.
-
-    Raises:
-        InputTypeError: An argument is not a number, or not a whole one.
-        InputValueError: An argument is out of its range.
-    """
-    check_number('num_classes', num_classes, at_least=2, whole=True)
-    check_number('max_per_class', max_per_class, at_least=1, whole=True)
-    name = 'imbalance_factor (largest / smallest class)'
-    check_number(name, imbalance_factor, at_least=1)
-    if profile not in ('exp', 'step'):
-        raise InputValueError(
-            f"profile must be 'exp' or 'step', got {profile!r}"
-        )
-    ratio = 1 / imbalance_factor
-    exponents = np.arange(num_classes) / (num_classes - 1)
-    if profile == 'step':
-        exponents = np.arange(num_classes) >= num_classes // 2
-    # Python floats, as in the protocol's own code: numpy's vectorised power
-    # may differ in the last bit, which int() turns into another count.
-    counts = [int(max_per_class * ratio ** float(e)) for e in exponents]
-    return np.array(counts, dtype=np.int64)
-
-
 def count_classes(dataset: Any) -> np.ndarray:
     """Training images per class of a dataset, found through its wrappers.
 

@@ -13,12 +13,12 @@ from bcl_mm.classes import (
     count_classes,
     labels_of,
     leaves,
-    long_tail_counts,
     shorten,
     shot_groups,
     source_of,
 )
 from bcl_mm.datasets import LongTailDataset
+from bcl_mm.datasets.long_tail import long_tail_counts
 
 
 class Labelled(BaseDataset):

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from bcl_mm.classes import (
     bincount_labels,
     check_class_counts,
-    long_tail_counts,
     name_classes,
     shot_groups,
 )
 from bcl_mm.datasets.annotations import read_coco, read_list
-from bcl_mm.datasets.long_tail import LongTailDataset
+from bcl_mm.datasets.long_tail import LongTailDataset, long_tail_counts
 from bcl_mm.evaluation import ShotAccuracy
 from bcl_mm.models.losses import (
     balanced_contrastive_loss,

@@ -12,10 +12,57 @@ from bcl_mm.classes import (
     check_class_counts,
     class_names_of,
     labels_of,
-    long_tail_counts,
 )
 from bcl_mm.registry import DATASETS
-from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.errors import InputValueError, check_number
+
+
+def long_tail_counts(
+    num_classes: int,
+    max_per_class: int,
+    imbalance_factor: float,
+    profile: str = 'exp',
+) -> np.ndarray:
+    r"""Number of images per class in the literature's long-tailed subsets.
+
+    The exponential profile of CIFAR-LT (LDAM-DRW, NeurIPS 2019), for class
+    :math:`c` of :math:`C`:
+
+    .. math::
+        n_c = \lfloor n_{max} \cdot (1 / IF)^{c / (C - 1)} \rfloor
+
+    Args:
+        num_classes: Number of classes C, at least 2.
+        max_per_class: Images of the largest class, :math:`n_{max}`.
+        imbalance_factor: Largest / smallest count, >= 1 (100, not 0.01).
+        profile: ``'exp'``, or ``'step'``: the first half of the classes has
+            ``max_per_class`` images, the others have
+            ``max_per_class / imbalance_factor``. Defaults to ``'exp'``.
+
+    Returns:
+        (C,) int64 counts. A count may be 0 where ``imbalance_factor`` is
+        larger than ``max_per_class``.
+
+    Raises:
+        InputTypeError: An argument is not a number, or not a whole one.
+        InputValueError: An argument is out of its range.
+    """
+    check_number('num_classes', num_classes, at_least=2, whole=True)
+    check_number('max_per_class', max_per_class, at_least=1, whole=True)
+    name = 'imbalance_factor (largest / smallest class)'
+    check_number(name, imbalance_factor, at_least=1)
+    if profile not in ('exp', 'step'):
+        raise InputValueError(
+            f"profile must be 'exp' or 'step', got {profile!r}"
+        )
+    ratio = 1 / imbalance_factor
+    exponents = np.arange(num_classes) / (num_classes - 1)
+    if profile == 'step':
+        exponents = np.arange(num_classes) >= num_classes // 2
+    # Python floats, as in the protocol's own code: numpy's vectorised power
+    # may differ in the last bit, which int() turns into another count.
+    counts = [int(max_per_class * ratio ** float(e)) for e in exponents]
+    return np.array(counts, dtype=np.int64)
 
 
 @DATASETS.register_module()
@@ -23,7 +70,7 @@ class LongTailDataset:
     """Keeps the literature's long-tailed subset of a balanced dataset.
 
     It follows the protocol of LDAM-DRW (Cao et al., NeurIPS 2019), index for
-    index. The counts are those of :func:`~bcl_mm.classes.long_tail_counts`.
+    index. The counts are those of :func:`long_tail_counts`.
     Class by class in label order, one ``RandomState(seed)`` shuffles the
     class's indices, and the first n_c stay, in that order. A class that is
     smaller than its share keeps all of its images.

@@ -14,7 +14,7 @@ from bcl_mm.utils.errors import InputValueError
 
 
 def check_sampler(runner: Runner) -> None:
-    """Refuse samplers that would train otherwise than anyone means.
+    """Refuse samplers that would silently train in the wrong way.
 
     Raises:
         InputValueError: Training reads a stream, or has a sampler that never
@@ -69,7 +69,7 @@ def check_sampler(runner: Runner) -> None:
 def replace_dataset(runner: Runner, dataset: Any) -> None:
     """Let training read another dataset, of the same length and order."""
     loader = runner.train_dataloader
-    # DataLoader refuses it for the sake of its samplers, which stay here.
+    # DataLoader forbids this, since samplers may depend on the dataset.
     vars(loader)['dataset'] = dataset
     # A loop that counts iterations made its reader when it was built, before
     # any hook ran; workers have drawn from the endless sampler since.

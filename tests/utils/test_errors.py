@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from bcl_mm.classes import long_tail_counts, shot_groups
+from bcl_mm.classes import shot_groups
 from bcl_mm.datasets import Digits, LongTailDataset
+from bcl_mm.datasets.long_tail import long_tail_counts
 from bcl_mm.datasets.samplers import ClassBalancedSampler
 from bcl_mm.engine.hooks import ClassComplementHook
 from bcl_mm.engine.schedules import ShiftedCosineLR

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import threading
 from io import BytesIO
-from typing import Any
+from typing import Any, Tuple
 
 import mmcv
 import numpy as np
@@ -23,6 +24,8 @@ IMAGE_ENDINGS += ('.tif', '.tiff', '.webp')
 NOT_REGULAR = 'is not a regular file'
 _NO_IMAGE = 'is not an image, or is too damaged'
 _REMEDY = "shrink it, or raise LoadImageFromFile's max_pixels"
+# PIL's own limit is global; ours holds for one loader.
+_PIL_LIMIT = threading.Lock()
 _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
 
 
@@ -70,12 +73,23 @@ def is_cut_short(content: bytes) -> bool:
     return content.startswith(_PNG) and content.rfind(b'IEND') < 0
 
 
+def _size_by_pil(content: bytes) -> Tuple[int, int]:
+    """Width and height of an image of any size, from its header."""
+    with _PIL_LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            with Image.open(BytesIO(content)) as image:
+                return image.size
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
 @TRANSFORMS.register_module()
 class LoadImageFromFile(MMCVLoadImageFromFile):
     """mmcv's transform, with an error that names what cannot be loaded.
 
-    It refuses files that are unreadable, empty, no regular files (a FIFO
-    never ends), cut short (see :func:`is_cut_short`), too large or not
+    It refuses files that are unreadable, empty, not regular (a FIFO never
+    ends), cut short (see :func:`is_cut_short`), too large or not
     images. (Depending on OpenCV's version, mmcv's transform accepts a grey
     remainder.) Whatever the file holds (grey, palette, 16 bits, CMYK, alpha),
     the image is (H, W, 3) uint8, BGR. Alpha is dropped, and pixels keep the
@@ -113,7 +127,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         """Bytes of an image file.
 
         Raises:
-            CorruptImageError: The file is unreadable, empty, no regular file,
+            CorruptImageError: The file is unreadable, empty, not regular,
                 cut short, or larger than allowed.
         """
         problem = ''
@@ -150,17 +164,13 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
 
     def _check_pixels(self, path: str, content: bytes) -> None:
         """Refuse an image that is too large, or that PIL does not know."""
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:  # from the header
             if content.startswith(_PNG):  # PIL refuses some, for metadata
                 width, height = struct.unpack('>II', content[16:24])
             else:
-                with Image.open(BytesIO(content)) as image:
-                    width, height = image.size
+                width, height = _size_by_pil(content)
         except Exception as error:  # each decoder has its own
             raise _corrupt(path, _NO_IMAGE) from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
         if width * height > self.max_pixels:
             raise _corrupt(
                 path,

@@ -129,7 +129,7 @@ class SampleSeedHook(Hook):
     Mixup) from the seed, the iteration and the rank. MMEngine seeds a worker
     process once, and keeps no generator's state in checkpoints.
 
-    Samplers that would train otherwise than meant are refused:
+    Samplers that would silently train in the wrong way are refused:
     :func:`~bcl_mm.engine.loaders.check_sampler`.
     """
 

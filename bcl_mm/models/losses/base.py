@@ -14,7 +14,7 @@ from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 
 
 def check_hard_labels(labels: Tensor, name: str) -> None:
-    """Raise an InputValueError for soft labels, if a loss has no use."""
+    """Raise an InputValueError for soft labels, which a loss cannot use."""
     if labels.ndim != 1:
         raise InputValueError(
             f'{name} takes integer labels of shape (M,), got shape '

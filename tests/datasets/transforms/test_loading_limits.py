@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -144,3 +145,13 @@ def test_what_only_opencv_knows_is_refused(tmp_path):
 def test_the_limit_is_positive(value):
     with pytest.raises(ValueError, match='max_pixels must be .*, got'):
         LoadImageFromFile(max_pixels=value)
+
+
+def test_threads_leave_the_limit_of_pil_as_it_was(tmp_path):
+    path = str(tmp_path / 'image.jpg')
+    Image.new('RGB', (8, 8)).save(path)
+    limit = Image.MAX_IMAGE_PIXELS
+    load = LoadImageFromFile()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(load.read, [path] * 2000))
+    assert limit == Image.MAX_IMAGE_PIXELS
