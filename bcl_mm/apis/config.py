@@ -33,7 +33,11 @@ from bcl_mm.utils.errors import InputValueError, MissingFileError
 # Options that apply to all data sets that have them: splits by different
 # values would share images.
 OF_ALL_DATASETS = ('data_root', 'data_prefix', 'val_fraction', 'split_seed')
-_PATHS = ('checkpoint', 'data_root', 'load_from', 'pretrained', 'work_dir')
+# Settings that are paths, by their names or the ends of these.
+_PATHS = re.compile(
+    r'(.*[._])?(checkpoint|load_from|pretrained|first_stage|(data|img)_path'
+    r'|root|dir|file|prefix|data_prefix\..+)'
+)
 
 # Options of the commands that not all of them have.
 DEFAULTS = dict(
@@ -126,9 +130,10 @@ def parse_options(options: Sequence[str]) -> Dict[str, Any]:
     - a list of these, between commas (``1,2``);
     - text, as it was typed: with its spaces and commas.
 
-    A setting whose name ends in one of ``checkpoint``, ``data_root``,
-    ``load_from``, ``pretrained`` and ``work_dir`` is never a number or a
-    list: a folder may be called ``2024`` or ``[old]``.
+    A path (``checkpoint``, ``load_from``, ``pretrained``, and what ends in
+    ``_root``, ``_dir``, ``_file`` or ``_prefix``) is never a number or a
+    list: a folder may be called ``2024`` or ``[old]``. A ``~`` at its start is
+    the home folder; the shell does not expand it behind an equals sign.
 
     Args:
         options: ``KEY=VALUE`` each; the value may contain more ``=``.
@@ -144,9 +149,11 @@ def parse_options(options: Sequence[str]) -> Dict[str, Any]:
                 f'--cfg-options must be KEY=VALUE, got {option!r}'
             )
         value = _parse_value(text)
-        is_path = key.rpartition('.')[2] in _PATHS
-        if is_path and not isinstance(value, (str, bool, type(None))):
-            value = text
+        if _PATHS.fullmatch(key):
+            if not isinstance(value, (str, bool, type(None))):
+                value = text
+            if isinstance(value, str):
+                value = os.path.expanduser(value)
         parsed[key] = value
     return parsed
 
@@ -218,9 +225,6 @@ def _apply_options(cfg: Config, options: Dict[str, Any]) -> None:
     except (KeyError, TypeError) as error:
         raise InputValueError(f'--cfg-options: {error}') from error
     for name in set(OF_ALL_DATASETS).intersection(options):
-        if name == 'data_root':
-            # The shell does not expand a ~ behind an equals sign.
-            cfg.data_root = os.path.expanduser(str(cfg.data_root))
         for _, dataset in dataset_configs(cfg):
             if name in dataset:
                 dataset[name] = cfg[name]

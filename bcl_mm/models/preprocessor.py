@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, List, Optional, Sequence, Union
 
 import torch
 from mmpretrain.models.utils import ClsDataPreprocessor
 
+from bcl_mm.classes import ClassInfo
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.errors import InputValueError, check_number
+
+Channels = Union[None, float, Sequence[float]]
 
 
 def is_multi_view(inputs: Any) -> bool:
@@ -24,16 +27,76 @@ def is_multi_view(inputs: Any) -> bool:
     return not torch.is_tensor(first) or first.ndim == 4
 
 
+def _channels(
+    name: str, values: Channels, above: Optional[float] = None
+) -> List[float]:
+    """Checked numbers of the channels."""
+    is_list = isinstance(values, Sequence) and not isinstance(values, str)
+    values = list(values) if is_list and values else [values]
+    for value in values:
+        check_number(name, value, above=above)
+    return values
+
+
 @MODELS.register_module()
 class MultiViewDataPreprocessor(ClsDataPreprocessor):
     """``ClsDataPreprocessor`` that also accepts V views of each image.
 
     The views become one batch (V * B, C, H, W), view-major: rows
     ``v * B ... (v + 1) * B - 1`` are view v. Plain images are processed as
-    usual. Works with ``default_collate`` and ``pseudo_collate``. The arguments
-    are those of mmpretrain's ``ClsDataPreprocessor``; normalisation runs on
-    the device.
+    usual. Works with ``default_collate`` and ``pseudo_collate``.
+    Normalisation runs on the device.
+
+    Args:
+        mean: Mean of each channel, or one of all. Defaults to None: images
+            are not normalised.
+        std: Standard deviation, > 0, of each channel, or one of all. Given
+            with ``mean`` only. Defaults to None.
+        num_classes: Number of classes, for Mixup and CutMix. Defaults to
+            None: from :class:`~bcl_mm.engine.hooks.ClassInfoHook`.
+        **kwargs: Other arguments of mmpretrain's ``ClsDataPreprocessor``.
+
+    Raises:
+        InputTypeError: ``mean`` or ``std`` is not of numbers.
+        InputValueError: One is given without the other, or out of range.
     """
+
+    def __init__(
+        self,
+        mean: Channels = None,
+        std: Channels = None,
+        num_classes: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
+        if (mean is None) != (std is None):
+            raise InputValueError(
+                f'mean and std must be given together, got mean={mean} and '
+                f'std={std}'
+            )
+        if mean is not None:
+            mean, std = _channels('mean', mean), _channels('std', std, 0)
+            if len({1, len(mean), len(std)}) > 2:
+                raise InputValueError(
+                    'mean and std must have one number per channel, got '
+                    f'{len(mean)} and {len(std)}'
+                )
+        if num_classes is not None:
+            check_number('num_classes', num_classes, at_least=2, whole=True)
+        super().__init__(mean, std, num_classes=num_classes, **kwargs)
+
+    def set_class_info(self, info: ClassInfo) -> None:
+        """Take the number of classes.
+
+        Raises:
+            InputValueError: The config gives another one.
+        """
+        if self.num_classes is None:
+            self.num_classes = len(info.counts)
+        if self.to_onehot and self.num_classes != len(info.counts):
+            raise InputValueError(
+                f'data_preprocessor.num_classes is {self.num_classes}, but '
+                f'there are {len(info.counts)} classes: leave it out'
+            )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move to the device, stack the views, normalise.
@@ -46,10 +109,12 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
             ``inputs`` (V * B, C, H, W) and ``data_samples`` of length B.
 
         Raises:
-            InputValueError: Views differ in size, or Mixup/CutMix
+            InputValueError: Views differ in size, images have another number
+                of channels than ``mean`` and ``std``, or Mixup/CutMix
                 (``batch_augments``) meets several views.
         """
         inputs = data['inputs']
+        self._check_channels(inputs)
         if not is_multi_view(inputs):
             return super().forward(data, training)
         if training and self.batch_augments is not None:
@@ -68,3 +133,18 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         if torch.is_tensor(inputs[0]):
             images = torch.cat(list(inputs))  # (V * B, C, H, W)
         return super().forward(dict(data, inputs=images), training)
+
+    def _check_channels(self, inputs: Any) -> None:
+        """Refuse images that mean and std would broadcast to more channels."""
+        if not self._enable_normalize:
+            return
+        allowed = max(len(self.mean), len(self.std))
+        while not torch.is_tensor(inputs):
+            inputs = inputs[0]
+        channels = inputs.shape[-3]
+        if allowed not in (1, channels):
+            raise InputValueError(
+                f'mean and std of data_preprocessor have {allowed} numbers, '
+                f'but the images have {channels} channels: give one number '
+                'per channel'
+            )

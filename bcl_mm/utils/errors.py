@@ -41,7 +41,10 @@ class LaunchError(InputError, RuntimeError):
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python's limit of digits
+        text = 'an integer of thousands of digits'
     return text if len(text) <= 200 else f'{text[:200]} ...'
 
 
@@ -76,8 +79,13 @@ def check_number(
     if isinstance(value, bool) or not (is_whole if whole else is_number):
         kind = 'a whole number' if whole else 'a number'
         raise InputTypeError(f'{name} must be {kind}, got {_shown(value)}')
-    if not is_whole and not math.isfinite(value):
-        raise InputValueError(f'{name} must be finite, got {value}')
+    try:
+        is_finite = math.isfinite(value)
+    except OverflowError:  # an integer that is no float
+        is_finite = False
+    if not is_finite:
+        shown = _shown(value) if is_whole else value
+        raise InputValueError(f'{name} must be finite, got {shown}')
     if (
         (above is None or value > above)
         and (at_least is None or value >= at_least)

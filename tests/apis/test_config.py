@@ -1,6 +1,7 @@
 """Configs, their options, and what is said of a user's errors."""
 
 import argparse
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -57,14 +58,31 @@ def test_values_of_options(text, value):
 
 
 @pytest.mark.parametrize('text', ['2024', '2024_01', '[old]', '1,2', ' a, b'])
-@pytest.mark.parametrize('name', ['data_root', 'model.pretrained'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'data_root',
+        'work_dir',
+        'load_from',
+        'model.pretrained',
+        'model.backbone.init_cfg.checkpoint',
+        'train_dataloader.dataset.dataset.ann_file',
+        'data_prefix',
+        'train_dataloader.dataset.data_prefix.img_path',
+        'default_hooks.checkpoint.out_dir',
+    ],
+)
 def test_paths_arrive_as_typed(name, text):
     assert cli.parse_options([f'{name}={text}']) == {name: text}
+    home = os.path.expanduser('~/a, b')
+    assert cli.parse_options([f'{name}=~/a, b']) == {name: home}
 
 
 def test_what_is_no_path():
     options = ['a.pretrained=True', 'b.pretrained=None', "data_root=' 1'"]
-    assert list(cli.parse_options(options).values()) == [True, None, ' 1']
+    options += ['seed_profile=1', 'model.drop_path=0.1', 'subdir=2']
+    values = [True, None, ' 1', 1, 0.1, 2]
+    assert list(cli.parse_options(options).values()) == values
     assert cli.parse_options(['x=1', 'x=2']) == {'x': 2}
     for option in ('x', '=1'):
         with pytest.raises(InputValueError, match='must be KEY=VALUE, got'):

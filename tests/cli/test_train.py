@@ -211,7 +211,7 @@ def test_an_error_names_the_checkpoint_to_resume_from(run, tmp_path):
     command = sys.executable, TRAIN, CE, '--work-dir', tmp_path, '--resume'
     command += '--no-validate', '--cfg-options'
     run(*command, 'train_cfg.max_epochs=1')
-    options = 'train_cfg.max_epochs=2', 'data_preprocessor.std=[0]'
+    options = 'train_cfg.max_epochs=2', 'data_preprocessor.mean=[1e38]'
     done = run(*command, *options, ok=False)
     assert 'FloatingPointError' in done.stdout
     *_, last = done.stdout.splitlines()

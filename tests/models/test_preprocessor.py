@@ -3,7 +3,9 @@ import torch
 from mmengine.dataset import default_collate, pseudo_collate
 from mmpretrain.structures import DataSample
 
+from bcl_mm.classes import ClassInfo
 from bcl_mm.models.preprocessor import MultiViewDataPreprocessor
+from bcl_mm.utils.errors import InputError
 
 
 def samples(views, batch_size=3, channels=3):
@@ -70,3 +72,51 @@ def test_views_of_different_sizes_are_refused():
     for inputs in (list(views), [list(view) for view in views]):
         with pytest.raises(ValueError, match='views of a batch must have the'):
             MultiViewDataPreprocessor()(dict(inputs=inputs))
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(std=[1.0]), 'mean and std must be given together, got mean=Non'),
+        (dict(mean=[1.0]), 'mean and std must be given together'),
+        (dict(mean=[1.0], std=[0]), 'std must be > 0, got 0'),
+        (dict(mean=[1.0], std=[-2.0]), 'std must be > 0, got -2.0'),
+        (dict(mean=[float('nan')], std=[1.0]), 'mean must be finite, got nan'),
+        (dict(mean=['1'], std=[1.0]), "mean must be a number, got '1'"),
+        (dict(mean=[], std=[1.0]), r'mean must be a number, got \[\]'),
+        (dict(mean=[1.0] * 3, std=[1.0] * 2), 'per channel, got 3 and 2'),
+        (dict(num_classes=0), 'num_classes must be >= 2, got 0'),
+    ],
+)
+def test_wrong_settings(settings, message):
+    with pytest.raises(InputError, match=message):
+        MultiViewDataPreprocessor(**settings)
+
+
+@pytest.mark.parametrize('collate', [default_collate, pseudo_collate])
+@pytest.mark.parametrize('views', [0, 2])
+def test_means_of_other_channels_are_not_broadcast(collate, views):
+    batch = collate(list(samples(views, channels=1)))
+    preprocessor = MultiViewDataPreprocessor(mean=[1.0] * 3, std=[1.0] * 3)
+    with pytest.raises(InputError, match='3 numbers, but the images have 1 c'):
+        preprocessor(batch)
+    batch = collate(list(samples(views)))
+    out = MultiViewDataPreprocessor(mean=1.0, std=[2.0])(batch)
+    assert out['inputs'].flatten()[0] == -0.5
+
+
+def test_mixing_takes_the_number_of_classes_from_the_data():
+    mixup = dict(augments=dict(type='Mixup', alpha=0.8))
+    info = ClassInfo([4, 2, 1])
+    preprocessor = MultiViewDataPreprocessor(batch_augments=mixup)
+    preprocessor.set_class_info(info)
+    batch = default_collate(list(samples(views=0)))
+    out = preprocessor(batch, training=True)
+    assert out['data_samples'][0].gt_score.shape == (3,)
+    preprocessor = MultiViewDataPreprocessor(
+        num_classes=4, batch_augments=mixup
+    )
+    message = 'data_preprocessor.num_classes is 4, but there are 3 classes'
+    with pytest.raises(InputError, match=message):
+        preprocessor.set_class_info(info)
+    MultiViewDataPreprocessor(num_classes=4).set_class_info(info)  # unused

@@ -14,6 +14,11 @@ from bcl_mm.utils.errors import check_number
 from .base import ClassCountsLoss, check_one_per_class, class_targets
 
 
+def _check_tau(tau: float) -> None:
+    # Training with a negative one favours frequent classes twice.
+    check_number('tau', tau, at_least=0)
+
+
 def logit_adjusted_cross_entropy(
     logits: Tensor,
     labels: Tensor,
@@ -34,7 +39,8 @@ def logit_adjusted_cross_entropy(
         logits: (M, C) plain logits f.
         labels: (M,) integer labels in [0, C), or (M, C) soft labels.
         log_prior: (C,) log of the class prior :math:`\pi`.
-        tau: Scales the log prior; 0 is plain cross-entropy. Defaults to 1.
+        tau: Scales the log prior, >= 0; 0 is plain cross-entropy. Defaults to
+            1.
         reduction: ``'mean'`` (default), ``'sum'`` or ``'none'``.
 
     Returns:
@@ -43,9 +49,9 @@ def logit_adjusted_cross_entropy(
     Raises:
         InputTypeError: ``tau`` is not a number, or labels are not integers.
         InputValueError: ``log_prior`` is not one number per class, ``tau`` is
-            not finite, or, on a CPU, a label is out of range.
+            negative or not finite, or, on a CPU, a label is out of range.
     """
-    check_number('tau', tau)
+    _check_tau(tau)
     check_one_per_class('log_prior', log_prior, logits)
     dtype = torch.promote_types(logits.dtype, torch.float32)
     logits = logits.to(dtype) + tau * log_prior.to(dtype)
@@ -60,7 +66,7 @@ class LogitAdjustedLoss(ClassCountsLoss):
     A replacement for mmpretrain's ``CrossEntropyLoss``.
 
     Args:
-        tau: Scales the log prior. Defaults to 1.0.
+        tau: Scales the log prior, >= 0. Defaults to 1.0.
         **kwargs: ``loss_weight`` and ``class_counts``, see
             :class:`~bcl_mm.models.losses.base.ClassCountsLoss`.
     """
@@ -68,7 +74,7 @@ class LogitAdjustedLoss(ClassCountsLoss):
     settings = ('tau',)
 
     def __init__(self, tau: float = 1.0, **kwargs: Any) -> None:
-        check_number('tau', tau)
+        _check_tau(tau)
         super().__init__(**kwargs)
         self.tau = tau
 
