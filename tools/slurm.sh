@@ -23,7 +23,11 @@ check_number GPUS "$gpus"
 per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
 check_number GPUS_PER_NODE "$per_node"
 check_number CPUS_PER_TASK "${CPUS_PER_TASK:-5}"
-check_number PORT "${PORT:-29500}"
+port=${PORT:-29500}
+check_number PORT "$port"
+if [ ${#port} -gt 5 ] || [ "$port" -gt 65535 ]; then
+    fail "PORT must be a whole number in [1, 65535], got '$port'"
+fi
 if [ $((gpus % per_node)) -ne 0 ]; then
     fail "GPUS must be a multiple of GPUS_PER_NODE, got $gpus and $per_node"
 fi
@@ -35,7 +39,7 @@ if ! command -v srun >/dev/null; then
     fail 'there is no srun on this machine: without Slurm, use' \
         'tools/dist_train.sh or dist_test.sh'
 fi
-export MASTER_PORT=${PORT:-29500}
+export MASTER_PORT=$port
 # If one process dies, Slurm ends the others. (SRUN_ARGS is several words.)
 # shellcheck disable=SC2086
 exec srun \

@@ -10,11 +10,13 @@ is printed and written to WORK_DIR/results.md and results.csv.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Union
+from types import FrameType
+from typing import Optional
 
 from bcl_mm.apis.locations import make_folder
 from bcl_mm.apis.log_backends import check_log_packages
@@ -50,10 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--work-dir', type=Path, default='work_dirs/compare')
 
 
-def run(args: argparse.Namespace) -> Union[bool, str]:
-    """Train all, then write the table; exits with 1 if a run failed."""
-    # Scheduled machines end a job with SIGTERM: end the trainings, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def _stop(number: int, frame: Optional[FrameType]) -> None:
+    """Say which signal came, and exit; the launcher ends the trainings."""
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_DFL)  # a second one ends it at once
+    name = signal.Signals(number).name
+    line = f'Interrupted by {name}: the same command resumes.\n'
+    os.write(2, line.encode())  # it may have come in the middle of a print
+    sys.exit(128 + number)
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Train all, then write the table.
+
+    Exits with 1 if a run failed, 130 after SIGINT, and 143 after SIGTERM.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     make_folder('--work-dir', args.work_dir)
     check_log_packages(args.log)
     from bcl_mm.apis.comparison import COMMAND, Launcher, plan_runs
@@ -64,10 +79,7 @@ def run(args: argparse.Namespace) -> Union[bool, str]:
     )
 
     runs = plan_runs(args.configs, args.seeds, args.cfg_options, args.work_dir)
-    try:
-        failures = Launcher(args.gpus, args.jobs, args.log).finish_all(runs)
-    except KeyboardInterrupt:
-        return 'Interrupted: the same command resumes.'
+    failures = Launcher(args.gpus, args.jobs, args.log).finish_all(runs)
     finished = [one for one in runs if one.is_finished]
     if finished:
         rows = make_table(finished)

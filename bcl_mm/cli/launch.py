@@ -29,11 +29,11 @@ from bcl_mm.cli import interruption, load_command
 from bcl_mm.cli.options import whole_number
 from bcl_mm.utils.errors import LaunchError
 
-# Name -> default ('' for none), and smallest value.
+# Name -> default ('' for none), smallest and largest value.
 SETTINGS = dict(
     NNODES=('1', 1),
     NODE_RANK=('0', 0),
-    PORT=('29500', 1),
+    PORT=('29500', 1, 65535),
     RDZV_TIMEOUT=('40', 1),
     DIST_TIMEOUT=('', 1),
 )
@@ -69,11 +69,11 @@ def check_port_is_free(port: int) -> None:
     for family, host in ((socket.AF_INET, ''), (socket.AF_INET6, '::')):
         try:
             socket.create_server((host, port), family=family).close()
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             if family == socket.AF_INET:
-                reason = getattr(error, 'strerror', None) or error
                 raise LaunchError(
-                    f'port {port} of this machine cannot be used ({reason}): '
+                    f'port {port} of this machine cannot be used '
+                    f'({error.strerror}): '
                     'another training may have it; set PORT to a free one, '
                     'the same on all nodes'
                 ) from error
@@ -111,11 +111,11 @@ def await_first_node(host: str, port: int, timeout_s: int) -> None:
 def complete_environment(args: argparse.Namespace) -> None:
     """Check the settings of the environment, and set their defaults."""
     env = os.environ
-    for name, (default, at_least) in SETTINGS.items():
+    for name, (default, *limits) in SETTINGS.items():
         value = env.get(name) or default
         if value:
             try:
-                env[name] = str(whole_number(at_least)(value))
+                env[name] = str(whole_number(*limits)(value))
             except argparse.ArgumentTypeError as error:
                 args.error(f'{name} {error}')
     env['MASTER_ADDR'] = env.get('MASTER_ADDR') or '127.0.0.1'

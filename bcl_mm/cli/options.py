@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from typing import Callable
+from typing import Callable, Optional
 
 
-def whole_number(at_least: int) -> Callable[[str], int]:
+def whole_number(
+    at_least: int, at_most: Optional[int] = None
+) -> Callable[[str], int]:
     """Type of an argument: a whole number, written in digits alone.
 
     Args:
         at_least: The smallest number that is allowed.
+        at_most: The largest. Defaults to None: any.
     """
+    rule = f'>= {at_least}'
+    if at_most is not None:
+        rule = f'in [{at_least}, {at_most}]'
 
     def parse(text: str) -> int:
-        is_plain = text.isdecimal() and text.isascii()
-        if not is_plain or int(text) < at_least or text != str(int(text)):
+        is_plain = text.isdecimal() and text.isascii() and len(text) < 20
+        number = int(text) if is_plain else -1
+        fits = at_least <= number and (at_most is None or number <= at_most)
+        if not fits or text != str(number):
             raise argparse.ArgumentTypeError(
-                f'must be a whole number >= {at_least}, got {text!r}'
+                f'must be a whole number {rule}, got {text!r}'
             )
-        return int(text)
+        return number
 
     return parse
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli.options import add_common_options, add_config
 
 # Formats of --out: of metrics, and of predictions.
@@ -39,12 +40,14 @@ def run(args: argparse.Namespace) -> None:
             f'--out must end in {" or ".join(FORMATS[item])}, got {args.out}'
         )
     import mmengine
-    from mmengine.evaluator import DumpResults
 
     from bcl_mm.apis import config
     from bcl_mm.engine.processes import leave_process_group
+    from bcl_mm.evaluation import DumpPredictions
     from bcl_mm.utils.files import write_atomically
 
+    if args.out:
+        make_folder('folder of --out', args.out.parent)
     cfg = config.load_config(args)
     checkpoint = config.check_checkpoint(args.checkpoint)
     config.check_data_roots(cfg, ('test_dataloader',))
@@ -54,10 +57,9 @@ def run(args: argparse.Namespace) -> None:
         cfg.test_cfg.fp16 = True
     runner = config.build_runner(cfg)
     if args.out and item == 'pred':
-        runner.test_evaluator.metrics.append(DumpResults(str(args.out)))
+        runner.test_evaluator.metrics.append(DumpPredictions(str(args.out)))
     metrics = runner.test()
     if args.out and item == 'metrics' and runner.rank == 0:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
         content = mmengine.dump(metrics, file_format=args.out.suffix[1:])
         write_atomically(content, args.out)
     del runner

@@ -3,12 +3,14 @@
 from .accuracy import ShotAccuracy
 from .base import ShotMetric
 from .calibration import CalibrationError, reliability
+from .dump import DumpPredictions
 from .geometry import SimplexGeometry
 from .moments import ClassMoments, neural_collapse, simplex_figures
 
 __all__ = [
     'CalibrationError',
     'ClassMoments',
+    'DumpPredictions',
     'ShotAccuracy',
     'ShotMetric',
     'SimplexGeometry',

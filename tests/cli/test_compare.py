@@ -13,7 +13,7 @@ import pytest
 
 import bcl_mm
 from bcl_mm.apis.comparison import Launcher, plan_runs, read_commit
-from tests.cli.common import BCL, CE, SHORT, assert_quiet
+from tests.cli.common import BCL, CE, SHORT, assert_quiet, children
 from tests.conftest import ROOT
 
 TOOL = ROOT / 'tools' / 'compare.py'
@@ -224,6 +224,34 @@ def test_usage_errors(run, tmp_path):
         words = [sys.executable, TOOL, '--work-dir', tmp_path / 'new']
         done = run(*words, *arguments, ok=False)
         assert message in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_signals_are_named_and_end_the_trainings(tmp_path, number, status):
+    options = ('train_cfg.max_epochs=10000',)
+    log = tmp_path / 'log'
+    with log.open('wb') as file:
+        process = subprocess.Popen(
+            command(tmp_path / 'runs', CE, options=options),
+            cwd=ROOT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    while not list(tmp_path.glob('runs/*/*/*.py')):
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.02)
+    (training,) = children(process.pid)
+    process.send_signal(number)
+    assert process.wait(timeout=30) == status
+    *_, last = log.read_text().splitlines()
+    name = signal.Signals(number).name
+    assert last == f'Interrupted by {name}: the same command resumes.'
+    assert 'Traceback' not in log.read_text()
+    with pytest.raises(ProcessLookupError):
+        os.kill(training, 0)
 
 
 @pytest.mark.parametrize(

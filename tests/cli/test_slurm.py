@@ -85,6 +85,10 @@ def test_errors(run):
     assert "CPUS_PER_TASK must be a whole number >= 1, got '0'" in error(
         *TRAIN, 1, CPUS_PER_TASK='0'
     )
+    for port in ('99999', '9' * 30):
+        assert error(*TRAIN, 1, PORT=port) == (
+            f"PORT must be a whole number in [1, 65535], got '{port}'\n"
+        )
     assert error(*TRAIN[:-1], 'none.py', 1) == "there is no config 'none.py'\n"
     if shutil.which('srun') is None:
         output = error(*TRAIN, 1)
