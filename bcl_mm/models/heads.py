@@ -6,14 +6,18 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from bcl_mm.classes import ClassInfo
 from bcl_mm.models.layers import ClassVectors
-from bcl_mm.models.losses.base import class_labels
+from bcl_mm.models.losses.labels import (
+    class_labels,
+    class_targets,
+    sample_labels,
+    soft_labels,
+)
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import (
     InputTypeError,
@@ -197,15 +201,11 @@ class LongTailHead(ClsHead):
 
     def targets(self, data_samples: List[DataSample]) -> Tensor:
         """(B,) labels; (B, C) soft labels if any sample has ``gt_score``."""
-        labels = torch.cat([sample.gt_label for sample in data_samples])
+        labels = sample_labels(data_samples)
         labels, _ = class_labels(labels, self.num_classes)
-        scores = [sample.get('gt_score') for sample in data_samples]
-        soft = [score for score in scores if score is not None]
-        if not soft:
-            return labels
-        hard = F.one_hot(labels, self.num_classes).to(soft[0])  # (B, C)
-        pairs = zip(hard, scores)
-        return torch.stack([h if s is None else s for h, s in pairs])
+        if any('gt_score' in sample for sample in data_samples):
+            return soft_labels(data_samples, labels, self.num_classes)
+        return labels
 
     def set_class_info(self, info: ClassInfo) -> None:
         """Take the training set's class counts and names.
@@ -226,10 +226,26 @@ class LongTailHead(ClsHead):
             InputValueError: ``posthoc_tau`` is set, and the class counts are
                 unknown.
         """
-        logits = self.logits(self.pre_logits(feats))
+        logits = self.logits(self.rows(feats))
         if self.posthoc_tau:
             logits = logits - self.posthoc_tau * self.log_prior()
         return logits
+
+    def rows(self, feats: Tuple[Tensor]) -> Tensor:
+        """(rows, in_channels) of the last feature stage.
+
+        Raises:
+            InputValueError: It has another shape.
+        """
+        features = self.pre_logits(feats)
+        if features.shape[1:] != (self.in_channels,):
+            raise InputValueError(
+                'the backbone (or neck) must give features of shape (rows, '
+                f'in_channels={self.in_channels}), got '
+                f'{tuple(features.shape)}: set model.head.in_channels, or '
+                'add a neck such as GlobalAveragePooling'
+            )
+        return features
 
     def log_prior(self) -> Tensor:
         """(C,) log of the class prior, float32.
@@ -276,19 +292,22 @@ class LongTailHead(ClsHead):
                 'tau_norm changes a classifier that has been trained: train '
                 'with tau_norm=0, then test with it'
             )
-        features = self.pre_logits(feats)  # (V * B, in_channels)
-        batch_size = len(data_samples)
+        labels = sample_labels(data_samples)
+        labels, factor = class_labels(labels, self.num_classes)
+        batch_size = len(labels)
+        features = self.rows(feats)  # (V * B, in_channels)
         num_views, rest = divmod(len(features), batch_size)
-        if rest:
+        if rest or not num_views:
             raise InputValueError(
                 f'{len(features)} rows of features are not a whole number of '
                 f'views of {batch_size} images'
             )
-        labels = torch.cat([sample.gt_label for sample in data_samples])
-        labels, factor = class_labels(labels, self.num_classes)
+        shape = torch.Size([batch_size, self.num_classes])
         targets = self.targets(data_samples)
+        targets, own_factor = class_targets(targets, shape, features.dtype)
+        factor = factor * own_factor
         losses = {}
-        if self.loss_module is not None:
+        if self._has_classification_loss:
             classified = num_views if self.classify_all_views else 1
             rows = features[: classified * batch_size]
             repeated = torch.cat([targets] * classified)
@@ -308,7 +327,18 @@ class LongTailHead(ClsHead):
                     )
                 # MMEngine takes its mean, which integers do not have.
                 losses[key] = value.detach().float()
+        if not losses:
+            raise InputValueError(
+                f'{type(self).__name__} has no loss to train with: give '
+                'loss_cls or a branch, or override classification_loss'
+            )
         return losses
+
+    @property
+    def _has_classification_loss(self) -> bool:
+        own = type(self).classification_loss
+        is_base = own is LongTailHead.classification_loss
+        return self.loss_module is not None or not is_base
 
 
 @MODELS.register_module()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bcl_mm.models.losses import base
+from bcl_mm.models.losses import labels as checks
 from tests.models.test_heads import batch, make
 
 # What reads a value from the device, or has a shape that depends on one.
@@ -63,7 +63,7 @@ def build(name):
 @pytest.mark.parametrize('name', HEADS)
 def test_no_operator_waits(name, monkeypatch):
     # On a CPU, labels are checked.
-    monkeypatch.setattr(base, '_must_not_wait', lambda labels: True)
+    monkeypatch.setattr(checks, '_must_not_wait', lambda labels: True)
     head = build(name)
     feats, samples = batch([0, 1, 1, 4])
     step(head, feats, samples)  # what is cached after the first

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence
 
 import torch
 import torch.nn as nn
@@ -10,17 +10,9 @@ from mmpretrain.models.losses.utils import weight_reduce_loss
 from torch import Tensor
 
 from bcl_mm.classes import ClassInfo
-from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
+from bcl_mm.utils.errors import InputValueError, check_number
 
-
-def check_hard_labels(labels: Tensor, name: str) -> None:
-    """Raise an InputValueError for soft labels, which a loss cannot use."""
-    if labels.ndim != 1:
-        raise InputValueError(
-            f'{name} takes integer labels of shape (M,), got shape '
-            f'{tuple(labels.shape)}: it does not support soft labels (Mixup, '
-            'CutMix)'
-        )
+from .labels import class_targets
 
 
 def check_one_per_class(name: str, values: Tensor, logits: Tensor) -> None:
@@ -30,72 +22,6 @@ def check_one_per_class(name: str, values: Tensor, logits: Tensor) -> None:
             f'{name} must have shape ({logits.shape[1]},), one number per '
             f'class, got {tuple(values.shape)}'
         )
-
-
-def _must_not_wait(labels: Tensor) -> bool:
-    """Whether reading the labels costs a device sync or a graph break."""
-    return not labels.is_cpu or torch.compiler.is_compiling()
-
-
-def class_labels(
-    labels: Tensor, num_classes: Optional[int] = None
-) -> Tuple[Tensor, Union[int, Tensor]]:
-    """Labels of any integer type, checked.
-
-    No label is ignored, not even torch's -100. On a GPU, where an error would
-    be a device sync, labels out of range make the loss NaN:
-    :class:`~bcl_mm.engine.hooks.FiniteLossHook` then stops training.
-
-    Args:
-        labels: (M,) integers in [0, C).
-        num_classes: Number of classes C. Defaults to None: unknown.
-
-    Returns:
-        The labels, int64 and in range; and a factor for the loss: 1, or NaN
-        where a label is out of range.
-
-    Raises:
-        InputTypeError: The labels are not integers.
-        InputValueError: A label is out of range, on a CPU.
-    """
-    kind = labels.dtype
-    if kind.is_floating_point or kind.is_complex or kind == torch.bool:
-        raise InputTypeError(f'labels must be integers, got {kind}')
-    labels = labels.long()
-    largest = torch.iinfo(torch.int64).max
-    if num_classes is not None:
-        largest = num_classes - 1
-    is_wrong = (labels < 0) | (labels > largest)
-    if _must_not_wait(labels):
-        one = torch.ones((), device=labels.device)
-        factor = one.masked_fill(is_wrong.any(), torch.nan)
-        return labels.clamp(0, largest), factor
-    if is_wrong.any():
-        allowed = '>= 0' if num_classes is None else f'in [0, {num_classes})'
-        raise InputValueError(
-            f'labels must be {allowed}, got {labels[is_wrong][0]}: no label '
-            "is ignored, not even torch's -100; leave such samples out"
-        )
-    return labels, 1
-
-
-def class_targets(
-    labels: Tensor, logits: Tensor
-) -> Tuple[Tensor, Union[int, Tensor]]:
-    """:func:`class_labels`, or soft labels, for logits (M, C).
-
-    Raises:
-        InputValueError: Neither (M,) nor (M, C) labels, or one out of range.
-    """
-    if labels.shape not in (logits.shape[:1], logits.shape):
-        raise InputValueError(
-            f'labels of logits of shape {tuple(logits.shape)} must have shape '
-            f'({len(logits)},), or the same if soft, got '
-            f'{tuple(labels.shape)}'
-        )
-    if labels.ndim == 1:
-        return class_labels(labels, logits.shape[1])
-    return labels.to(torch.promote_types(logits.dtype, torch.float32)), 1
 
 
 class ClassificationLoss(nn.Module):
@@ -152,7 +78,7 @@ class ClassificationLoss(nn.Module):
                 loss is NaN); or the loss needs class counts, and they are
                 unknown.
         """
-        labels, factor = class_targets(labels, logits)
+        labels, factor = class_targets(labels, logits.shape, logits.dtype)
         losses = self.per_sample(logits, labels) * factor
         reduction = reduction_override or 'mean'
         loss = weight_reduce_loss(losses, weight, reduction, avg_factor)

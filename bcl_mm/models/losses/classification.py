@@ -11,7 +11,8 @@ from torch import Tensor
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import check_number
 
-from .base import ClassCountsLoss, check_one_per_class, class_targets
+from .base import ClassCountsLoss, check_one_per_class
+from .labels import class_targets
 
 
 def _check_tau(tau: float) -> None:
@@ -55,7 +56,7 @@ def logit_adjusted_cross_entropy(
     check_one_per_class('log_prior', log_prior, logits)
     dtype = torch.promote_types(logits.dtype, torch.float32)
     logits = logits.to(dtype) + tau * log_prior.to(dtype)
-    labels, factor = class_targets(labels, logits)
+    labels, factor = class_targets(labels, logits.shape, dtype)
     return F.cross_entropy(logits, labels, reduction=reduction) * factor
 
 

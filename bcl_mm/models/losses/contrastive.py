@@ -11,8 +11,8 @@ from torch import Tensor
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import InputValueError, check_flag, check_number
 
-from .base import class_labels
 from .chunked import ChunkedContrastiveLoss, relate_keys
+from .labels import class_labels
 
 
 def _check_settings(

@@ -12,12 +12,8 @@ from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
 from bcl_mm.utils.errors import InputValueError, check_number
 
-from .base import (
-    ClassCountsLoss,
-    check_hard_labels,
-    check_one_per_class,
-    class_targets,
-)
+from .base import ClassCountsLoss, check_one_per_class
+from .labels import check_hard_labels, class_targets
 from .reweighting import check_beta, class_balanced_weights
 
 
@@ -80,7 +76,7 @@ def ldam_cross_entropy(
     check_hard_labels(labels, 'ldam_cross_entropy')
     check_one_per_class('margins', margins, logits)
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    labels, factor = class_targets(labels, logits)
+    labels, factor = class_targets(labels, logits.shape, dtype)
     shifts = -scale * margins.to(dtype)[labels, None]  # (M, 1)
     logits = logits.to(dtype).scatter_add(1, labels[:, None], shifts)
     return F.cross_entropy(logits, labels, reduction=reduction) * factor

@@ -12,12 +12,8 @@ from torch import Tensor
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import InputValueError, check_number
 
-from .base import (
-    ClassCountsLoss,
-    ClassificationLoss,
-    check_hard_labels,
-    class_targets,
-)
+from .base import ClassCountsLoss, ClassificationLoss
+from .labels import check_hard_labels, class_targets
 
 
 def check_beta(beta: float) -> None:
@@ -59,7 +55,7 @@ def focal_cross_entropy(
         )
     check_hard_labels(labels, 'focal_cross_entropy')
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    labels, factor = class_targets(labels, logits)
+    labels, factor = class_targets(labels, logits.shape, dtype)
     loss = F.cross_entropy(logits.to(dtype), labels, reduction='none') * factor
     if gamma:
         # 1 - p, exact for small losses too; the clamp keeps the gradient

@@ -10,7 +10,7 @@ from torch import Tensor
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
 
-from .base import check_hard_labels, class_labels
+from .labels import check_hard_labels, class_labels
 
 
 @MODELS.register_module()

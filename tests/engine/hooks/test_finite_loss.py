@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 
-from bcl_mm.models.losses import base
+from bcl_mm.models.losses import labels as checks
 from tests.engine.hooks.common import INFO_HOOKS, make
 
 UNGUARDED = dict(
@@ -179,7 +179,7 @@ def test_no_device_is_waited_for_more_often(tmp_path, monkeypatch, hooks):
     for name in ('item', 'tolist', 'cpu', 'numpy', '__bool__', '__float__'):
         spy(name)
     # On a CPU, labels are checked.
-    monkeypatch.setattr(base, '_must_not_wait', lambda labels: True)
+    monkeypatch.setattr(checks, '_must_not_wait', lambda labels: True)
     iterations = []
 
     class Count(Hook):

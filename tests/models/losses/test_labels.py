@@ -13,7 +13,9 @@ from bcl_mm.models.losses import (
     LogitAdjustedLoss,
     SeesawLoss,
     balanced_contrastive_loss,
-    base,
+)
+from bcl_mm.models.losses import (
+    labels as checks,
 )
 
 C = 300  # more classes than uint8 and int8 hold
@@ -95,7 +97,7 @@ def test_labels_out_of_range(name, label, monkeypatch):
     with pytest.raises(ValueError, match=rf'in \[0, {C}\), got {label}'):
         loss()
     # The path of a GPU: no check, no assertion, a NaN.
-    monkeypatch.setattr(base, '_must_not_wait', lambda labels: True)
+    monkeypatch.setattr(checks, '_must_not_wait', lambda labels: True)
     assert loss().isnan().all()
 
 
@@ -112,7 +114,7 @@ def test_the_path_of_a_gpu_changes_no_bit(monkeypatch):
         yield head_losses(labels)
 
     checked = list(values())
-    monkeypatch.setattr(base, '_must_not_wait', lambda labels: True)
+    monkeypatch.setattr(checks, '_must_not_wait', lambda labels: True)
     assert all(map(torch.equal, checked, values()))
 
 
