@@ -101,17 +101,20 @@ class ThreeClassifiers(LongTailHead):
 
 @MODELS.register_module()
 class EpochLoss(nn.Module):
-    """Label smoothing that shrinks with the epochs; the epoch is a buffer."""
+    """Label smoothing by the epoch and a running mean, both buffers."""
 
     def __init__(self):
         super().__init__()
         self.register_buffer('epoch', torch.zeros((), dtype=torch.long))
+        self.register_buffer('average', torch.zeros(()))
 
     def start_epoch(self, epoch):
         self.epoch.fill_(epoch)
 
     def forward(self, logits, labels, avg_factor=None):
-        smoothing = 0.2 / (1 + self.epoch)
+        smoothing = 0.2 / (1 + self.epoch + self.average)
         log_p = logits.log_softmax(1)
         hard = -log_p.gather(1, labels[:, None]).squeeze(1)
+        if self.training:
+            self.average.lerp_(hard.detach().mean().float(), 0.1)
         return ((1 - smoothing) * hard - smoothing * log_p.mean(1)).mean()

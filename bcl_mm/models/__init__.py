@@ -1,6 +1,10 @@
 """Models: heads, losses, backbones, classifiers and the preprocessor."""
 
-from .averaging import ExponentialMovingAverage
+from .averaging import (
+    ExponentialMovingAverage,
+    MomentumAnnealingEMA,
+    StochasticWeightAverage,
+)
 from .backbones import CIFARResNet, TimmBackbone
 from .classifiers import FrozenBackboneClassifier
 from .contrast import PrototypeContrast
@@ -14,7 +18,9 @@ __all__ = [
     'ExponentialMovingAverage',
     'FrozenBackboneClassifier',
     'LongTailHead',
+    'MomentumAnnealingEMA',
     'MultiViewDataPreprocessor',
     'PrototypeContrast',
+    'StochasticWeightAverage',
     'TimmBackbone',
 ]

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 from mmengine.model import ExponentialMovingAverage as MMEngineEMA
+from mmengine.model import MomentumAnnealingEMA as MMEngineAnnealingEMA
+from mmengine.model import StochasticWeightAverage as MMEngineSWA
 from torch import nn
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.modules import branch_state
+from bcl_mm.utils.modules import training_state
 
 
-@MODELS.register_module()
-class ExponentialMovingAverage(MMEngineEMA):
-    """MMEngine's moving average, which copies the state of branches.
+class _CopiesState:
+    """Copies the state of branches and losses instead of averaging it.
 
     With ``update_buffers=True`` MMEngine averages all buffers. An average of
-    queues or class statistics means nothing: these are copied instead. For
-    ``EMAHook(ema_type='bcl_mm.ExponentialMovingAverage')``; arguments are
-    those of MMEngine's class.
+    queues or class statistics means nothing.
     """
 
     def update_parameters(self, model: nn.Module) -> None:
-        """Update the averages, and copy the branches' buffers."""
+        """Update the averages, and copy the state."""
         super().update_parameters(model)
-        copies = branch_state(self.module)
-        for name, buffer in branch_state(model).items():
+        copies = training_state(self.module)
+        for name, buffer in training_state(model).items():
             copies[name].copy_(buffer)
+
+
+@MODELS.register_module()
+class ExponentialMovingAverage(_CopiesState, MMEngineEMA):
+    """MMEngine's moving average, which copies the state of branches.
+
+    For ``EMAHook(ema_type='bcl_mm.ExponentialMovingAverage')``; arguments are
+    those of MMEngine's class, also of the two below.
+    """
+
+
+@MODELS.register_module()
+class MomentumAnnealingEMA(_CopiesState, MMEngineAnnealingEMA):
+    """MMEngine's average of a growing length, with copied state."""
+
+
+@MODELS.register_module()
+class StochasticWeightAverage(_CopiesState, MMEngineSWA):
+    """MMEngine's plain average, with copied state."""

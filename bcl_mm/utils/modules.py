@@ -46,17 +46,18 @@ def given_info(model: nn.Module) -> Any:
     return next((info for info in given if info is not None), None)
 
 
-def branch_state(model: nn.Module) -> Dict[str, Tensor]:
-    """Buffers that training steps change in the branches of a head.
+def training_state(model: nn.Module) -> Dict[str, Tensor]:
+    """Buffers that training steps change in the branches and losses of a head.
 
     Class statistics, queues and their positions, by their names in the state
     dict. The statistics of batch norm are not among them: those belong to
     the weights.
     """
+    owners = {'branches', 'loss_module'}
     state = {}
     for name, module in unwrapped(model).named_modules():
         is_norm = isinstance(module, _BatchNorm)
-        if 'branches' in name.split('.') and not is_norm:
+        if owners.intersection(name.split('.')) and not is_norm:
             for key, buffer in module.named_buffers(recurse=False):
                 if key not in module._non_persistent_buffers_set:
                     state[f'{name}.{key}'] = buffer

@@ -124,7 +124,7 @@ SETUPS = {
     'class statistics': dict(branches=dict(mean=STATISTICS)),
     'queue': dict(branches=dict(queue=QUEUE)),
     'three classifiers': dict(type='bcl_mm.ThreeClassifiers'),
-    'a loss with the epoch': dict(loss_cls=dict(type='bcl_mm.EpochLoss')),
+    'a loss with state': dict(loss_cls=dict(type='bcl_mm.EpochLoss')),
 }
 HOOKS = dict(
     INFO_HOOKS,
@@ -209,9 +209,10 @@ def test_epochs_are_announced_in_loops_of_iterations(tmp_path):
     assert resumed.progress == [i / 12 for i in range(6, 12)]
 
 
-def test_a_new_training_resets_the_state_of_branches(tmp_path):
-    setup = SETUPS['class statistics']
+def test_a_new_training_resets_the_state_of_branches_and_losses(tmp_path):
+    setup = dict(SETUPS['class statistics'], **SETUPS['a loss with state'])
     old = trained(tmp_path / 'old', setup, ema=False)
+    assert old.model.head.loss_module.average > 0
     runner = make(
         tmp_path / 'new',
         train=TWO_VIEWS,
@@ -222,5 +223,7 @@ def test_a_new_training_resets_the_state_of_branches(tmp_path):
     mean = runner.model.head.branches['mean']
     assert mean.epochs == 0
     assert not mean.means.any()
+    loss = runner.model.head.loss_module
+    assert loss.epoch == loss.average == 0
     before = old.model.head.classifier.weight
     assert torch.equal(runner.model.head.classifier.weight, before)

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.checkpoint import is_only_for_training, misfits, weights_of
 from bcl_mm.utils.errors import InputValueError
-from bcl_mm.utils.modules import branch_state, unwrapped
+from bcl_mm.utils.modules import training_state, unwrapped
 
 
 @HOOKS.register_module()
@@ -20,8 +20,8 @@ class CheckpointFitHook(Hook):
     A test of a checkpoint that lacks weights of the model is an error;
     MMEngine only logs it. (It is harmless in training, where a new
     classifier may start.) A new training that starts from the weights of a
-    checkpoint (``load_from``) starts with the initial state of the branches:
-    their class statistics and queues come from other data.
+    checkpoint (``load_from``) starts with the initial state of branches and
+    losses: their class statistics and queues come from other data.
     """
 
     # Before ClassInfoHook: of two complaints, this one says more.
@@ -31,12 +31,12 @@ class CheckpointFitHook(Hook):
         self._misfits: Dict[str, str] = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note what does not fit; reset the branches of a new training."""
+        """Note what does not fit; reset the state of a new training."""
         model = unwrapped(runner.model)
         self._misfits = misfits(model, weights_of(checkpoint))
         if not runner._resume:
             weights = checkpoint.get('state_dict', checkpoint)
-            for name, buffer in branch_state(model).items():
+            for name, buffer in training_state(model).items():
                 for key in (name, f'module.{name}'):
                     if key in weights:
                         weights[key] = buffer.detach().cpu().clone()

@@ -7,6 +7,7 @@ from typing import Any, Optional
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from bcl_mm.engine.hooks.progress import epoch_and_position
 from bcl_mm.engine.seeds import mix
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import check_number
@@ -54,8 +55,7 @@ class ClassComplementHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Tell the model which classes complement the batch."""
-        # runner.epoch stays 0 where training counts iterations.
-        epoch = runner.iter // len(runner.train_dataloader)
+        epoch, _ = epoch_and_position(runner, batch_idx)
         seed = mix(runner.seed, runner.iter)
         settings = epoch >= self.begin_epoch, self.num_sampled, seed
         tell(runner.model, 'set_class_complement', *settings)

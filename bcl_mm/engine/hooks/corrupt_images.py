@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from bcl_mm.classes import labels_of
 from bcl_mm.datasets.transforms.loading import CorruptImageError
+from bcl_mm.engine.hooks.progress import epoch_and_position
 from bcl_mm.engine.loaders import WrappedDataset, replace_dataset
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import InputValueError
@@ -109,11 +110,10 @@ class CorruptImageHook(Hook):
             left_out = sample.get(_SkippingDataset.left_out, [])
             self._left_out += left_out
             self._num_replaced += bool(left_out)
-        # runner.epoch stays 0 where training counts iterations.
-        done = runner.iter + 1
-        length = len(runner.train_dataloader)
-        if done % length == 0 or done == runner.max_iters:
-            self._report(runner, epoch=-(-done // length))
+        epoch, position = epoch_and_position(runner, batch_idx)
+        is_last = position + 1 == len(runner.train_dataloader)
+        if is_last or runner.iter + 1 == runner.max_iters:
+            self._report(runner, epoch + 1)
 
     def _report(self, runner: Runner, epoch: int) -> None:
         parts = all_gather_object((set(self._left_out), self._num_replaced))

@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from bcl_mm.engine.hooks.progress import epoch_and_position
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.modules import unwrapped
 
@@ -59,6 +60,7 @@ class FiniteLossHook(Hook):
     """
 
     def __init__(self) -> None:
+        self._batch_idx = 0
         self._data_batch: Any = None
         self._log_vars: Dict[str, Tensor] = {}
         self._wrapped: List[Tuple[Any, str]] = []
@@ -77,7 +79,7 @@ class FiniteLossHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Keep the batch for the error message."""
-        self._data_batch = data_batch
+        self._batch_idx, self._data_batch = batch_idx, data_batch
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Raise an error for weights that are not finite.
@@ -161,8 +163,7 @@ class FiniteLossHook(Hook):
                 'is not finite (see its message), or this backward pass '
                 'overflowed'
             )
-        # runner.epoch stays 0 where training counts iterations.
-        epoch = runner.iter // len(runner.train_dataloader)
+        epoch, _ = epoch_and_position(runner, self._batch_idx)
         rank = f' on rank {runner.rank}' if runner.world_size > 1 else ''
         images = _name_images(self._data_batch)
         last = runner.message_hub.runtime_info.get('last_ckpt')

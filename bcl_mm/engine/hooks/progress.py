@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Tuple
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from bcl_mm.registry import HOOKS
@@ -29,6 +29,18 @@ def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
         )
 
 
+def epoch_and_position(runner: Runner, batch_idx: int) -> Tuple[int, int]:
+    """Epoch (from 0) of the iteration, and its position in that epoch.
+
+    An epoch-based loop that resumes inside an epoch starts it again:
+    ``runner.iter`` then exceeds the iterations of the epochs, to the end.
+    """
+    length = len(runner.train_dataloader)
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return divmod(runner.epoch * length + batch_idx, length)
+    return divmod(runner.iter, length)  # runner.epoch stays 0
+
+
 @HOOKS.register_module()
 class ProgressHook(Hook):
     """Tells modules and metrics how far training is.
@@ -36,28 +48,44 @@ class ProgressHook(Hook):
     Of every module of the model, and of every validation metric, that has
     the method, it calls
 
-    - ``start_epoch(epoch)`` in the first iteration of an epoch (from 0),
-      where ``iter % len(loader) == 0``, in every kind of loop. It is an
-      event: training that resumes inside an epoch does not repeat it, and
-      what a module changes by it belongs in a buffer;
+    - ``start_epoch(epoch)`` in the first iteration of an epoch (from 0), in
+      every kind of loop. It is an event: training that resumes inside an
+      epoch does not repeat it, and what a module changes by it belongs in a
+      buffer;
     - ``set_progress(t)`` before every iteration, with t in [0, 1).
     """
 
     priority = 'ABOVE_NORMAL'
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse a training set without a batch."""
+        """Refuse a training set without a batch; note where training is."""
         require_one_batch(runner.train_dataloader, runner.world_size)
+        if runner.iter == 0:
+            runner.message_hub.update_info('started_epoch', -1)
+        is_by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        if is_by_epoch and runner.epoch == self._started_epoch(runner):
+            runner.logger.warning(
+                f'training resumes inside epoch {runner.epoch + 1}, which '
+                'MMEngine starts again from its first image: save '
+                'checkpoints by_epoch=True, or train with '
+                'IterBasedTrainLoop, to resume where it stopped'
+            )
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Announce a new epoch, and the progress."""
-        # runner.epoch stays 0 where training counts iterations.
-        epoch, position = divmod(runner.iter, len(runner.train_dataloader))
-        if position == 0:
+        epoch, position = epoch_and_position(runner, batch_idx)
+        if position == 0 and epoch != self._started_epoch(runner):
+            runner.message_hub.update_info('started_epoch', epoch)
             self._tell(runner, 'start_epoch', epoch)
-        self._tell(runner, 'set_progress', runner.iter / runner.max_iters)
+        done = epoch * len(runner.train_dataloader) + position
+        self._tell(runner, 'set_progress', done / runner.max_iters)
+
+    @staticmethod
+    def _started_epoch(runner: Runner) -> int:
+        """The last epoch that was announced, also before a resumption."""
+        return runner.message_hub.runtime_info.get('started_epoch', -1)
 
     def _tell(self, runner: Runner, method: str, value: float) -> None:
         tell(runner.model, method, value)

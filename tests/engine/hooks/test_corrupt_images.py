@@ -188,6 +188,7 @@ def test_ranks_report_together(monkeypatch):
     runner = SimpleNamespace(
         logger=SimpleNamespace(warning=lines.append),
         train_dataloader=[None] * 5,
+        train_loop=None,
         iter=14,
         max_iters=100,
     )
