@@ -173,30 +173,41 @@ def labels_of(dataset: Any) -> np.ndarray:
 
 
 def bincount_labels(
-    labels: np.ndarray, num_classes: Optional[int] = None
+    labels: np.ndarray,
+    num_classes: Optional[int] = None,
+    name: str = 'labels',
 ) -> np.ndarray:
     """Images per class, with labels checked against ``[0, num_classes)``.
 
     Args:
-        labels: (N,) integer labels.
+        labels: (N,) labels of any integer type.
         num_classes: Number of classes C. Defaults to the largest label + 1.
+        name: What they are called in messages. Defaults to ``'labels'``.
 
     Returns:
         (C,) int64 counts.
 
     Raises:
+        InputTypeError: The labels are not integers.
         InputValueError: A label is out of range; the message says which.
     """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in 'iu'):
+        raise InputTypeError(
+            f'{name} must be integers of shape (N,), got {labels.dtype} of '
+            f'shape {labels.shape}'
+        )
     if num_classes is None:
         num_classes = int(labels.max()) + 1
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):
         raise InputValueError(
-            f'labels must be in [0, {num_classes}), got {labels[wrong[0]]} '
-            f'at sample {wrong[0]} ({len(wrong)} of {len(labels)} labels are '
-            'out of range)'
+            f'{name} must be in [0, {num_classes}), got {labels[wrong[0]]} '
+            f'at sample {wrong[0]} ({len(wrong)} of {len(labels)} {name} '
+            'are out of range)'
         )
-    return np.bincount(labels, minlength=num_classes).astype(np.int64)
+    labels = labels.astype(np.int64, copy=False)
+    return np.bincount(labels, minlength=num_classes)
 
 
 def count_classes(dataset: Any) -> np.ndarray:

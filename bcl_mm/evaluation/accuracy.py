@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from bcl_mm.classes import bincount_labels, shot_groups
-from bcl_mm.evaluation.base import ShotMetric
+from bcl_mm.evaluation.base import ShotMetric, require_one_each
 from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import check_flag
 
@@ -56,12 +56,10 @@ class ShotAccuracy(ShotMetric):
         """Collect (predicted class, label) of each sample of a batch.
 
         Raises:
-            InputValueError: The class counts are unknown.
+            InputTypeError, InputValueError: See
+                :meth:`~bcl_mm.evaluation.ShotMetric.read`.
         """
-        self.require_class_counts()
-        # One transfer per batch, not one per sample.
-        predictions = torch.cat([s['pred_label'] for s in data_samples])
-        labels = torch.cat([s['gt_label'] for s in data_samples])
+        predictions, labels, _ = self.read(data_samples)
         self.results += torch.stack([predictions, labels], dim=1).tolist()
 
     def compute_metrics(self, results: List[Tuple[int, int]]) -> Dict:
@@ -93,13 +91,15 @@ class ShotAccuracy(ShotMetric):
             ``per_class``, ``class_<i>``.
 
         Raises:
-            InputTypeError: A threshold is not an integer, or ``per_class`` is
-                not a bool.
-            InputValueError: A label or a threshold is out of range.
+            InputTypeError: A threshold, a prediction or a label is not an
+                integer, or ``per_class`` is not a bool.
+            InputValueError: One is out of range, or there is not one
+                prediction for each label.
         """
         check_flag('per_class', per_class)
         predictions, labels = np.asarray(predictions), np.asarray(labels)
         num_classes = len(class_counts)
+        require_one_each(predictions, labels, num_classes)
         totals = bincount_labels(labels, num_classes)
         hits = bincount_labels(labels[predictions == labels], num_classes)
         tested = totals > 0

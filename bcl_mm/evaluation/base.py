@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
+import torch
 from mmengine.evaluator import BaseMetric
+from torch import Tensor
 
-from bcl_mm.classes import ClassInfo, shot_groups
+from bcl_mm.classes import ClassInfo, bincount_labels, shot_groups
 from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.labels import class_labels, sample_labels
+
+
+def require_one_each(
+    predictions: np.ndarray, labels: np.ndarray, num_classes: int
+) -> None:
+    """Raise an InputError unless each label in range has a prediction."""
+    bincount_labels(labels, num_classes)
+    bincount_labels(predictions, num_classes, 'predictions')
+    if len(predictions) != len(labels) or not len(labels):
+        raise InputValueError(
+            'there must be one prediction for each label, and at least one, '
+            f'got {len(predictions)} for {len(labels)}'
+        )
 
 
 class ShotMetric(BaseMetric):
@@ -57,8 +73,17 @@ class ShotMetric(BaseMetric):
         info.require_same(self.given_info, type(self).__name__)
         self.class_counts = info.counts
 
-    def require_class_counts(self) -> None:
-        """Raise an InputValueError if the class counts are unknown."""
+    def read(
+        self, data_samples: Sequence[dict]
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Predictions (B,), labels (B,) and top scores (B,), checked.
+
+        Raises:
+            InputTypeError: A label is not an integer.
+            InputValueError: The class counts are unknown, a sample has not
+                one label, a label is out of range, or scores are not finite
+                or not one per class.
+        """
         if self.class_counts is None:
             name = type(self).__name__
             raise InputValueError(
@@ -68,3 +93,24 @@ class ShotMetric(BaseMetric):
                 f'{name}(class_counts=[...]), e.g. --cfg-options '
                 'test_evaluator.class_counts="[...]"'
             )
+        num_classes = len(self.class_counts)
+        labels, _ = class_labels(
+            sample_labels(data_samples).cpu(), num_classes
+        )
+        scores = [sample['pred_score'] for sample in data_samples]
+        for row in scores:
+            if row.shape != (num_classes,):
+                raise InputValueError(
+                    'the model must give one score for each of the '
+                    f'{num_classes} classes, got shape {tuple(row.shape)}: '
+                    "the head's num_classes is not that of the training set"
+                )
+        predictions = torch.cat([s['pred_label'] for s in data_samples])
+        best = torch.stack(scores).amax(dim=1).cpu()  # NaN if one is
+        if not best.isfinite().all():
+            raise InputValueError(
+                'scores must be finite, got '
+                f'{best[~best.isfinite()][0]}: the weights of the model, or '
+                'the images, have NaN or infinite values'
+            )
+        return predictions.cpu(), labels, best

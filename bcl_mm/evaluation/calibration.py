@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
-import torch
 
-from bcl_mm.classes import bincount_labels, shot_groups
-from bcl_mm.evaluation.base import ShotMetric
+from bcl_mm.classes import shot_groups
+from bcl_mm.evaluation.base import ShotMetric, require_one_each
 from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import InputValueError, check_number
 
@@ -99,13 +98,10 @@ class CalibrationError(ShotMetric):
         """Collect (predicted class, label, confidence) of each sample.
 
         Raises:
-            InputValueError: The class counts are unknown.
+            InputTypeError, InputValueError: See
+                :meth:`~bcl_mm.evaluation.ShotMetric.read`.
         """
-        self.require_class_counts()
-        scores = torch.stack([s['pred_score'] for s in data_samples])  # (B, C)
-        predictions = torch.cat([s['pred_label'] for s in data_samples])
-        labels = torch.cat([s['gt_label'] for s in data_samples])
-        columns = predictions, labels, scores.amax(dim=1)
+        columns = self.read(data_samples)
         self.results += zip(*(column.tolist() for column in columns))
 
     def compute_metrics(self, results: List[Tuple[int, int, float]]) -> Dict:
@@ -143,8 +139,9 @@ class CalibrationError(ShotMetric):
                 out of range, or the lengths differ.
         """
         labels, confidences = np.asarray(labels), np.asarray(confidences)
-        bincount_labels(labels, len(class_counts))  # checks the labels
-        correct = np.asarray(predictions) == labels
+        predictions = np.asarray(predictions)
+        require_one_each(predictions, labels, len(class_counts))
+        correct = predictions == labels
         groups = shot_groups(class_counts, many, few)
         chosen = {f'ece_{name}': groups[name][labels] for name in groups}
         errors = {}

@@ -18,6 +18,7 @@ from bcl_mm.evaluation.moments import (
 )
 from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.labels import sample_labels
 
 
 def _array(rows: Tensor) -> np.ndarray:
@@ -182,7 +183,7 @@ class SimplexGeometry(BaseMetric):
             for name in self._captured[0]
         }
         self._captured.clear()
-        labels = torch.cat([s['gt_label'] for s in data_samples])
+        labels = sample_labels(data_samples)
         if not self.moments:
             num_classes = len(data_samples[0]['pred_score'])
             self.moments = {

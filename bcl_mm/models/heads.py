@@ -12,18 +12,18 @@ from torch import Tensor
 
 from bcl_mm.classes import ClassInfo
 from bcl_mm.models.layers import ClassVectors
-from bcl_mm.models.losses.labels import (
-    class_labels,
-    class_targets,
-    sample_labels,
-    soft_labels,
-)
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import (
     InputTypeError,
     InputValueError,
     check_flag,
     check_number,
+)
+from bcl_mm.utils.labels import (
+    class_labels,
+    class_targets,
+    sample_labels,
+    soft_labels,
 )
 from bcl_mm.utils.modules import given_info, tell
 

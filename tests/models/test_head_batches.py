@@ -5,7 +5,7 @@ import torch
 from mmpretrain.structures import DataSample
 
 from bcl_mm.models import LongTailHead
-from bcl_mm.models.losses import labels as checks
+from bcl_mm.utils import labels as checks
 from tests.models.test_branches import echo
 
 PLAIN = dict(type='mmpretrain.CrossEntropyLoss')

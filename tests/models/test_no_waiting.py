@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bcl_mm.models.losses import labels as checks
+from bcl_mm.utils import labels as checks
 from tests.models.test_heads import batch, make
 
 # What reads a value from the device, or has a shape that depends on one.

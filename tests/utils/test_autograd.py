@@ -3,7 +3,13 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-from bcl_mm.models.losses import balanced_contrastive_loss
+from bcl_mm.models.losses import (
+    balanced_contrastive_loss,
+    focal_cross_entropy,
+    ldam_cross_entropy,
+    logit_adjusted_cross_entropy,
+)
+from bcl_mm.utils import distributed
 from bcl_mm.utils.autograd import first_order_only
 
 LABELS = torch.tensor([0, 0, 1, 1])
@@ -58,3 +64,39 @@ def test_the_name_is_that_of_the_function():
     x = torch.ones(1, requires_grad=True)
     with pytest.raises(ValueError, match='^Twice has no second'):
         torch.autograd.grad(_Twice.apply(x).sum(), x, create_graph=True)
+
+
+def test_every_function_of_the_package_refuses_them(monkeypatch):
+    functions = [
+        function
+        for function in torch.autograd.Function.__subclasses__()
+        if function.__module__.startswith('bcl_mm.')
+    ]
+    assert len(functions) == 2
+    for function in functions:
+        checked = first_order_only(function.backward.__wrapped__)
+        assert checked.__code__ is function.backward.__code__
+
+    def all_gather(parts, tensor):
+        parts[0].copy_(tensor)
+
+    monkeypatch.setattr(distributed, 'get_world_size', lambda: 1)
+    monkeypatch.setattr(distributed.dist, 'all_gather', all_gather)
+    rows = features()
+    loss = distributed._Gather.apply(rows).pow(2).sum()
+    with pytest.raises(ValueError, match='^Gather has no second derivatives'):
+        torch.autograd.grad(loss, rows, create_graph=True)
+
+
+@pytest.mark.parametrize(
+    'loss',
+    [
+        lambda x: logit_adjusted_cross_entropy(x, LABELS, -x.new_ones(3)),
+        lambda x: focal_cross_entropy(x, LABELS, 1.5),
+        lambda x: ldam_cross_entropy(x, LABELS, x.new_ones(3) / 4, 2.0),
+    ],
+)
+def test_the_other_losses_have_them(loss):
+    torch.manual_seed(0)
+    logits = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(loss, logits)

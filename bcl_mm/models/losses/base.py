@@ -11,8 +11,7 @@ from torch import Tensor
 
 from bcl_mm.classes import ClassInfo
 from bcl_mm.utils.errors import InputValueError, check_number
-
-from .labels import class_targets
+from bcl_mm.utils.labels import class_targets
 
 
 def check_one_per_class(name: str, values: Tensor, logits: Tensor) -> None:
@@ -79,6 +78,11 @@ class ClassificationLoss(nn.Module):
                 unknown.
         """
         labels, factor = class_targets(labels, logits.shape, logits.dtype)
+        if weight is not None and weight.shape != logits.shape[:1]:
+            raise InputValueError(
+                f'weight must have shape ({len(logits)},), one number per '
+                f'sample, got {tuple(weight.shape)}'
+            )
         losses = self.per_sample(logits, labels) * factor
         reduction = reduction_override or 'mean'
         loss = weight_reduce_loss(losses, weight, reduction, avg_factor)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.labels import class_targets
 
 from .base import ClassCountsLoss, check_one_per_class
-from .labels import class_targets
 
 
 def _check_tau(tau: float) -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import InputValueError, check_flag, check_number
+from bcl_mm.utils.labels import class_labels, distinct_classes
 
 from .chunked import ChunkedContrastiveLoss, relate_keys
-from .labels import class_labels
 
 
 def _check_settings(
@@ -83,8 +83,8 @@ def balanced_contrastive_loss(
             ``keys[anchor_start:anchor_start + M]``. Defaults to ``features``.
         key_labels: (N,) labels of ``keys``.
         anchor_start: Row of the first anchor among the keys. Defaults to 0.
-        prototype_labels: (C,) classes of the given prototypes. Defaults to
-            0, 1, ..., C - 1.
+        prototype_labels: (C,) classes of the given prototypes, each once.
+            Defaults to 0, 1, ..., C - 1.
         prototype_log_weights: (C,) added to the prototypes' logits in the
             denominator: the log of the number of classes that a sampled
             one represents, -inf for an empty slot. Defaults to zeros.
@@ -96,8 +96,8 @@ def balanced_contrastive_loss(
         InputTypeError: ``temperature`` is not a number, a flag is not a
             bool, or labels are not integers.
         InputValueError: ``temperature`` is not positive and finite, shapes do
-            not match, or, on a CPU, a label is out of range. On a GPU, the
-            loss is then NaN.
+            not match, or, on a CPU, a label is out of range or a class has
+            two prototypes. On a GPU, the loss is then NaN.
     """
     _check_settings(temperature, class_averaging, class_complement)
     if features.ndim != 2 or len(features) == 0:
@@ -123,7 +123,13 @@ def balanced_contrastive_loss(
             f'got {anchor_start}'
         )
     dtype = torch.promote_types(features.dtype, torch.float32)
+    is_sampled = not (prototype_labels is prototype_log_weights is None)
+    if is_sampled and prototypes is None:
+        raise InputValueError(
+            'prototype_labels and prototype_log_weights need prototypes'
+        )
     if not class_complement or prototypes is None:
+        is_sampled = False
         prototypes, prototype_labels = features[:0], labels[:0]
         prototype_log_weights = None
     elif prototype_labels is None:
@@ -137,10 +143,11 @@ def balanced_contrastive_loss(
             f'{tuple(prototype_labels.shape)}, got '
             f'{tuple(prototype_log_weights.shape)}'
         )
-    else:
-        # An empty slot belongs to no class.
+    if is_sampled:
         is_empty = prototype_log_weights == -torch.inf
-        prototype_labels = prototype_labels.masked_fill(is_empty, -1)
+        classes = distinct_classes(prototype_labels, is_empty)
+        prototype_labels, prototype_factor = classes
+        factor = factor * prototype_factor
     anchors = torch.arange(num_anchors, device=labels.device) + anchor_start
     with torch.no_grad():
         relations = relate_keys(

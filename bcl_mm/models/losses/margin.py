@@ -11,9 +11,9 @@ from torch import Tensor
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
 from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.labels import check_hard_labels, class_targets
 
 from .base import ClassCountsLoss, check_one_per_class
-from .labels import check_hard_labels, class_targets
 from .reweighting import check_beta, class_balanced_weights
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.labels import check_hard_labels, class_targets
 
 from .base import ClassCountsLoss, ClassificationLoss
-from .labels import check_hard_labels, class_targets
 
 
 def check_beta(beta: float) -> None:

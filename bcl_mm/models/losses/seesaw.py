@@ -9,8 +9,8 @@ from torch import Tensor
 
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
-
-from .labels import check_hard_labels, class_labels
+from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.labels import check_hard_labels, class_targets
 
 
 @MODELS.register_module()
@@ -25,14 +25,35 @@ class SeesawLoss(MMPretrainSeesawLoss):
 
     The arguments are those of mmpretrain's ``SeesawLoss``; ``num_classes``
     must be that of the head.
+
+    Raises:
+        InputTypeError: An argument is not a number.
+        InputValueError: One is out of range.
     """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name in 'p', 'q', 'loss_weight':
+            check_number(name, getattr(self, name), at_least=0)
+        check_number('eps', self.eps, above=0)
 
     def forward(
         self, logits: Tensor, labels: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
-        """Loss of logits (M, C) and integer labels (M,)."""
+        """Loss of logits (M, C) and integer labels (M,).
+
+        Raises:
+            InputTypeError: The labels are not integers.
+            InputValueError: The logits are not of ``num_classes``, or a label
+                is out of range, on a CPU (on a GPU, the loss is NaN).
+        """
         check_hard_labels(labels, 'SeesawLoss')
-        labels, factor = class_labels(labels, self.num_classes)
+        if logits.shape[1:] != (self.num_classes,):
+            raise InputValueError(
+                f'SeesawLoss has num_classes={self.num_classes}, but the '
+                f'logits have shape {tuple(logits.shape)}'
+            )
+        labels, factor = class_targets(labels, logits.shape, logits.dtype)
         all_labels = gather(labels)
         ones = self.cum_samples.new_ones(len(all_labels))
         # mmpretrain itself adds those of this process.

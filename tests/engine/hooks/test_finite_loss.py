@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 
-from bcl_mm.models.losses import labels as checks
+from bcl_mm.utils import labels as checks
 from tests.engine.hooks.common import INFO_HOOKS, make
 
 UNGUARDED = dict(

@@ -14,9 +14,7 @@ from bcl_mm.models.losses import (
     SeesawLoss,
     balanced_contrastive_loss,
 )
-from bcl_mm.models.losses import (
-    labels as checks,
-)
+from bcl_mm.utils import labels as checks
 
 C = 300  # more classes than uint8 and int8 hold
 COUNTS = list(range(C, 0, -1))
@@ -82,7 +80,7 @@ def test_other_types_are_refused(dtype):
             function(labels)
 
 
-@pytest.mark.parametrize('label', [C, -1, -100, -(2**31), -(2**63)])
+@pytest.mark.parametrize('label', [C, 2**40, -1, -100, -(2**31), -(2**63)])
 @pytest.mark.parametrize('name', [*LOSSES, 'contrastive', 'head'])
 def test_labels_out_of_range(name, label, monkeypatch):
     labels = torch.tensor([0, 1, 1, label])
@@ -141,3 +139,66 @@ def test_losses_of_mmpretrain_ignore_no_label_either():
 def test_shapes_that_do_not_fit_the_logits(shape):
     with pytest.raises(ValueError, match='labels of logits of shape'):
         LOSSES['logit-adjusted']()(logits(), torch.zeros(shape).long())
+
+
+@pytest.mark.parametrize('shape', [(4, 1), (3,), ()])
+def test_weights_of_samples_are_not_broadcast(shape):
+    labels = torch.tensor([0, 1, 1, 2])
+    with pytest.raises(ValueError, match=r'weight must have shape \(4,\)'):
+        FocalLoss()(logits(), labels, weight=torch.ones(shape))
+
+
+def test_seesaw_loss_checks_its_sizes_and_settings():
+    labels = torch.tensor([0, 1, 1, 2])
+    with pytest.raises(ValueError, match='num_classes=3, but the logits'):
+        SeesawLoss(num_classes=3)(logits(), labels)
+    with pytest.raises(ValueError, match='labels of logits of shape'):
+        SeesawLoss(num_classes=C)(logits(), labels[:3])
+    for name, value in dict(p=-1, q=10**400, eps=0, loss_weight='1').items():
+        with pytest.raises((ValueError, TypeError), match=f'{name} must be'):
+            SeesawLoss(num_classes=C, **{name: value})
+
+
+def contrast_with(prototype_labels, log_weights=None, classes=3):
+    torch.manual_seed(0)
+    rows = F.normalize(torch.randn(4 + classes, 8), dim=1)
+    return balanced_contrastive_loss(
+        rows[:4],
+        torch.tensor([0, 1, 1, 2]),
+        rows[4:],
+        prototype_labels=prototype_labels,
+        prototype_log_weights=log_weights,
+    )
+
+
+@pytest.mark.parametrize(
+    'classes, error, message',
+    [
+        ([0, 1, 1], ValueError, 'each class once, got 1 twice'),
+        ([0, 1, -1], ValueError, 'labels must be >= 0, got -1'),
+        ([0, 1], ValueError, r'3 rows, but its labels have shape \(2,\)'),
+        ([0.0, 1.0, 2.0], TypeError, 'labels must be integers'),
+    ],
+)
+def test_classes_of_prototypes(classes, error, message, monkeypatch):
+    with pytest.raises(error, match=message):
+        contrast_with(torch.tensor(classes))
+    if 'twice' in message:  # the path of a GPU
+        monkeypatch.setattr(checks, '_must_not_wait', lambda labels: True)
+        assert contrast_with(torch.tensor(classes)).isnan()
+
+
+def test_empty_slots_of_prototypes_may_name_any_class():
+    plain = contrast_with(torch.tensor([2, 0]), classes=2)
+    weights = torch.tensor([0, 0, -torch.inf, -torch.inf])
+    for last in ([0, 2], [-1, -1], [7, 8]):
+        for dtype in torch.int64, torch.int8:
+            classes = torch.tensor([2, 0, *last], dtype=dtype)
+            same = contrast_with(classes, weights, classes=4)
+            assert torch.allclose(same, plain)
+
+
+def test_classes_without_prototypes():
+    rows, labels = torch.eye(4), torch.tensor([0, 1, 1, 2])
+    with pytest.raises(ValueError, match='need prototypes'):
+        balanced_contrastive_loss(rows, labels, prototype_labels=labels)

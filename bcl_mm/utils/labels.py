@@ -1,12 +1,11 @@
-"""Labels of a batch, checked."""
+"""Labels of batches, checked."""
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple, Union
+from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from bcl_mm.utils.errors import InputTypeError, InputValueError
@@ -27,10 +26,22 @@ def _must_not_wait(labels: Tensor) -> bool:
     return not labels.is_cpu or torch.compiler.is_compiling()
 
 
-def _check_integers(labels: Tensor) -> None:
+def _integers(labels: Tensor) -> Tensor:
+    """Labels of any integer type, as int64."""
     kind = labels.dtype
     if kind.is_floating_point or kind.is_complex or kind == torch.bool:
         raise InputTypeError(f'labels must be integers, got {kind}')
+    return labels.long()
+
+
+def _refuse(is_wrong: Tensor, say: Callable[[], str]) -> Union[int, Tensor]:
+    """Factor of a loss: 1; where an error would be a sync, NaN."""
+    if _must_not_wait(is_wrong):
+        one = torch.ones((), device=is_wrong.device)
+        return one.masked_fill(is_wrong.any(), torch.nan)
+    if is_wrong.any():
+        raise InputValueError(say())
+    return 1
 
 
 def class_labels(
@@ -54,27 +65,49 @@ def class_labels(
         InputTypeError: The labels are not integers.
         InputValueError: A label is out of range, on a CPU.
     """
-    _check_integers(labels)
-    labels = labels.long()
+    labels = _integers(labels)
     largest = torch.iinfo(torch.int64).max
     if num_classes is not None:
         largest = num_classes - 1
     is_wrong = (labels < 0) | (labels > largest)
-    if _must_not_wait(labels):
-        return labels.clamp(0, largest), _nan_where(is_wrong)
-    if is_wrong.any():
+
+    def message() -> str:
         allowed = '>= 0' if num_classes is None else f'in [0, {num_classes})'
-        raise InputValueError(
+        return (
             f'labels must be {allowed}, got {labels[is_wrong][0]}: no label '
             "is ignored, not even torch's -100; leave such samples out"
         )
-    return labels, 1
+
+    return labels.clamp(0, largest), _refuse(is_wrong, message)
 
 
-def _nan_where(is_wrong: Tensor) -> Tensor:
-    """Factor of a loss: 1, or NaN where anything is wrong."""
-    one = torch.ones((), device=is_wrong.device)
-    return one.masked_fill(is_wrong.any(), torch.nan)
+def distinct_classes(
+    labels: Tensor, is_empty: Tensor
+) -> Tuple[Tensor, Union[int, Tensor]]:
+    """Classes of prototypes, each given once, and the factor of a loss.
+
+    Args:
+        labels: (S,) integers >= 0.
+        is_empty: (S,) slots without a class: they get negative ones.
+
+    Raises:
+        InputTypeError: The labels are not integers.
+        InputValueError: One is negative or comes twice, on a CPU.
+    """
+    labels = _integers(labels).masked_fill(is_empty, 0)
+    labels, factor = class_labels(labels)
+    slots = torch.arange(len(labels), device=labels.device)
+    labels = labels.where(~is_empty, -1 - slots)
+    ordered = labels.sort().values
+    is_double = ordered[1:] == ordered[:-1]
+
+    def message() -> str:
+        return (
+            'prototype_labels must name each class once, got '
+            f'{ordered[1:][is_double][0]} twice'
+        )
+
+    return labels, factor * _refuse(is_double, message)
 
 
 def class_targets(
@@ -107,18 +140,18 @@ def class_targets(
     sums = labels.sum(1, dtype=torch.float32)  # (M,)
     # (Half precision and many classes round; NaN is no sum.)
     is_right = ((sums - 1).abs() < 0.05) & (labels >= 0).all(1)
-    if _must_not_wait(labels):
-        return labels, _nan_where(~is_right)
-    if not is_right.all():
-        raise InputValueError(
+
+    def message() -> str:
+        return (
             'soft labels must be >= 0 and sum to 1 for each sample, got '
             f'{labels[~is_right][0].tolist()}'[:200]
         )
-    return labels, 1
+
+    return labels, _refuse(~is_right, message)
 
 
-def sample_labels(samples: List[DataSample]) -> Tensor:
-    """(B,) labels of samples, of any integer type.
+def sample_labels(samples: Sequence[Any]) -> Tensor:
+    """(B,) int64 labels of samples or their dicts.
 
     Raises:
         InputTypeError: A label is not an integer.
@@ -134,12 +167,11 @@ def sample_labels(samples: List[DataSample]) -> Tensor:
                 f'each sample needs one gt_label, of shape (1,), got {got}: '
                 f'{sample.get("img_path", "a sample without img_path")}'
             )
-        _check_integers(label)
-    return torch.cat(labels)
+    return torch.cat([_integers(label) for label in labels])
 
 
 def soft_labels(
-    samples: List[DataSample], labels: Tensor, num_classes: int
+    samples: Sequence[Any], labels: Tensor, num_classes: int
 ) -> Tensor:
     """(B, C) ``gt_score`` of the samples; one-hot ``labels`` without one.
 
