@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Callable
 
 import mmengine.config.config
+import mmengine.registry.registry
 import pytest
 import torch
 
@@ -29,6 +30,14 @@ def _plain_configs(monkeypatch: pytest.MonkeyPatch) -> None:
         'FormatCode',
         lambda text, **_: (text, True),
     )
+
+
+@pytest.fixture(autouse=True)
+def _plain_registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what reading a run's config.json does to registries."""
+    for name in ('get_object_from_string', 'import_module'):
+        value = getattr(mmengine.registry.registry, name)
+        monkeypatch.setattr(mmengine.registry.registry, name, value)
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,12 @@ from mmengine.config import Config
 import bcl_mm
 from bcl_mm.apis.config import read_config
 from bcl_mm.apis.locations import find_config
-from bcl_mm.apis.runs import read_note, read_scalars
+from bcl_mm.apis.runs import (
+    check_figures,
+    read_note,
+    read_object,
+    read_scalars,
+)
 from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.utils.errors import InputError, InputValueError
 from bcl_mm.utils.files import write_atomically
@@ -110,8 +115,18 @@ class Run:
 
     @property
     def note(self) -> Dict[str, Any]:
-        """Content of run.json: commits and, at the end, figures."""
-        return read_note(self.folder)
+        """Content of run.json: commits and, at the end, figures.
+
+        Raises:
+            RunError: It is damaged.
+        """
+        try:
+            return read_note(self.folder)
+        except InputError as error:
+            raise RunError(
+                f'{self.name} failed: {error}; without this file, the run is '
+                'completed from its checkpoints'
+            ) from error
 
     def write_note(self, **entries: object) -> None:
         """Add entries to run.json."""
@@ -120,8 +135,10 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run has its figures."""
-        return 'figures' in self.note
+        """Whether the run has its figures; not if its note is damaged."""
+        with contextlib.suppress(InputError):
+            return 'figures' in self.note
+        return False
 
     @property
     def checkpoint(self) -> Optional[str]:
@@ -187,13 +204,16 @@ class Run:
         lines = read_scalars(self.folder)
         validated = [line for line in lines if 'accuracy/top1' in line]
         if self.needs_test():
-            figures = json.loads((self.folder / 'metrics.json').read_text())
+            path = self.folder / 'metrics.json'
+            figures = read_object(path.read_text(), str(path))
+            figures = check_figures(figures, str(path))
         elif validated:
             figures = {k: v for k, v in validated[-1].items() if '/' in k}
         else:
             raise RunError(f'{self.name} failed: it has no validation')
         seconds = None
-        trained = [x for x in lines if {'epoch', 'time', 'loss'} <= x.keys()]
+        needed = {'epoch', 'iter', 'time', 'loss'}
+        trained = [x for x in lines if needed <= x.keys() and x['epoch'] > 0]
         if self.is_trained and trained:
             length = trained[-1]['iter'] / trained[-1]['epoch']
             seconds = length * statistics.median(x['time'] for x in trained)
@@ -283,7 +303,7 @@ class Launcher:
             RunError: It has failed.
         """
         with run.lock() as lock:
-            if run.is_finished:
+            if 'figures' in run.note:
                 run.say('finished before')
                 return
             commits = [*run.note.get('commits', []), self.commit]

@@ -28,9 +28,9 @@ def _summarise(runs: List[Run]) -> Dict[str, Any]:
     notes = [run.note for run in runs]
     stem = Path(runs[0].config).stem
     row: Dict[str, Any] = dict(
-        method=runs[0].cfg.get('method_name', stem.split('_')[0]),
+        method=str(runs[0].cfg.get('method_name', stem.split('_')[0])),
         config=stem,
-        seeds=' '.join(str(note['seed']) for note in notes),
+        seeds=' '.join(str(run.seed) for run in runs),
     )
     for column in COLUMNS:
         found = [note['figures'].get(f'accuracy/{column}') for note in notes]
@@ -39,11 +39,11 @@ def _summarise(runs: List[Run]) -> Dict[str, Any]:
         several = len(values) > 1
         row[f'{column}_mean'] = statistics.mean(values) if values else None
         row[f'{column}_std'] = statistics.stdev(values) if several else None
-    times = [note['seconds_per_epoch'] for note in notes]
+    times = [note.get('seconds_per_epoch') for note in notes]
     times = [time for time in times if time is not None]
     row['seconds_per_epoch'] = statistics.median(times) if times else None
-    commits = [commit for note in notes for commit in note['commits']]
-    row['commits'] = ' '.join(dict.fromkeys(commits))
+    commits = [one for note in notes for one in note.get('commits', ())]
+    row['commits'] = ' '.join(dict.fromkeys(map(str, commits)))
     row['folders'] = ' '.join(str(run.folder) for run in runs)
     return row
 

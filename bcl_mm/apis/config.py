@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import difflib
 import os
 import re
@@ -26,6 +27,7 @@ from bcl_mm.apis.from_data import (
 from bcl_mm.apis.locations import find_config
 from bcl_mm.engine.processes import await_ranks, init_cpu_process_group
 from bcl_mm.engine.resume import obstacle_to_resume
+from bcl_mm.engine.run_config import read_run_config
 from bcl_mm.models.pretrained import apply_pretrained
 from bcl_mm.utils.checkpoint import fetch, load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError
@@ -41,6 +43,7 @@ _PATHS = re.compile(
 
 # Options of the commands that not all of them have.
 DEFAULTS = dict(
+    allow_code=False,
     amp=False,
     checkpoint=None,
     launcher='none',
@@ -158,12 +161,22 @@ def parse_options(options: Sequence[str]) -> Dict[str, Any]:
     return parsed
 
 
-def read_config(path: str) -> Config:
+def read_config(path: str, allow_code: bool = False) -> Config:
     """Read the file of a config.
+
+    A Python config is run. A JSON file is data, such as the ``config.json``
+    of a run folder.
+
+    Args:
+        path: The file.
+        allow_code: Whether a JSON file may name code that is not registered.
+            Defaults to False.
 
     Raises:
         InputValueError: It cannot be read; the message names it.
     """
+    if Path(path).suffix == '.json':
+        return read_run_config(path, allow_code)
     try:
         return Config.fromfile(path)
     except Exception as error:  # a config is Python
@@ -177,8 +190,9 @@ def load_config(args: argparse.Namespace) -> Config:
     """Config of the command line: file, common options, overrides.
 
     Args:
-        args: With ``config``, a path or a name for :func:`find_config`; it
-            may have ``checkpoint``, which is tested, and what
+        args: With ``config``, a path or a name for :func:`find_config`, or a
+            config that has been read, which is left unchanged; it may have
+            ``checkpoint``, which is tested, and what
             :func:`bcl_mm.cli.options.add_common_options` adds.
 
     Raises:
@@ -194,13 +208,15 @@ def load_config(args: argparse.Namespace) -> Config:
             '--amp needs an accelerator (a GPU), and this machine has none: '
             'leave --amp out'
         )
-    path = find_config(args.config)
-    cfg = read_config(path)
+    if isinstance(args.config, Config):
+        cfg = copy.deepcopy(args.config)
+    else:
+        cfg = read_config(find_config(args.config), given['allow_code'])
     cfg.launcher = given['launcher']
     if given['work_dir'] is not None:
         cfg.work_dir = given['work_dir']
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = f'work_dirs/{Path(path).stem}'
+        cfg.work_dir = f'work_dirs/{Path(cfg.filename).stem}'
     _apply_options(cfg, parse_options(args.cfg_options))
     if given['checkpoint'] is not None:
         # Weights that the checkpoint replaces; timm loads them from the
@@ -249,6 +265,11 @@ def complete_model(cfg: Config, checkpoint: Optional[str] = None) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Runner of a config, without log lines that ask nothing of a user."""
+    if cfg.get('default_hooks') is None:
+        cfg.default_hooks = {}
+    cfg.default_hooks.setdefault(
+        'run_config', dict(type='bcl_mm.RunConfigHook')
+    )
     runner = (
         RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     )

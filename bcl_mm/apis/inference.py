@@ -49,18 +49,21 @@ PathLike = Union[str, Path]
 
 
 def load_test_config(
-    config: PathLike,
+    config: Union[PathLike, Config],
     checkpoint: PathLike,
     cfg_options: Optional[Sequence[str]] = None,
+    allow_code: bool = False,
 ) -> Config:
     """Load a config for the test of a checkpoint.
 
     Args:
-        config: Path of the config, or the name of one of the package.
+        config: The config, its path, or the name of one of the package.
         checkpoint: Path or address of the checkpoint. It sets the number of
             classes if the config takes that from the data.
         cfg_options: ``KEY=VALUE`` settings that override the config's.
             Defaults to None.
+        allow_code: Whether a ``config.json`` may name code that is not
+            registered. Defaults to False.
 
     Raises:
         MissingFileError: The config or the checkpoint does not exist.
@@ -68,14 +71,10 @@ def load_test_config(
     """
     # What load_config reads of the command line.
     args = argparse.Namespace(
-        config=str(config),
+        config=config if isinstance(config, Config) else str(config),
         checkpoint=str(checkpoint),
         cfg_options=cfg_options or [],
-        amp=False,
-        launcher='none',
-        local_rank=0,
-        no_pin_memory=False,
-        work_dir=None,
+        allow_code=allow_code,
     )
     cfg = load_config(args)
     complete_model(cfg, str(checkpoint))
@@ -91,10 +90,11 @@ def projection_of(head: Any) -> Optional[Callable[[Tensor], Tensor]]:
 
 
 def load_model(
-    config: PathLike,
+    config: Union[PathLike, Config],
     checkpoint: PathLike,
     *,
     cfg_options: Optional[Sequence[str]] = None,
+    allow_code: bool = False,
     posthoc_tau: Optional[float] = None,
     device: Optional[str] = None,
     projects: Optional[bool] = False,
@@ -102,10 +102,12 @@ def load_model(
     """Load the model of a config and the weights of a checkpoint, to test it.
 
     Args:
-        config: Path of the config, or the name of one of the package.
+        config: The config, its path, or the name of one of the package.
         checkpoint: Path or address of the checkpoint.
         cfg_options: ``KEY=VALUE`` settings that override the config's.
             Defaults to None.
+        allow_code: Whether a ``config.json`` may name code that is not
+            registered. Defaults to False.
         posthoc_tau: Subtract this many times the log of the training set's
             class prior from the logits. Defaults to None: as in the config.
         device: Such as ``'cuda:1'`` or ``'cpu'``. Defaults to None: a GPU if
@@ -122,11 +124,12 @@ def load_model(
         InputValueError: The checkpoint is damaged or of another model, or the
             config or the head lacks what is needed.
     """
-    cfg = load_test_config(config, checkpoint, cfg_options)
+    cfg = load_test_config(config, checkpoint, cfg_options, allow_code)
+    name = cfg.filename
     content = load_checkpoint(str(checkpoint))
     if 'pipeline' not in (cfg.get('test_dataloader') or {}).get('dataset', {}):
         raise InputValueError(
-            f'{config} has no test_dataloader.dataset.pipeline, which '
+            f'{name} has no test_dataloader.dataset.pipeline, which '
             'prepares the images'
         )
     model = get_model(cfg)
@@ -134,7 +137,7 @@ def load_model(
     has_projector = projection_of(head) is not None
     if projects and not has_projector:
         raise InputValueError(
-            f'{type(head).__name__} of {config} has no projector: '
+            f'{type(head).__name__} of {name} has no projector: '
             'only a head with a branch such as PrototypeContrast has one'
         )
     projects = has_projector if projects is None else projects
@@ -144,7 +147,7 @@ def load_model(
     if needed:
         raise InputValueError(
             f'the checkpoint {str(checkpoint)!r} does not fit the model of '
-            f'{config}: '
+            f'{name}: '
             + '; '.join(f'{name} {wrong[name]}' for name in needed[:3])
         )
     fitting = {k: v for k, v in weights.items() if k not in wrong}

@@ -18,8 +18,9 @@ def find_config(name: str, folder: str = '') -> str:
     """Path of a config, given as a path or by its name in the package.
 
     Args:
-        name: A path, or the name of a config that comes with the package,
-            with or without ``.py``.
+        name: A path, the folder of a run, which has a ``config.json``, or
+            the name of a config that comes with the package, with or without
+            ``.py``.
         folder: Folder that a relative path starts from. Defaults to the
             current one.
 
@@ -27,6 +28,8 @@ def find_config(name: str, folder: str = '') -> str:
         MissingFileError: There is no such config.
     """
     path = Path(folder, name)
+    if path.is_dir() and (path / 'config.json').is_file():
+        path /= 'config.json'
     if path.is_file():
         return str(path)
     message = f'there is no config {str(path)!r}'

@@ -14,8 +14,14 @@ from mmengine.config import Config
 
 from bcl_mm.apis.config import read_config
 from bcl_mm.engine.resume import latest_checkpoint
+from bcl_mm.engine.run_config import CONFIG_JSON
 from bcl_mm.utils.checkpoint import load_checkpoint
-from bcl_mm.utils.errors import InputValueError, MissingFileError
+from bcl_mm.utils.errors import (
+    InputError,
+    InputValueError,
+    MissingFileError,
+    check_number,
+)
 
 # Settings that may differ between the runs of one method. The second stage of
 # each seed has its own model.pretrained.
@@ -25,11 +31,19 @@ _OF_THE_RUN = (
 )
 
 
-def _read_object(text: str, source: str) -> Dict[str, Any]:
-    """Parse a JSON object; the error names its source."""
+def read_object(text: str, source: str) -> Dict[str, Any]:
+    """Parse a JSON object.
+
+    Args:
+        text: The JSON text.
+        source: Where it comes from, for the message.
+
+    Raises:
+        InputValueError: It is damaged or not an object.
+    """
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputValueError(f'{source} is damaged: {error}') from None
     if not isinstance(content, dict):
         raise InputValueError(
@@ -38,8 +52,38 @@ def _read_object(text: str, source: str) -> Dict[str, Any]:
     return content
 
 
+def _numbers(entries: Dict[str, Any]) -> Dict[str, float]:
+    return {k: v for k, v in entries.items() if isinstance(v, (int, float))}
+
+
+def check_figures(figures: Any, source: str) -> Dict[str, float]:
+    """Figures of a test or a validation, without what is no number.
+
+    Args:
+        figures: Name -> value.
+        source: Where they come from, for the message.
+
+    Raises:
+        InputValueError: They lack ``accuracy/top1``, or an accuracy is not a
+            finite number.
+    """
+    if not isinstance(figures, dict):
+        raise InputValueError(
+            f'{source} must be a JSON object, got {type(figures).__name__}'
+        )
+    for name, value in figures.items():
+        if name.startswith('accuracy/'):
+            check_number(f'{source}: {name}', value)
+    if 'accuracy/top1' not in figures:
+        raise InputValueError(
+            f'{source} has no accuracy/top1: the config needs a metric such '
+            'as bcl_mm.ShotAccuracy'
+        )
+    return _numbers(figures)
+
+
 def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
-    """Read ``run.json``, which compare.py writes for each run.
+    """Read ``run.json``, which ``bcl-mm compare`` writes for each run.
 
     Args:
         folder: The run's folder.
@@ -49,37 +93,61 @@ def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
         is no such file.
 
     Raises:
-        InputValueError: The file is damaged or not a JSON object.
+        InputError: The file is damaged; the message names it, and the entry.
     """
     path = Path(folder, 'run.json')
     if not path.is_file():
         return {}
-    return _read_object(path.read_text(errors='replace'), str(path))
+    note = read_object(path.read_text(errors='replace'), str(path))
+    if 'figures' in note:
+        note['figures'] = check_figures(note['figures'], f'{path}: figures')
+    if note.get('seconds_per_epoch') is not None:
+        check_number(f'{path}: seconds_per_epoch', note['seconds_per_epoch'])
+    if note.get('seed') is not None:
+        check_number(f'{path}: seed', note['seed'], whole=True)
+    commits, checkpoint = note.get('commits', []), note.get('checkpoint', '')
+    if not isinstance(commits, list) or not isinstance(checkpoint, str):
+        raise InputValueError(
+            f'{path} is damaged: commits must be a list, and checkpoint a path'
+        )
+    return note
 
 
-def read_scalars(folder: Union[str, Path]) -> List[Dict[str, Any]]:
+def read_scalars(folder: Union[str, Path]) -> List[Dict[str, float]]:
     """Read all logged figures of a run and its restarts, oldest first.
 
     After a kill the last line of a log may be incomplete: it is left out, and
-    a note on stderr says so.
+    a note on stderr says so. So are empty lines, and what is not a figure.
 
     Args:
         folder: The run's folder.
 
     Raises:
-        InputValueError: A line of a log is not a JSON object.
+        InputValueError: Another line of a log is not a JSON object, or has
+            text where a number belongs.
     """
     found = []
     for log in sorted(Path(folder).glob('*/vis_data/scalars.json')):
-        lines = log.read_text(errors='replace').splitlines(keepends=True)
-        for number, line in enumerate(lines, 1):
+        text = log.read_text(errors='replace') if log.is_file() else ''
+        lines = list(enumerate(text.split('\n'), 1))
+        lines = [(n, line) for n, line in lines if line.strip(' \t\0')]
+        for number, line in lines:
+            source = f'{log}, line {number},'
             try:
-                found.append(_read_object(line, f'{log}, line {number},'))
+                entries = read_object(line, source)
             except InputValueError:
-                if number < len(lines) or line.endswith('\n'):
+                if number < lines[-1][0]:
                     raise
                 note = f'the last line of {log} is incomplete and left out'
                 print(f'Note: {note}', file=sys.stderr)
+                continue
+            for name, value in entries.items():
+                if isinstance(value, (str, bool, type(None))):
+                    raise InputValueError(
+                        f'{source} is damaged: {name} must be a number, got '
+                        f'{value!r}'
+                    )
+            found.append(_numbers(entries))
     return found
 
 
@@ -89,7 +157,8 @@ class TrainedRun:
 
     Args:
         folder: The run's folder.
-        config: Path of the config that training wrote there.
+        config: Path of the config that training wrote there,
+            ``config.json``.
         checkpoint: Path of the last checkpoint.
         cfg: The config.
         progress: How far an unfinished training is, ``'epoch 2 of 3'``.
@@ -105,12 +174,19 @@ class TrainedRun:
     @property
     def method(self) -> str:
         """Name of the method, from the config."""
-        return self.cfg.get('method_name', self.config.stem.split('_')[0])
+        return str(self.cfg.get('method_name', self.stem.split('_')[0]))
+
+    @property
+    def stem(self) -> str:
+        """Name of the config that was trained, without ``.py``."""
+        return Path(self.cfg.filename or self.config).stem
 
     @property
     def seed(self) -> Optional[int]:
         """Seed of the run, None if the config does not set it."""
-        configured = self.cfg.get('randomness', {}).get('seed')
+        randomness = self.cfg.get('randomness')
+        is_given = isinstance(randomness, dict)
+        configured = randomness.get('seed') if is_given else None
         return read_note(self.folder).get('seed', configured)
 
     @cached_property
@@ -133,7 +209,7 @@ class TrainedRun:
     def setting(self) -> tuple:
         """A key that runs share if they differ only in their seeds."""
         # An unfinished run is not a second seed of a finished one.
-        return self.config.stem, self.progress, *self.settings.items()
+        return self.stem, self.progress, *self.settings.items()
 
     @cached_property
     def scalars(self) -> List[dict]:
@@ -151,7 +227,24 @@ class TrainedRun:
         return steps, [sum(points[s]) / len(points[s]) for s in steps]
 
 
-def _open_run(folder: Path) -> Optional[TrainedRun]:
+def _read_own_config(folder: Path, allow_code: bool) -> Optional[tuple]:
+    """Path and content of the config in a run's folder; None without one."""
+    path = folder / CONFIG_JSON
+    if not path.is_file():
+        programs = [p for p in folder.glob('*.py') if p.is_file()]
+        if not programs:
+            return None
+        path = max(programs, key=lambda program: program.stat().st_mtime)
+        if not allow_code:
+            raise InputValueError(
+                f'{folder} has no {CONFIG_JSON}, only {path.name}, and '
+                'reading a Python config runs it: pass --allow-code if you '
+                'trust it'
+            )
+    return path, read_config(str(path), allow_code)
+
+
+def _open_run(folder: Path, allow_code: bool) -> Optional[TrainedRun]:
     """The run of a folder itself, not of those below it; None without one."""
     # A run without training (tau-normalisation) names another's checkpoint.
     tested = read_note(folder).get('checkpoint')
@@ -159,56 +252,74 @@ def _open_run(folder: Path) -> Optional[TrainedRun]:
         checkpoint, config_dir = latest_checkpoint(str(folder))[0], folder
     else:
         checkpoint, config_dir = str(folder / tested), folder / 'test'
-    configs = sorted(config_dir.glob('*.py'), key=lambda p: p.stat().st_mtime)
-    if checkpoint is None or not configs:
+    if checkpoint is None:
+        return None
+    found = _read_own_config(config_dir, allow_code)
+    if found is None:
         return None
     if not Path(checkpoint).is_file():
         note = folder / 'run.json'
         raise MissingFileError(
             f'{note}: the checkpoint {checkpoint!r} does not exist'
         )
-    cfg = read_config(str(configs[-1]))
+    path, cfg = found
     meta = load_checkpoint(checkpoint).get('meta', {})
     progress = '' if tested else _unfinished_progress(cfg, meta)
-    return TrainedRun(folder, configs[-1], Path(checkpoint), cfg, progress)
+    return TrainedRun(folder, path, Path(checkpoint), cfg, progress)
 
 
 def _unfinished_progress(cfg: Config, meta: dict) -> str:
     """How far a training is; empty if it is finished."""
+    schedule = cfg.get('train_cfg')
     for step, limit in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
-        planned = cfg.get('train_cfg', {}).get(limit)
-        if planned and meta.get(step, planned) < planned:
-            return f'{step} {meta[step]:,} of {planned:,}'
+        planned = schedule.get(limit) if isinstance(schedule, dict) else None
+        done = meta.get(step)
+        are_known = isinstance(planned, int) and isinstance(done, int)
+        if are_known and done < planned:
+            return f'{step} {done:,} of {planned:,}'
     return ''
 
 
-def find_runs(folders: List[Path]) -> List[TrainedRun]:
+def find_runs(
+    folders: List[Path], allow_code: bool = False
+) -> Tuple[List[TrainedRun], List[InputError]]:
     """Find the runs in folders and their subfolders.
 
     Args:
-        folders: Work dirs of train.py, or of compare.py, which hold several.
+        folders: Work dirs of ``bcl-mm train``, or of ``compare``, which hold
+            several.
+        allow_code: Whether their configs may be Python, or name code that is
+            not registered. Defaults to False.
+
+    Returns:
+        The runs, and the errors of those that cannot be read.
 
     Raises:
         MissingFileError: A folder does not exist, or holds no run.
-        InputValueError: The checkpoints of a run are damaged.
     """
     runs: Dict[Path, TrainedRun] = {}
+    errors: List[InputError] = []
     for root in folders:
         if not root.is_dir():
             raise MissingFileError(f'folder {str(root)!r} does not exist')
-        found = []
+        found, num_errors = [], len(errors)
         for folder, below, _ in os.walk(root):
-            run = _open_run(Path(folder))
+            try:
+                run = _open_run(Path(folder), allow_code)
+            except InputError as error:
+                errors.append(error)
+                below.clear()
+                continue
             if run is not None:
                 found.append(run)
                 below.clear()
         # In the order of their starts: compare.py's order of the methods.
         for run in sorted(found, key=lambda run: run.config.stat().st_mtime):
             runs.setdefault(run.folder.resolve(), run)
-        if not found:
+        if not found and len(errors) == num_errors:
             raise MissingFileError(
                 f'{str(root)!r} holds no run: a run is a work dir of '
                 'train.py or compare.py, with the config that training '
                 'wrote there and a checkpoint'
             )
-    return list(runs.values())
+    return list(runs.values()), errors

@@ -91,6 +91,7 @@ def run(args: argparse.Namespace) -> bool:
             folders = [one.folder for one in finished]
             page = args.work_dir / 'report.html'
             command = [*COMMAND, 'report', *folders, '-o', page]
+            command += ['--allow-code'] * args.allow_code
             if subprocess.run(command).returncode:
                 failures.append('The report failed; the table is written.')
     for failure in failures:

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
         args.config,
         args.checkpoint,
         cfg_options=args.cfg_options,
+        allow_code=args.allow_code,
         posthoc_tau=args.posthoc_tau,
         device='cpu',  # the file would be bound to a GPU
     )

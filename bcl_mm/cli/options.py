@@ -42,7 +42,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add the option that overrides settings of the config.
+    """Add the options that override settings of the config.
 
     ``args.cfg_options`` is a list of ``KEY=VALUE`` as they were typed, for
     :func:`bcl_mm.apis.config.load_config`.
@@ -66,6 +66,12 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         'optim_wrapper.optimizer.lr=0.2 or, for all data loaders, '
         'data_root=PATH; pretrained=FILE (or http(s)://..., '
         'torchvision://NAME, timm://NAME) starts from these weights',
+    )
+    parser.add_argument(
+        '--allow-code',
+        action='store_true',
+        help='let the config of a run folder name code that is not part of '
+        'bcl_mm, mmpretrain or MMEngine, which is then run',
     )
 
 

@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         args.config,
         args.checkpoint,
         cfg_options=args.cfg_options,
+        allow_code=args.allow_code,
         posthoc_tau=args.posthoc_tau,
         device=args.device,
         projects=kind == 'projected',

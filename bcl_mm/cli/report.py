@@ -10,11 +10,13 @@ its figures as PNG files beside it.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
+from bcl_mm.cli import print_error
 from bcl_mm.cli.arguments import add_device
 from bcl_mm.cli.options import add_cfg_options
-from bcl_mm.utils.errors import InputFileError
+from bcl_mm.utils.errors import InputError, InputFileError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cfg_options(parser)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Find the runs, test them, write the page."""
+def run(args: argparse.Namespace) -> bool:
+    """Find the runs, test them, write the page; true if one is left out."""
     if args.out.suffix != '.html':
         args.error(f'--out must end in .html, got {str(args.out)!r}')
 
@@ -52,12 +54,25 @@ def run(args: argparse.Namespace) -> None:
         raise InputFileError(
             f'folder {args.out.parent} cannot be made: {error.strerror}'
         ) from error
-    runs = find_runs(args.runs)
-    evaluations = [
-        evaluate_run(one, args.cfg_options, args.device) for one in runs
-    ]
+    found, errors = find_runs(args.runs, args.allow_code)
+    runs, evaluations = [], []
+    for one in found:
+        try:
+            evaluations.append(
+                evaluate_run(one, args.cfg_options, args.device)
+            )
+            runs.append(one)
+        except InputError as error:
+            errors.append(InputError(f'{one.folder}: {error}'))
+    for error in errors[0 if runs else 1 :]:
+        print_error(error)
+    if not runs:
+        raise errors[0]
     methods = group_runs(runs, evaluations)
     print('Drawing ...', flush=True)
     pictures = pictures_of(runs[0], args.cfg_options)
     folder = write_page(methods, args.out, pictures)
     print(f'Report: {args.out.resolve()} (figures: {folder}/)')
+    if errors:
+        print(f'{len(errors)} runs were left out', file=sys.stderr)
+    return bool(errors)

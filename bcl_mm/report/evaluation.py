@@ -257,7 +257,7 @@ def evaluate_run(
         )
     # projects=None: projections of an untrained projector are meaningless.
     cfg, model = load_model(
-        run.config,
+        run.cfg,
         run.checkpoint,
         cfg_options=cfg_options,
         device=device,

@@ -134,7 +134,7 @@ def group_runs(
 
 def _make_names_unique(methods: List[Method]) -> None:
     """Make equal names unique: by configs, by settings, or by numbers."""
-    stems = [method.runs[0].config.stem for method in methods]
+    stems = [method.runs[0].stem for method in methods]
     settings = [method.runs[0].settings for method in methods]
     keys = dict.fromkeys(key for one in settings for key in one)
     differing = [

@@ -41,7 +41,7 @@ def pictures_of(
 ) -> Pictures:
     """Pictures of a run's test images; none if these no longer exist."""
     try:
-        cfg = load_test_config(run.config, run.checkpoint, cfg_options)
+        cfg = load_test_config(run.cfg, run.checkpoint, cfg_options)
         config = dict(cfg.test_dataloader.dataset, pipeline=[])
         dataset = DATASETS.build(config)
     except OSError as error:

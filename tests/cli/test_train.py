@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 
 import bcl_mm  # noqa: F401  (allows torch.load what checkpoints contain)
+from bcl_mm.engine.run_config import read_run_config
 from tests.cli.common import (
     BCL,
     CE,
@@ -48,6 +49,7 @@ def test_train_resume_and_test(run, tmp_path):
         'metrics',
     )
     assert_quiet(done.stdout)
+    assert read_run_config(tmp_path / 'config.json').model.type
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert metrics['accuracy/top1'] == pytest.approx(float(trained))
     groups = ('top1', 'many', 'medium', 'few')

@@ -12,6 +12,7 @@ from .corrupt_images import CorruptImageHook
 from .finite_loss import FiniteLossHook
 from .metric_model import MetricModelHook
 from .progress import ProgressHook
+from .run_config import RunConfigHook
 from .sample_seed import SampleSeedHook
 from .view_grid import ViewGridHook
 
@@ -24,6 +25,7 @@ __all__ = [
     'FiniteLossHook',
     'MetricModelHook',
     'ProgressHook',
+    'RunConfigHook',
     'SafeCheckpointHook',
     'SampleSeedHook',
     'ViewGridHook',

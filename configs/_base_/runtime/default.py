@@ -28,6 +28,8 @@ default_hooks = dict(
     corrupt_images=dict(type='bcl_mm.CorruptImageHook', on_corrupt='error'),
     # The same draws for any number of workers, also after resuming.
     sample_seed=dict(type='bcl_mm.SampleSeedHook'),
+    # WORK_DIR/config.json, which a report reads without running code.
+    run_config=dict(type='bcl_mm.RunConfigHook'),
     # WORK_DIR/views.png shows what the model is fed.
     view_grid=dict(type='bcl_mm.ViewGridHook', num_images=8),
 )
