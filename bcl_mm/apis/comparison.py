@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import functools
 import hashlib
@@ -24,7 +25,7 @@ import torch
 from mmengine.config import Config
 
 import bcl_mm
-from bcl_mm.apis.config import read_config
+from bcl_mm.apis.config import apply_options, parse_options, read_config
 from bcl_mm.apis.locations import find_config
 from bcl_mm.apis.runs import (
     check_figures,
@@ -243,9 +244,18 @@ def plan_runs(
         work_dir: Folder of all runs.
 
     Raises:
-        InputError: A config does not exist, or cannot be read.
+        InputError: A config does not exist, cannot be read, or has a setting
+            that does not exist.
     """
     read = functools.cache(read_config)
+
+    @functools.cache
+    def check(path: str) -> None:
+        try:
+            apply_options(copy.deepcopy(read(path)), parse_options(options))
+        except InputValueError as error:
+            raise InputValueError(f'{path}: {error}') from error
+
     runs: Dict[Tuple[str, int], Run] = {}
 
     def add(path: str, seed: int, later: Tuple[str, ...] = ()) -> Run:
@@ -257,6 +267,7 @@ def plan_runs(
         key = real_path, seed
         if key not in runs:
             cfg, first = read(path), None
+            check(path)
             if cfg.get('first_stage'):
                 found = find_config(cfg.first_stage, os.path.dirname(path))
                 first = add(found, seed, (*later, real_path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
-import difflib
 import os
 import re
 import warnings
@@ -25,6 +24,7 @@ from bcl_mm.apis.from_data import (
     resolve_num_classes,
 )
 from bcl_mm.apis.locations import find_config
+from bcl_mm.apis.validation import check_config, new_paths, resembling
 from bcl_mm.engine.processes import await_ranks, init_cpu_process_group
 from bcl_mm.engine.resume import obstacle_to_resume
 from bcl_mm.engine.run_config import read_run_config
@@ -133,6 +133,8 @@ def parse_options(options: Sequence[str]) -> Dict[str, Any]:
     - a list of these, between commas (``1,2``);
     - text, as it was typed: with its spaces and commas.
 
+    A ``+`` before the name is kept: it adds a setting that nothing knows.
+
     A path (``checkpoint``, ``load_from``, ``pretrained``, and what ends in
     ``_root``, ``_dir``, ``_file`` or ``_prefix``) is never a number or a
     list: a folder may be called ``2024`` or ``[old]``. A ``~`` at its start is
@@ -152,7 +154,7 @@ def parse_options(options: Sequence[str]) -> Dict[str, Any]:
                 f'--cfg-options must be KEY=VALUE, got {option!r}'
             )
         value = _parse_value(text)
-        if _PATHS.fullmatch(key):
+        if _PATHS.fullmatch(key.removeprefix('+')):
             if not isinstance(value, (str, bool, type(None))):
                 value = text
             if isinstance(value, str):
@@ -217,7 +219,7 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = given['work_dir']
     elif cfg.get('work_dir') is None:
         cfg.work_dir = f'work_dirs/{Path(cfg.filename).stem}'
-    _apply_options(cfg, parse_options(args.cfg_options))
+    apply_options(cfg, parse_options(args.cfg_options))
     if given['checkpoint'] is not None:
         # Weights that the checkpoint replaces; timm loads them from the
         # internet when the model is built.
@@ -233,13 +235,31 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _apply_options(cfg: Config, options: Dict[str, Any]) -> None:
-    """Apply the settings of the command line to a config."""
-    _note_misspelt(cfg, options)
+def apply_options(cfg: Config, options: Dict[str, Any]) -> None:
+    """Apply the settings of the command line, and check the whole config.
+
+    Args:
+        cfg: Config, changed in place.
+        options: Of :func:`parse_options`. A name that begins with ``+`` may
+            be one that nothing knows.
+
+    Raises:
+        InputValueError: A setting does not exist, see
+            :func:`~bcl_mm.apis.validation.check_config`.
+    """
+    for name, meant in resembling(cfg):
+        print(
+            f'Note: nothing reads {name} of the config: is {meant} meant?',
+            flush=True,
+        )
+    new = new_paths(cfg, (name.removeprefix('+') for name in options))
+    added = new_paths(cfg, (n[1:] for n in options if n.startswith('+')))
+    options = {name.removeprefix('+'): v for name, v in options.items()}
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError) as error:
         raise InputValueError(f'--cfg-options: {error}') from error
+    check_config(cfg, new, added)
     for name in set(OF_ALL_DATASETS).intersection(options):
         for _, dataset in dataset_configs(cfg):
             if name in dataset:
@@ -322,23 +342,6 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
             what = 'is empty' if exists else 'does not exist'
             raise MissingFileError(
                 f'data_root {root!r} of the {loader} {what}. {hint}'
-            )
-
-
-def _note_misspelt(cfg: Config, options: Dict[str, Any]) -> None:
-    """Print a note if an option is new but resembles a key of the config."""
-    for option in options:
-        *path, name = option.split('.')
-        part: Any = cfg.to_dict()
-        for key in path:
-            part = part.get(key) if isinstance(part, dict) else None
-        if not isinstance(part, dict) or name in part:
-            continue
-        for like in difflib.get_close_matches(name, list(part), 1, 0.8):
-            meant = '.'.join([*path, like])
-            print(
-                f'Note: {option} is not in the config: is {meant} meant?',
-                flush=True,
             )
 
 

@@ -40,7 +40,8 @@ class LaunchError(InputError, RuntimeError):
     """The processes of a training did not find each other."""
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as messages show it, cut after 200 characters."""
     try:
         text = repr(value)
     except ValueError:  # Python's limit of digits
@@ -78,14 +79,14 @@ def check_number(
     is_number = isinstance(value, Real)
     if isinstance(value, bool) or not (is_whole if whole else is_number):
         kind = 'a whole number' if whole else 'a number'
-        raise InputTypeError(f'{name} must be {kind}, got {_shown(value)}')
+        raise InputTypeError(f'{name} must be {kind}, got {shown(value)}')
     try:
         is_finite = math.isfinite(value)
     except OverflowError:  # an integer that is no float
         is_finite = False
     if not is_finite:
-        shown = _shown(value) if is_whole else value
-        raise InputValueError(f'{name} must be finite, got {shown}')
+        number = shown(value) if is_whole else value
+        raise InputValueError(f'{name} must be finite, got {number}')
     if (
         (above is None or value > above)
         and (at_least is None or value >= at_least)
@@ -115,7 +116,7 @@ def check_flag(name: str, value: Any) -> None:
     """
     if type(value).__name__ not in ('bool', 'bool_'):  # numpy's, too
         raise InputTypeError(
-            f'{name} must be True or False, got {_shown(value)}'
+            f'{name} must be True or False, got {shown(value)}'
         )
 
 

@@ -154,23 +154,6 @@ def test_an_error_of_settings_is_one_sentence(run, tmp_path):
     assert 'Traceback' not in done.stdout
 
 
-@pytest.mark.parametrize(
-    'option, meant',
-    [
-        ('train_cfg.max_epoch', 'train_cfg.max_epochs'),
-        ('model.head.con_wieght', 'model.head.con_weight'),
-    ],
-)
-def test_misspelt_options_are_noted(option, meant, capsys):
-    load(f'{option}=3')
-    assert f'is {meant} meant?' in capsys.readouterr().out
-
-
-def test_new_options_are_not_noted(capsys):
-    load('find_unused_parameters=True')
-    assert 'meant' not in capsys.readouterr().out
-
-
 def test_a_checkpoint_of_an_address_is_loaded_from_a_local_file(
     tmp_path, monkeypatch
 ):

@@ -1,0 +1,317 @@
+"""A check of a whole config, before anything in it is built."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from importlib import import_module
+from typing import Any, Collection, Iterable, List, Optional, Tuple
+
+import torch
+from mmengine import registry as root
+from mmengine.evaluator import Evaluator
+from mmengine.registry import DefaultScope
+from mmengine.runner import (
+    EpochBasedTrainLoop,
+    IterBasedTrainLoop,
+    LogProcessor,
+    Runner,
+    TestLoop,
+    ValLoop,
+)
+from torch.utils.data import DataLoader
+
+from bcl_mm.apis.arguments import Arguments, arguments_of
+from bcl_mm.apis.components import (
+    PREPROCESSOR,
+    ComponentCheck,
+    Path,
+    dotted,
+)
+from bcl_mm.utils.errors import InputValueError, shown
+
+# Top-level keys that MMEngine's runner or this package reads.
+TOP = {
+    *inspect.signature(Runner).parameters,
+    *('activation_checkpointing', 'compile', 'custom_imports'),
+    *('data_hint', 'data_prefix', 'data_root', 'efficient_conv_bn_eval'),
+    *('find_unused_parameters', 'first_stage', 'is_trained', 'local_rank'),
+    *('method_name', 'model_wrapper_cfg', 'pretrained', 'runner_type'),
+    *('split_seed', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline'),
+    'val_fraction',
+}
+# Dicts of settings without a type: their keys, beside those of a function.
+_SETTINGS = {
+    'auto_scale_lr': (None, 'base_batch_size enable'),
+    'compile': (torch.compile, 'target'),
+    'env_cfg': (None, 'cudnn_benchmark mp_cfg dist_cfg resource_limit'),
+    'env_cfg.mp_cfg': (None, 'mp_start_method opencv_num_threads'),
+    'optim_wrapper.clip_grad': (
+        torch.nn.utils.clip_grad_norm_,
+        'type clip_value',
+    ),
+    'optim_wrapper.paramwise_cfg': (
+        None,
+        'bias_decay_mult bias_lr_mult bypass_duplicate custom_keys '
+        'dcn_offset_lr_mult dwconv_decay_mult flat_decay_mult norm_decay_mult',
+    ),
+    'randomness': (Runner.set_randomness, ''),
+}
+# Top-level components: the registry, and the class of a dict without a type.
+_COMPONENTS = dict(
+    data_preprocessor=(root.MODELS, PREPROCESSOR),
+    log_processor=(root.LOG_PROCESSORS, LogProcessor),
+    model=(root.MODELS, None),
+    test_cfg=(root.LOOPS, TestLoop),
+    tta_model=(root.MODELS, None),
+    val_cfg=(root.LOOPS, ValLoop),
+    visualizer=(root.VISUALIZERS, 'Visualizer'),
+)
+_OF_LOADERS = (
+    *('dataset', 'disable_subprocess_warning', 'num_batch_per_epoch'),
+    'type',  # which MMEngine ignores
+)
+_GIVEN_TO_LOOPS = ('runner', 'dataloader', 'evaluator')
+
+
+class _ConfigCheck(ComponentCheck):
+    """The walk over a whole config."""
+
+    def top(self, key: str, value: Any) -> None:
+        """Check a top-level setting."""
+        path = (key,)
+        if value is None and key != 'model':
+            return
+        if key in _COMPONENTS:
+            registry, default = _COMPONENTS[key]
+            hidden = _GIVEN_TO_LOOPS if registry is root.LOOPS else ()
+            self.component(path, value, registry, default, hidden=hidden)
+        elif key == 'train_cfg':
+            self.train_loop(path, value)
+        elif key == 'default_hooks':
+            self.default_hooks(path, value)
+        elif key == 'custom_hooks':
+            self.custom_hooks(path, value)
+        elif key == 'optim_wrapper':
+            self.optimizer(path, value)
+        elif key == 'param_scheduler':
+            self.schedulers(path, value)
+        elif key in TOP and key.endswith('_dataloader'):
+            self.loader(path, value)
+        elif key in TOP and key.endswith('_evaluator'):
+            self.evaluator(path, value)
+        self.settings(path, value)
+
+    def settings(self, path: Path, value: Any) -> None:
+        """Check dicts without a type."""
+        if not isinstance(value, dict):
+            return
+        if dotted(path) in _SETTINGS:
+            function, names = _SETTINGS[dotted(path)]
+            known = Arguments(frozenset(), False)
+            if function is not None:
+                known = arguments_of(function)
+            self.keys(path, value, known, names.split())
+        for key, inner in value.items() if len(path) == 1 else ():
+            if key != 'paramwise_cfg' or 'constructor' not in value:
+                self.settings((*path, key), inner)
+
+    def loader(self, path: Path, config: Any) -> None:
+        """Check a data loader."""
+        if not self.is_dict(path, config):
+            return
+        self.keys(path, config, arguments_of(DataLoader), _OF_LOADERS)
+        missing = {'dataset', 'sampler'} - set(config)
+        if 'batch_sampler' not in config:
+            missing |= {'batch_size'} - set(config)
+        for name in sorted(missing):
+            self.problem((*path, name), f'{dotted(path)} needs {name}')
+        for name, registry in (
+            ('dataset', root.DATASETS),
+            ('sampler', root.DATA_SAMPLERS),
+            ('batch_sampler', root.DATA_SAMPLERS),
+            ('collate_fn', root.FUNCTIONS),
+        ):
+            if name == 'dataset' or config.get(name) is not None:
+                self.component((*path, name), config.get(name), registry)
+
+    def train_loop(self, path: Path, config: Any) -> None:
+        """Check train_cfg."""
+        if not self.is_dict(path, config):
+            return
+        default, more = None, ()
+        if 'type' not in config:
+            more = ('by_epoch',)
+            by_epoch = config.get('by_epoch', True)
+            default = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
+            needed = 'max_epochs' if by_epoch else 'max_iters'
+            for name in ('by_epoch', needed):
+                if name not in config:
+                    self.problem((*path, name), f'{dotted(path)} needs {name}')
+        hidden = _GIVEN_TO_LOOPS
+        self.component(path, config, root.LOOPS, default, more, hidden)
+
+    def evaluator(self, path: Path, config: Any) -> None:
+        """Check the metrics of an evaluator."""
+        if isinstance(config, dict) and 'metrics' in config:
+            self.component(path, config, root.EVALUATOR, Evaluator)
+            path, config = (*path, 'metrics'), config['metrics']
+        if isinstance(config, (list, tuple)):
+            for i, metric in enumerate(config):
+                self.component((*path, str(i)), metric, root.METRICS)
+        else:
+            self.component(path, config, root.METRICS)
+
+    def default_hooks(self, path: Path, config: Any) -> None:
+        """Check default_hooks, which may be None each."""
+        if not self.is_dict(path, config):
+            return
+        self.checked.add(path)
+        for name, hook in config.items():
+            if isinstance(hook, dict) and 'type' not in hook:
+                of = ' (which has no type of a hook)'
+                self.unknown((*path, name), of, set(config) - {name})
+            elif hook is not None:
+                self.hook((*path, name), hook)
+
+    def custom_hooks(self, path: Path, config: Any) -> None:
+        """Check custom_hooks, a list."""
+        if isinstance(config, (list, tuple)):
+            for i, hook in enumerate(config):
+                self.hook((*path, str(i)), hook)
+        else:
+            self.problem(
+                path,
+                f'{dotted(path)} must be a list, [dict(type=...), ...], got '
+                f'{shown(config)}',
+            )
+
+    def hook(self, path: Path, config: Any) -> None:
+        """Check a hook, whose priority MMEngine takes."""
+        self.component(path, config, root.HOOKS, more=('priority',))
+
+    def optimizer(self, path: Path, config: Any) -> None:
+        """Check optim_wrapper."""
+        if not self.is_dict(path, config):
+            return
+        if 'optimizer' in config:
+            optimizer = config['optimizer']
+            self.is_dict((*path, 'optimizer'), optimizer)
+        elif 'constructor' in config:  # of several optimizers
+            return
+        else:
+            self.problem((*path, 'optimizer'), 'optim_wrapper needs optimizer')
+        more = 'constructor', 'paramwise_cfg', 'clip_grad'
+        wrapper = 'OptimWrapper'
+        self.component(path, config, root.OPTIM_WRAPPERS, wrapper, more)
+
+    def schedulers(self, path: Path, config: Any) -> None:
+        """Check param_scheduler: a dict, a list, or a dict of lists."""
+        if isinstance(config, (list, tuple)):
+            for i, value in enumerate(config):
+                self.schedulers((*path, str(i)), value)
+        elif isinstance(config, dict) and 'type' not in config:
+            for key, value in config.items():
+                self.schedulers((*path, key), value)
+        else:
+            more = ('convert_to_iter_based',)
+            self.component(path, config, root.PARAM_SCHEDULERS, more=more)
+
+
+def _check_scope(scope: Any) -> None:
+    known = {'mmengine', *root.MODELS.children, *root.HOOKS.children}
+    if scope in known or scope is None:
+        return
+    try:
+        import_module(f'{scope}.registry')
+    except (ImportError, TypeError):
+        near = difflib.get_close_matches(str(scope), known, 1)
+        raise InputValueError(
+            f'default_scope {scope!r} is not the name of an OpenMMLab package '
+            'that is installed: '
+            + (f'is {near[0]} meant?' if near else "use 'mmpretrain'")
+        ) from None
+
+
+def check_config(
+    cfg: Any,
+    new: Collection[Path] = (),
+    allowed: Collection[Path] = (),
+) -> None:
+    """Refuse settings that nothing reads, and types that do not exist.
+
+    Args:
+        cfg: The merged config.
+        new: Paths of the keys that the command line added.
+        allowed: Those of them that are new on purpose.
+
+    Raises:
+        InputValueError: There is one; the message names it with its full
+            path, and the nearest that there is.
+    """
+    scope = cfg.get('default_scope', 'mmpretrain')
+    _check_scope(scope)
+    check = _ConfigCheck(allowed)
+    with DefaultScope.overwrite_default_scope(scope):
+        for key in cfg:
+            check.top(key, cfg[key])
+    if 'model' not in cfg:
+        check.problem(('model',), 'the config has no model')
+    known = {*TOP, *cfg} - {path[0] for path in new if len(path) == 1}
+    for path in new:
+        parent = _part(cfg, path[:-1])
+        if len(path) == 1:
+            if path[0] not in TOP:
+                check.unknown(path, '', known)
+        elif path[:-1] not in check.checked and isinstance(parent, dict):
+            value = parent.get(path[-1])
+            if not (isinstance(value, dict) and 'type' in value):
+                check.unknown(path, '', set(parent) - {path[-1]})
+    if check.problems:
+        first, *others = check.problems.items()
+        path, message = first
+        if any(path[: len(key)] == key for key in new):
+            message += (
+                f' (to add a new setting, --cfg-options +{dotted(path)}=...)'
+            )
+        if others:
+            message += f'; {len(others)} more: ' + ', '.join(
+                dotted(path) for path, _ in others[:5]
+            )
+        raise InputValueError(message)
+
+
+def new_paths(cfg: Any, names: Iterable[str]) -> List[Path]:
+    """Of each dotted name that a config lacks, the part up to the new key."""
+    found = []
+    for name in names:
+        keys = tuple(name.split('.'))
+        for length in range(len(keys)):
+            parent = _part(cfg, keys[:length])
+            if isinstance(parent, dict) and keys[length] not in parent:
+                found.append(keys[: length + 1])
+                break
+    return found
+
+
+def resembling(cfg: Any) -> List[Tuple[str, str]]:
+    """Variables of a config that resemble a setting, with this setting.
+
+    A variable is legal: configs keep pipelines in them.
+    """
+    pairs = []
+    for name in set(cfg) - TOP:
+        if not name.endswith('_pipeline'):
+            near = difflib.get_close_matches(name, TOP, 1, 0.85)
+            pairs += [(name, meant) for meant in near]
+    return sorted(pairs)
+
+
+def _part(cfg: Any, path: Path) -> Optional[Any]:
+    part: Any = dict(cfg)
+    for key in path:
+        if isinstance(part, (list, tuple)) and key.isdecimal():
+            part = part[int(key)] if int(key) < len(part) else None
+        else:
+            part = part.get(key) if isinstance(part, dict) else None
+    return part
