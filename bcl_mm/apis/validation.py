@@ -28,7 +28,12 @@ from bcl_mm.apis.components import (
     Path,
     dotted,
 )
-from bcl_mm.utils.errors import InputValueError, shown
+from bcl_mm.utils.errors import (
+    InputError,
+    InputValueError,
+    check_number,
+    shown,
+)
 
 # Top-level keys that MMEngine's runner or this package reads.
 TOP = {
@@ -126,6 +131,8 @@ class _ConfigCheck(ComponentCheck):
             missing |= {'batch_size'} - set(config)
         for name in sorted(missing):
             self.problem((*path, name), f'{dotted(path)} needs {name}')
+        if config.get('batch_size') is not None:
+            self.number((*path, 'batch_size'), config['batch_size'])
         for name, registry in (
             ('dataset', root.DATASETS),
             ('sampler', root.DATA_SAMPLERS),
@@ -148,8 +155,18 @@ class _ConfigCheck(ComponentCheck):
             for name in ('by_epoch', needed):
                 if name not in config:
                     self.problem((*path, name), f'{dotted(path)} needs {name}')
+        for name in ('max_epochs', 'max_iters', 'val_interval'):
+            if name in config:
+                self.number((*path, name), config[name])
         hidden = _GIVEN_TO_LOOPS
         self.component(path, config, root.LOOPS, default, more, hidden)
+
+    def number(self, path: Path, value: Any) -> None:
+        """Check a whole number >= 1."""
+        try:
+            check_number(dotted(path), value, at_least=1, whole=True)
+        except InputError as error:
+            self.problem(path, str(error))
 
     def evaluator(self, path: Path, config: Any) -> None:
         """Check the metrics of an evaluator."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Union
 
 import numpy as np
 import torch
 
-from bcl_mm.classes import bincount_labels, shot_groups
+from bcl_mm.classes import ClassInfo, bincount_labels, shot_groups
 from bcl_mm.evaluation.base import ShotMetric, require_one_each
 from bcl_mm.registry import METRICS
-from bcl_mm.utils.errors import check_flag
+from bcl_mm.utils.errors import check_flag, check_number
 
 
 @METRICS.register_module()
@@ -37,36 +37,69 @@ class ShotAccuracy(ShotMetric):
 
     Args:
         per_class: Also emit the accuracy of each class. Defaults to False.
+        topk: Ranks k: for each above 1, ``accuracy/top<k>`` is the share of
+            images whose label is among the k highest scores. Defaults to 1.
         **kwargs: Arguments of :class:`~bcl_mm.evaluation.ShotMetric`.
 
     Raises:
-        TypeError: A threshold is not an integer, or ``per_class`` is not a
-            bool.
-        InputValueError: A threshold is negative, or the groups would overlap.
+        TypeError: A threshold or ``topk`` is not an integer, or ``per_class``
+            is not a bool.
+        InputValueError: A threshold is negative, the groups would overlap, or
+            ``topk`` is out of range.
     """
 
     default_prefix = 'accuracy'
 
-    def __init__(self, *, per_class: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        per_class: bool = False,
+        topk: Union[int, Sequence[int]] = 1,
+        **kwargs: Any,
+    ) -> None:
         check_flag('per_class', per_class)
+        self._ranks: List[int] = []
+        for k in topk if isinstance(topk, (list, tuple)) else (topk,):
+            check_number('topk', k, at_least=1, whole=True)
+            self._ranks += [k] if k > 1 else []
+        super().__init__(**kwargs)
         self.per_class = per_class
 
+    def set_class_info(self, info: ClassInfo) -> None:
+        """Take the training images per class.
+
+        Raises:
+            InputValueError: They contradict those that the config gives, or
+                there are fewer classes than ``topk``.
+        """
+        super().set_class_info(info)
+        for k in self._ranks:
+            check_number('topk', k, at_most=len(info.counts))
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Collect (predicted class, label) of each sample of a batch.
+        """Collect (predicted class, label, hits) of each sample of a batch.
 
         Raises:
             InputTypeError, InputValueError: See
                 :meth:`~bcl_mm.evaluation.ShotMetric.read`.
         """
         predictions, labels, _ = self.read(data_samples)
-        self.results += torch.stack([predictions, labels], dim=1).tolist()
+        columns = [predictions, labels]
+        if self._ranks:
+            scores = torch.stack([s['pred_score'] for s in data_samples])
+            best = scores.topk(max(self._ranks)).indices.cpu()  # (B, k)
+            is_hit = best == labels[:, None]
+            columns += [is_hit[:, :k].any(1).long() for k in self._ranks]
+        self.results += torch.stack(columns, dim=1).tolist()
 
-    def compute_metrics(self, results: List[Tuple[int, int]]) -> Dict:
-        """Compute accuracies in percent from the pairs of all ranks."""
-        predictions, labels = np.array(results, dtype=np.int64).T
+    def compute_metrics(self, results: List[Sequence[int]]) -> Dict:
+        """Compute accuracies in percent from the results of all ranks."""
+        predictions, labels, *hits = np.array(results, dtype=np.int64).T
         groups = self.class_counts, self.many, self.few
-        return self.calculate(predictions, labels, *groups, self.per_class)
+        metrics = self.calculate(predictions, labels, *groups, self.per_class)
+        for k, is_hit in zip(self._ranks, hits):
+            metrics[f'top{k}'] = 100 * float(is_hit.mean())
+        return metrics
 
     @staticmethod
     def calculate(

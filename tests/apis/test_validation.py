@@ -227,6 +227,21 @@ SGD = dict(type='SGD', lr=0.1)
         ('train_cfg.by_epoch', DELETE, 'train_cfg needs by_epoch'),
         ('train_cfg.max_epochs', DELETE, 'train_cfg needs max_epochs'),
         ('train_cfg.by_epoch', False, 'train_cfg needs max_iters'),
+        (
+            'train_cfg.val_interval',
+            0,
+            'train_cfg.val_interval must be >= 1, g',
+        ),
+        (
+            'train_cfg.max_epochs',
+            '9',
+            'max_epochs must be a whole number, got',
+        ),
+        (
+            'val_dataloader.batch_size',
+            -2,
+            'val_dataloader.batch_size must be >',
+        ),
         ('val_cfg', dict(type='Loop'), "val_cfg.type 'Loop' is not the name"),
         (
             'val_evaluator',

@@ -3,10 +3,12 @@ import pytest
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.registry import METRICS
+from mmpretrain.evaluation import Accuracy
 from mmpretrain.structures import DataSample
 
 from bcl_mm.classes import ClassInfo
 from bcl_mm.evaluation import ShotAccuracy
+from bcl_mm.utils.errors import InputError
 
 COUNTS = [500, 200, 50, 5, 3]
 # Two test images per class, of which 2, 1, 1, 0 and 1 are correct.
@@ -119,3 +121,34 @@ def test_thresholds():
     assert groups == (200 / 3, 0.0, 50.0)
     with pytest.raises(ValueError, match='few must be <= many'):
         ShotAccuracy(many=10, few=20)
+
+
+def test_top_k_is_that_of_mmpretrain():
+    labels = torch.arange(40) % 5
+    scores = torch.rand(40, 5, generator=torch.Generator().manual_seed(1))
+    samples = [
+        dict(gt_label=label, pred_label=row.argmax()[None], pred_score=row)
+        for label, row in zip(labels[:, None], scores)
+    ]
+    metric = ShotAccuracy(topk=(1, 3, 2), class_counts=COUNTS)
+    evaluator = Evaluator([metric, Accuracy(topk=(1, 2, 3), prefix='stock')])
+    evaluator.process(samples[:7])
+    evaluator.process(samples[7:])
+    metrics = evaluator.evaluate(40)
+    for k in (1, 2, 3):
+        stock = metrics[f'stock/top{k}']
+        assert metrics[f'accuracy/top{k}'] == pytest.approx(stock)
+    assert metrics['accuracy/top1'] < metrics['accuracy/top2'] < 100
+
+
+@pytest.mark.parametrize(
+    ('topk', 'message'),
+    [
+        (0, 'topk must be >= 1, got 0'),
+        ((1, '5'), "topk must be a whole number, got '5'"),
+        (6, 'topk must be <= 5, got 6'),
+    ],
+)
+def test_wrong_ranks(topk, message):
+    with pytest.raises(InputError, match=message):
+        ShotAccuracy(topk=topk, class_counts=COUNTS)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
+import numpy as np
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -16,6 +17,7 @@ from bcl_mm.classes import (
     shifted_classes,
     source_of,
 )
+from bcl_mm.engine.metric_names import check_metric_names
 from bcl_mm.registry import DATASETS, HOOKS
 from bcl_mm.utils.errors import InputTypeError, InputValueError
 from bcl_mm.utils.modules import given_info, tell, tell_metrics
@@ -35,7 +37,8 @@ class ClassInfoHook(Hook):
     training set, if that exists.
 
     Labels and class names of the validation and test set must fit those of
-    the training set; on resuming, so must the counts in the checkpoint.
+    the training set; on resuming, so must the counts in the checkpoint. The
+    metrics must have different names, and ``save_best`` must name one of them.
     """
 
     # Before EMAHook and CheckpointHook (NORMAL and later).
@@ -63,7 +66,9 @@ class ClassInfoHook(Hook):
         # Now, and not when the first validation comes, after hours.
         if runner.val_loop is not None:
             self._tell_metrics(runner.val_evaluator)
-            self._check_labels(runner.val_dataloader.dataset, 'validation')
+            dataset = runner.val_dataloader.dataset
+            labels = self._check_labels(dataset, 'validation')
+            self._check_names(runner.val_evaluator, labels, runner.hooks)
 
     def before_val(self, runner: Runner) -> None:
         """Hand the counts to the validation metrics."""
@@ -87,7 +92,8 @@ class ClassInfoHook(Hook):
         ):
             self._count_for_test(runner)
         self._tell_metrics(runner.test_evaluator)
-        self._check_labels(runner.test_dataloader.dataset, 'test')
+        labels = self._check_labels(runner.test_dataloader.dataset, 'test')
+        self._check_names(runner.test_evaluator, labels)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Write the counts into the checkpoint's ``meta``."""
@@ -99,17 +105,31 @@ class ClassInfoHook(Hook):
         if self.info is None:
             self.info = ClassInfo.from_meta(checkpoint.get('meta', {}))
 
-    def _check_labels(self, dataset: Any, name: str) -> None:
+    def _check_labels(self, dataset: Any, name: str) -> Optional[np.ndarray]:
+        """Check the labels and names of a dataset; None without labels."""
         if self.info is None:
-            return
+            return None
+        labels = None
         if hasattr(dataset, 'get_gt_labels'):
             try:
-                bincount_labels(labels_of(dataset), len(self.info.counts))
+                labels = labels_of(dataset)
+                bincount_labels(labels, len(self.info.counts))
             except ValueError as error:
                 raise InputValueError(f'{name} set: {error}') from error
         shifted = shifted_classes(self.info.names, class_names_of(dataset))
         if shifted:
             raise InputValueError(f'{name} set: {shifted}')
+        return labels
+
+    def _check_names(
+        self,
+        evaluator: Evaluator,
+        labels: Optional[np.ndarray],
+        hooks: Sequence[Hook] = (),
+    ) -> None:
+        if labels is not None:
+            num_classes = len(self.info.counts)
+            check_metric_names(evaluator, labels, num_classes, hooks)
 
     def _set_from_data(
         self, runner: Runner, data: Any, fallback: Optional[ClassInfo] = None
