@@ -252,7 +252,8 @@ def plan_runs(
     @functools.cache
     def check(path: str) -> None:
         try:
-            apply_options(copy.deepcopy(read(path)), parse_options(options))
+            cfg = copy.deepcopy(read(path))
+            apply_options(cfg, parse_options(options), whole=True)
         except InputValueError as error:
             raise InputValueError(f'{path}: {error}') from error
 

@@ -68,12 +68,17 @@ class ComponentCheck:
     def __init__(self, allowed: Collection[Path] = ()) -> None:
         self.allowed = set(allowed)
         self.problems: Dict[Path, str] = {}
+        self.missing: Dict[Path, str] = {}
         self.checked: Set[Path] = set()  # dicts whose keys were compared
 
     def problem(self, path: Path, message: str) -> None:
         """Note a problem, unless the key was allowed."""
         if not any(path[: len(key)] == key for key in self.allowed):
             self.problems.setdefault(path, message)
+
+    def lacks(self, path: Path, what: str) -> None:
+        """Note what a training or a test needs."""
+        self.missing.setdefault(path, f'{dotted(path)} needs {what}')
 
     def is_dict(self, path: Path, config: Any) -> bool:
         """Whether this is a dict; a plain value is a problem."""
@@ -132,12 +137,12 @@ class ComponentCheck:
                 return found
         names = _names_of(registry)
         similar = difflib.get_close_matches(kind, names, 3, 0.7)
-        self.problem(
-            (*path, 'type'),
+        # Only a Runner builds everything: a check of data needs no pipeline.
+        self.missing[(*path, 'type')] = (
             f'{dotted(path)}.type {kind!r} is not the name of a '
             f'{registry.name}'
             + (f'; similar are {", ".join(similar)}' if similar else '')
-            + '. If it is your own, import its module with custom_imports',
+            + '. If it is your own, import its module with custom_imports'
         )
         return None
 
@@ -164,10 +169,7 @@ class ComponentCheck:
             return None
         kind = config.get('type', default)
         if kind is None:
-            self.problem(
-                path,
-                f'{dotted(path)} needs a type, the name of a {registry.name}',
-            )
+            self.lacks(path, f'a type, the name of a {registry.name}')
             return None
         with DefaultScope.overwrite_default_scope(config.get('_scope_')):
             found = self.find(path, kind, registry)

@@ -188,7 +188,7 @@ def read_config(path: str, allow_code: bool = False) -> Config:
         ) from error
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def load_config(args: argparse.Namespace, whole: bool = False) -> Config:
     """Config of the command line: file, common options, overrides.
 
     Args:
@@ -196,6 +196,8 @@ def load_config(args: argparse.Namespace) -> Config:
             config that has been read, which is left unchanged; it may have
             ``checkpoint``, which is tested, and what
             :func:`bcl_mm.cli.options.add_common_options` adds.
+        whole: Whether a Runner is built from it, so that all of its types and
+            what these need must be there. Defaults to False.
 
     Raises:
         InputValueError: The config cannot be read, or an option cannot work
@@ -219,7 +221,7 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = given['work_dir']
     elif cfg.get('work_dir') is None:
         cfg.work_dir = f'work_dirs/{Path(cfg.filename).stem}'
-    apply_options(cfg, parse_options(args.cfg_options))
+    apply_options(cfg, parse_options(args.cfg_options), whole)
     if given['checkpoint'] is not None:
         # Weights that the checkpoint replaces; timm loads them from the
         # internet when the model is built.
@@ -235,13 +237,16 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def apply_options(cfg: Config, options: Dict[str, Any]) -> None:
+def apply_options(
+    cfg: Config, options: Dict[str, Any], whole: bool = False
+) -> None:
     """Apply the settings of the command line, and check the whole config.
 
     Args:
         cfg: Config, changed in place.
         options: Of :func:`parse_options`. A name that begins with ``+`` may
             be one that nothing knows.
+        whole: See :func:`load_config`.
 
     Raises:
         InputValueError: A setting does not exist, see
@@ -259,7 +264,7 @@ def apply_options(cfg: Config, options: Dict[str, Any]) -> None:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError) as error:
         raise InputValueError(f'--cfg-options: {error}') from error
-    check_config(cfg, new, added)
+    check_config(cfg, new, added, whole)
     for name in set(OF_ALL_DATASETS).intersection(options):
         for _, dataset in dataset_configs(cfg):
             if name in dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from importlib import import_module
-from typing import Any, Collection, Iterable, List, Optional, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Optional, Tuple
 
 import torch
 from mmengine import registry as root
@@ -126,11 +126,9 @@ class _ConfigCheck(ComponentCheck):
         if not self.is_dict(path, config):
             return
         self.keys(path, config, arguments_of(DataLoader), _OF_LOADERS)
-        missing = {'dataset', 'sampler'} - set(config)
-        if 'batch_sampler' not in config:
-            missing |= {'batch_size'} - set(config)
-        for name in sorted(missing):
-            self.problem((*path, name), f'{dotted(path)} needs {name}')
+        for name in ('dataset', 'sampler', 'batch_size'):
+            if name not in config and 'batch_sampler' not in config:
+                self.lacks(path, name)
         if config.get('batch_size') is not None:
             self.number((*path, 'batch_size'), config['batch_size'])
         for name, registry in (
@@ -139,8 +137,9 @@ class _ConfigCheck(ComponentCheck):
             ('batch_sampler', root.DATA_SAMPLERS),
             ('collate_fn', root.FUNCTIONS),
         ):
-            if name == 'dataset' or config.get(name) is not None:
-                self.component((*path, name), config.get(name), registry)
+            inner = config.get(name, {})
+            if name == 'dataset' or inner:
+                self.component((*path, name), inner, registry)
 
     def train_loop(self, path: Path, config: Any) -> None:
         """Check train_cfg."""
@@ -154,7 +153,7 @@ class _ConfigCheck(ComponentCheck):
             needed = 'max_epochs' if by_epoch else 'max_iters'
             for name in ('by_epoch', needed):
                 if name not in config:
-                    self.problem((*path, name), f'{dotted(path)} needs {name}')
+                    self.lacks(path, name)
         for name in ('max_epochs', 'max_iters', 'val_interval'):
             if name in config:
                 self.number((*path, name), config[name])
@@ -217,7 +216,7 @@ class _ConfigCheck(ComponentCheck):
         elif 'constructor' in config:  # of several optimizers
             return
         else:
-            self.problem((*path, 'optimizer'), 'optim_wrapper needs optimizer')
+            self.lacks(path, 'optimizer')
         more = 'constructor', 'paramwise_cfg', 'clip_grad'
         wrapper = 'OptimWrapper'
         self.component(path, config, root.OPTIM_WRAPPERS, wrapper, more)
@@ -254,6 +253,7 @@ def check_config(
     cfg: Any,
     new: Collection[Path] = (),
     allowed: Collection[Path] = (),
+    whole: bool = False,
 ) -> None:
     """Refuse settings that nothing reads, and types that do not exist.
 
@@ -261,6 +261,8 @@ def check_config(
         cfg: The merged config.
         new: Paths of the keys that the command line added.
         allowed: Those of them that are new on purpose.
+        whole: Whether a Runner is built from it: then what that needs must be
+            there. Defaults to False.
 
     Raises:
         InputValueError: There is one; the message names it with its full
@@ -272,8 +274,6 @@ def check_config(
     with DefaultScope.overwrite_default_scope(scope):
         for key in cfg:
             check.top(key, cfg[key])
-    if 'model' not in cfg:
-        check.problem(('model',), 'the config has no model')
     known = {*TOP, *cfg} - {path[0] for path in new if len(path) == 1}
     for path in new:
         parent = _part(cfg, path[:-1])
@@ -284,6 +284,9 @@ def check_config(
             value = parent.get(path[-1])
             if not (isinstance(value, dict) and 'type' in value):
                 check.unknown(path, '', set(parent) - {path[-1]})
+    if whole:
+        for path, lack in {**check.missing, **_missing_parts(cfg)}.items():
+            check.problem(path, lack)
     if check.problems:
         first, *others = check.problems.items()
         path, message = first
@@ -296,6 +299,26 @@ def check_config(
                 dotted(path) for path, _ in others[:5]
             )
         raise InputValueError(message)
+
+
+def _missing_parts(cfg: Any) -> Dict[Path, str]:
+    """Top-level settings without those that go with them."""
+    missing = {}
+    if 'model' not in cfg:
+        missing['model',] = 'the config has no model'
+    for trio in (
+        ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+        ('val_dataloader', 'val_cfg', 'val_evaluator'),
+        ('test_dataloader', 'test_cfg', 'test_evaluator'),
+    ):
+        there = [name for name in trio if cfg.get(name) is not None]
+        gone = [name for name in trio if name not in there]
+        if there and gone:
+            missing[(gone[0],)] = (
+                f'{" and ".join(there)} need {" and ".join(gone)}, too: give '
+                'all three, or set all three to None'
+            )
+    return missing
 
 
 def new_paths(cfg: Any, names: Iterable[str]) -> List[Path]:

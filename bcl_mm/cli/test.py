@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.out:
         make_folder('folder of --out', args.out.parent)
-    cfg = config.load_config(args)
+    cfg = config.load_config(args, whole=True)
     checkpoint = config.check_checkpoint(args.checkpoint)
     config.check_data_roots(cfg, ('test_dataloader',))
     config.complete_model(cfg, checkpoint)

@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> Union[None, int, str]:
     from bcl_mm.engine.processes import leave_process_group
     from bcl_mm.engine.resume import latest_checkpoint
 
-    cfg = config.load_config(args)
+    cfg = config.load_config(args, whole=True)
     interruption.watch(cfg.work_dir)
     merge_options(cfg, args)
     log_backends.add_log_backends(cfg, args.log)

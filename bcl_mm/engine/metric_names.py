@@ -83,9 +83,8 @@ def check_metric_names(
         if not (isinstance(hook, CheckpointHook) and hook.save_best):
             continue
         for name in hook.key_indicators:
-            if name in (*known, 'auto') or {None, name.split('/')[0]} & {
-                *unknown
-            }:
+            prefixes = {None, name.split('/')[0]}
+            if name in (*known, 'auto') or prefixes.intersection(unknown):
                 continue
             near = difflib.get_close_matches(name, known, 1)
             raise InputValueError(

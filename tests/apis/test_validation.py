@@ -226,7 +226,7 @@ SGD = dict(type='SGD', lr=0.1)
         ('train_cfg', 5, 'train_cfg must be a dict, got 5'),
         ('train_cfg.by_epoch', DELETE, 'train_cfg needs by_epoch'),
         ('train_cfg.max_epochs', DELETE, 'train_cfg needs max_epochs'),
-        ('train_cfg.by_epoch', False, 'train_cfg needs max_iters'),
+        ('train_cfg.by_epoch', False, 'unknown setting train_cfg.max_epochs'),
         (
             'train_cfg.val_interval',
             0,
@@ -258,20 +258,30 @@ SGD = dict(type='SGD', lr=0.1)
         ),
         ('default_hooks.timer.type', 'Timer', 'is not the name of a hook'),
         ('visualizer.vis_backends', [dict(type='W')], 'vis_backends.0.type'),
+        (
+            'val_cfg',
+            None,
+            'val_dataloader and val_evaluator need val_cfg, too',
+        ),
+        (
+            'optim_wrapper',
+            DELETE,
+            'train_dataloader and train_cfg need optim_w',
+        ),
         ('default_scope', 'mmpretrian', 'is mmpretrain meant?'),
         ('default_scope', 'nothing', "use 'mmpretrain'"),
     ],
 )
 def test_wrong_configs(key, value, message):
     with pytest.raises(InputError, match=message) as error:
-        check_config(changed(key, value))
+        check_config(changed(key, value), whole=True)
     assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
 def test_our_configs_pass(path):
     cfg = Config.fromfile(path)
-    check_config(cfg)
+    check_config(cfg, whole=True)
     assert resembling(cfg) == []
 
 
@@ -293,8 +303,15 @@ def test_our_configs_pass(path):
 )
 def test_stock_configs_pass(name):
     cfg = Config.fromfile(os.path.join(STOCK, name))
-    check_config(cfg)
+    check_config(cfg, whole=True)
     assert resembling(cfg) == []
+
+
+def test_parts_of_a_config_can_be_checked():
+    data = dict(train_dataloader=dict(dataset=dict(type='bcl_mm.Digits')))
+    check_config(Config(dict(data, model=dict(head=dict(num_classes=9)))))
+    with pytest.raises(InputValueError, match='2 more: model, train_cfg'):
+        check_config(Config(data), whole=True)
 
 
 def test_a_variable_that_resembles_a_setting_is_noted(tmp_path, capsys):
