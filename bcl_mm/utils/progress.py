@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from datetime import timedelta
-from typing import Iterable, Iterator, TextIO
+from typing import Iterable, Iterator, Optional, TextIO
 
 PROGRESS_SECONDS = 5
 
 
 def show_progress(
-    items: Iterable, total: int, what: str, file: TextIO = sys.stdout
+    items: Iterable, total: int, what: str, file: Optional[TextIO] = None
 ) -> Iterator:
     """Pass items on and print every few seconds how many there were.
 
@@ -19,7 +18,7 @@ def show_progress(
         items: Any.
         total: Their number.
         what: What the items are, such as ``'files checked'``.
-        file: Where to print. Defaults to the standard output.
+        file: Where to print. Defaults to None: the standard output.
     """
     start = shown = time.monotonic()
     for done, item in enumerate(items, 1):
