@@ -417,6 +417,15 @@ def test_models_take_arrays_as_they_are_and_any_file(leaf, array, shape):
         assert (pipeline(dict(img=img))['inputs'].numpy() == expected).all()
 
 
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_other_programs_start_no_persistent_workers_without_workers(leaf):
+    cfg = read(leaf)
+    for loader in LOADERS:
+        # mmpretrain's train.py sets it where the config does not.
+        if cfg[loader].num_workers == 0:
+            assert cfg[loader].persistent_workers is False
+
+
 def test_config_path():
     for leaf in LEAVES:
         assert Path(bcl_mm.config_path(leaf)).is_file()

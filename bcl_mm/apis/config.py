@@ -17,6 +17,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import bcl_mm.registry  # noqa: F401  (says so if mmcv is missing)
+from bcl_mm.apis.build_errors import explained_build_errors
 from bcl_mm.apis.from_data import (
     LOADERS,
     dataset_configs,
@@ -39,6 +40,12 @@ OF_ALL_DATASETS = ('data_root', 'data_prefix', 'val_fraction', 'split_seed')
 _PATHS = re.compile(
     r'(.*[._])?(checkpoint|load_from|pretrained|first_stage|(data|img)_path'
     r'|root|dir|file|prefix|data_prefix\..+)'
+)
+
+# Those of default_hooks that MMEngine lets be None.
+_HOOKS_OF_MMENGINE = (
+    *('checkpoint', 'logger', 'param_scheduler', 'runtime_info'),
+    *('sampler_seed', 'timer'),
 )
 
 # Options of the commands that not all of them have.
@@ -231,6 +238,10 @@ def load_config(args: argparse.Namespace, whole: bool = False) -> Config:
                 part['pretrained'] = False if is_flag else None
     _check_own_data_root(cfg)
     _complete_dataloaders(cfg, pin_memory=not given['no_pin_memory'])
+    hooks = cfg.get('default_hooks') or {}
+    for name in set(hooks) - set(_HOOKS_OF_MMENGINE):
+        if hooks[name] is None:
+            hooks.pop(name)
     os.environ.setdefault('LOCAL_RANK', str(given['local_rank']))
     if cfg.launcher != 'none':
         _share_processes(cfg)
@@ -284,8 +295,9 @@ def complete_model(cfg: Config, checkpoint: Optional[str] = None) -> None:
         InputValueError: Data, checkpoint or pretrained weights do not fit.
         InputFileError: One of them does not exist.
     """
-    resolve_num_classes(cfg, checkpoint)
-    apply_pretrained(cfg, load=checkpoint is None)
+    with explained_build_errors(cfg):
+        resolve_num_classes(cfg, checkpoint)
+        apply_pretrained(cfg, load=checkpoint is None)
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -160,10 +160,11 @@ class _ConfigCheck(ComponentCheck):
         hidden = _GIVEN_TO_LOOPS
         self.component(path, config, root.LOOPS, default, more, hidden)
 
-    def number(self, path: Path, value: Any) -> None:
-        """Check a whole number >= 1."""
+    def number(self, path: Path, value: Any, **rule: Any) -> None:
+        """Check a number, by default a whole one >= 1."""
+        rule = rule or dict(at_least=1, whole=True)
         try:
-            check_number(dotted(path), value, at_least=1, whole=True)
+            check_number(dotted(path), value, **rule)
         except InputError as error:
             self.problem(path, str(error))
 
@@ -212,7 +213,9 @@ class _ConfigCheck(ComponentCheck):
             return
         if 'optimizer' in config:
             optimizer = config['optimizer']
-            self.is_dict((*path, 'optimizer'), optimizer)
+            inner = (*path, 'optimizer')
+            if self.is_dict(inner, optimizer) and 'lr' in optimizer:
+                self.number((*inner, 'lr'), optimizer['lr'], at_least=0)
         elif 'constructor' in config:  # of several optimizers
             return
         else:

@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
     import mmengine
 
     from bcl_mm.apis import config
+    from bcl_mm.apis.build_errors import explained_build_errors
     from bcl_mm.engine.processes import leave_process_group
     from bcl_mm.evaluation import DumpPredictions
     from bcl_mm.utils.files import write_atomically
@@ -55,10 +56,12 @@ def run(args: argparse.Namespace) -> None:
     cfg.load_from = checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
-    runner = config.build_runner(cfg)
-    if args.out and item == 'pred':
-        runner.test_evaluator.metrics.append(DumpPredictions(str(args.out)))
-    metrics = runner.test()
+    with explained_build_errors(cfg):
+        runner = config.build_runner(cfg)
+        if args.out and item == 'pred':
+            dump = DumpPredictions(str(args.out))
+            runner.test_evaluator.metrics.append(dump)
+        metrics = runner.test()
     if args.out and item == 'metrics' and runner.rank == 0:
         content = mmengine.dump(metrics, file_format=args.out.suffix[1:])
         write_atomically(content, args.out)

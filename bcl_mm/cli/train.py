@@ -109,6 +109,7 @@ def run(args: argparse.Namespace) -> Union[None, int, str]:
     from mmengine.dist import is_main_process
 
     from bcl_mm.apis import config, log_backends
+    from bcl_mm.apis.build_errors import explained_build_errors
     from bcl_mm.engine.hooks.checkpoint import CheckpointError
     from bcl_mm.engine.hooks.progress import require_one_batch
     from bcl_mm.engine.processes import leave_process_group
@@ -122,11 +123,12 @@ def run(args: argparse.Namespace) -> Union[None, int, str]:
     config.complete_model(cfg, cfg.load_from if cfg.resume else None)
     make_folder('work_dir', cfg.work_dir)
     try:
-        runner = config.build_runner(cfg)
-        # Here and not only in the hook: building schedules of an epoch
-        # without iterations fails before the first hook runs.
-        require_one_batch(runner.train_dataloader, runner.world_size)
-        runner.train()
+        with explained_build_errors(cfg):
+            runner = config.build_runner(cfg)
+            # Here and not only in the hook: building schedules of an epoch
+            # without iterations fails before the first hook runs.
+            require_one_batch(runner.train_dataloader, runner.world_size)
+            runner.train()
         del runner
         leave_process_group()
     except CheckpointError as error:

@@ -136,7 +136,16 @@ class LongTailHead(ClsHead):
             self.loss_module.set_logit_scale(logit_scale)
         sizes = dict(num_classes=num_classes, in_channels=in_channels)
         self.branches = nn.ModuleDict()
+        if not isinstance(branches or {}, dict):
+            raise InputTypeError(
+                'branches must be a dict, NAME -> dict(type=...), got '
+                f'{branches!r}'
+            )
         for name, config in (branches or {}).items():
+            if not isinstance(config, (dict, type(None))):
+                raise InputTypeError(
+                    f'branches.{name} must be a dict or None, got {config!r}'
+                )
             if name == 'cls':
                 raise InputValueError(
                     "a branch must not be called 'cls': loss_cls is the "
@@ -391,5 +400,6 @@ class BCLHead(LongTailHead):
             norm_cfg=norm_cfg,
         )
         con = None if loss_con is None else contrast
-        branches = dict(con=con, **(branches or {}))
+        if isinstance(branches or {}, dict):
+            branches = dict(con=con, **(branches or {}))
         super().__init__(num_classes, in_channels, branches=branches, **kwargs)

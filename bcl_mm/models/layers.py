@@ -98,7 +98,17 @@ class ClassVectors(nn.Linear):
                 self.weight.copy_(F.normalize(self.weight, dim=1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits (rows, C) of features (rows, in_channels)."""
+        """Logits (rows, C) of features (rows, in_channels).
+
+        Raises:
+            InputValueError: The features have another width.
+        """
+        if features.shape[-1] != self.in_features:
+            raise InputValueError(
+                f'model.head.in_channels is {self.in_features}, but the '
+                f'features have a width of {features.shape[-1]}: set it to '
+                'that'
+            )
         if self.scale is not None:
             with torch.autocast(features.device.type, enabled=False):
                 vectors = unit_rows(self.weight)

@@ -136,6 +136,13 @@ def test_an_option_that_fits_nowhere():
         load('default_hooks.class_info.type.x=1')
 
 
+def test_every_default_hook_may_be_none():
+    hooks = load('default_hooks.view_grid=None', 'default_hooks.timer=None')
+    hooks = hooks.default_hooks
+    assert 'view_grid' not in hooks  # which MMEngine would not allow
+    assert hooks.timer is None and hooks.sample_seed is not None
+
+
 def test_options_several_times(capsys):
     parser = argparse.ArgumentParser()
     add_common_options(parser)

@@ -204,6 +204,8 @@ SGD = dict(type='SGD', lr=0.1)
             'X',
             'pipeline.0',
         ),
+        ('optim_wrapper.optimizer.lr', '0.1', 'lr must be a number, got .0.1'),
+        ('optim_wrapper.optimizer.lr', -1, 'optimizer.lr must be >= 0, got'),
         ('optim_wrapper', 'SGD', "optim_wrapper must be a dict, got 'SGD'"),
         (
             'optim_wrapper.optimizer',

@@ -170,6 +170,7 @@ def test_workers_by_options(run, tmp_path):
             '--no-validate',
             '--cfg-options',
             loader,
+            'train_dataloader.persistent_workers=True',
             'train_cfg.max_epochs=1',
         )
         cfg = Config.fromfile(tmp_path / 'ce_resnet8_digits_lt.py')

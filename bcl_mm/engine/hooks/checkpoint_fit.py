@@ -21,7 +21,8 @@ class CheckpointFitHook(Hook):
     MMEngine only logs it. (It is harmless in training, where a new
     classifier may start.) A new training that starts from the weights of a
     checkpoint (``load_from``) starts with the initial state of branches and
-    losses: their class statistics and queues come from other data.
+    losses: their class statistics and queues come from other data. A
+    ``pretrained`` that the program ignores is an error.
     """
 
     # Before ClassInfoHook: of two complaints, this one says more.
@@ -40,6 +41,25 @@ class CheckpointFitHook(Hook):
                 for key in (name, f'module.{name}'):
                     if key in weights:
                         weights[key] = buffer.detach().cpu().clone()
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse a ``pretrained`` that nothing has read.
+
+        Raises:
+            InputValueError: Another program than ``bcl-mm train`` trains.
+        """
+        source = runner.cfg.get('pretrained')
+        if source is None or runner._resume:
+            return
+        backbone = dict(runner.cfg.model).get('backbone') or {}
+        is_timm = str(backbone.get('type')).endswith('TimmBackbone')
+        if not (is_timm or backbone.get('init_cfg')):
+            raise InputValueError(
+                f'pretrained={source!r} is read by bcl-mm train only, and '
+                'this program ignores it: train with bcl-mm train, or give '
+                "model.backbone.init_cfg=dict(type='Pretrained', "
+                'checkpoint=...)'
+            )
 
     def before_test(self, runner: Runner) -> None:
         """Refuse to test a checkpoint of another model.

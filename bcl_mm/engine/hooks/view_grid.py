@@ -175,6 +175,12 @@ class ViewGridHook(Hook):
             [to_image(i, is_bgr) for i in view[shown]] for view in views
         ]
         roles = _roles(getattr(model, 'head', None), len(views))
+        if 'unused' in roles:
+            runner.logger.warning(
+                f'The pipeline makes {len(views)} views of each image, and '
+                'the head uses one: a pipeline of one view (one_view) saves '
+                'time, and a contrastive method needs a branch'
+            )
         names = [f'view {i}\n{role}' for i, role in enumerate(roles)]
         class_names = class_names_of(runner.train_dataloader.dataset)
         samples = batch.get('data_samples') or [None] * len(views[0])

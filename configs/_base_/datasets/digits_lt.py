@@ -35,10 +35,12 @@ test_view = [
     dict(type='mmpretrain.PackInputs'),
 ]
 
-# So small that workers would cost more than they bring.
+# So small that workers would cost more than they bring. (mmpretrain's train.py
+# would want persistent ones.)
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,
+    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
@@ -51,6 +53,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=500,
     num_workers=0,
+    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
     dataset=dict(

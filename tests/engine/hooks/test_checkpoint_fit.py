@@ -1,6 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
+from mmengine.config import Config
 
+from bcl_mm.engine.hooks import CheckpointFitHook
 from tests.engine.hooks.common import make
 
 
@@ -27,3 +31,26 @@ def test_a_test_of_another_model_is_an_error(tmp_path):
     contrast = dict(loss_con=dict(type='bcl_mm.BalancedContrastiveLoss'))
     runner = make(tmp_path / 'con', head=contrast, load_from=str(path))
     assert runner.test()['accuracy/top1'] >= 0
+
+
+@pytest.mark.parametrize(
+    ('settings', 'is_read'),
+    [
+        (dict(), False),
+        (dict(init_cfg=dict(type='Pretrained', checkpoint='x.pth')), True),
+        (dict(type='bcl_mm.TimmBackbone'), True),
+    ],
+)
+def test_pretrained_that_nothing_has_read_is_an_error(settings, is_read):
+    backbone = {'type': 'bcl_mm.CIFARResNet', **settings}
+    cfg = Config(dict(pretrained='x.pth', model=dict(backbone=backbone)))
+    runner = SimpleNamespace(cfg=cfg, _resume=False)
+    hook = CheckpointFitHook()
+    if is_read:
+        hook.before_train(runner)
+    else:
+        with pytest.raises(ValueError, match="pretrained='x.pth' is read by"):
+            hook.before_train(runner)
+        runner._resume = True
+        hook.before_train(runner)
+    hook.before_train(SimpleNamespace(cfg=Config(), _resume=False))

@@ -106,8 +106,12 @@ def test_what_the_views_are_for(tmp_path, monkeypatch, head, roles):
         default_hooks=hooks(),
         train_cfg=dict(by_epoch=True, max_epochs=1),
     )
+    said = []
+    monkeypatch.setattr(runner.logger, 'warning', said.append)
     runner.train()
     assert [name.split('\n')[1] for name in drawn[0][1]] == roles
+    warned = [text for text in said if 'makes 3 views of each image' in text]
+    assert len(warned) == ('unused' in roles)
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])
