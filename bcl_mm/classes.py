@@ -7,7 +7,12 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
-from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
+from bcl_mm.utils.errors import (
+    InputTypeError,
+    InputValueError,
+    check_number,
+    visible,
+)
 
 
 def printable(name: str) -> str:
@@ -35,8 +40,10 @@ def name_classes(
 def shorten(name: str, most: int) -> str:
     """Shorten a name to ``most`` characters; keep both of its ends.
 
-    Class names often differ only in their last characters.
+    Class names often differ only in their last characters. What cannot be
+    shown is escaped.
     """
+    name = visible(name)
     if len(name) <= most:
         return name
     end = (most - 1) // 2

@@ -34,7 +34,12 @@ from bcl_mm.apis.runs import (
     read_scalars,
 )
 from bcl_mm.engine.resume import latest_checkpoint
-from bcl_mm.utils.errors import InputError, InputValueError
+from bcl_mm.utils.errors import (
+    InputError,
+    InputValueError,
+    as_input_error,
+    visible,
+)
 from bcl_mm.utils.files import write_atomically
 
 # A command of bcl_mm, in a process of its own.
@@ -151,7 +156,7 @@ class Run:
 
     def say(self, message: str) -> None:
         """Print a message about the run."""
-        print(f'{self.name}: {message}', flush=True)
+        print(visible(f'{self.name}: {message}'), flush=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
@@ -357,10 +362,12 @@ class Launcher:
                 for done, task in enumerate(as_completed(tasks.values()), 1):
                     error = task.exception()
                     if error is not None:
-                        if not isinstance(error, InputError):
+                        told = as_input_error(error)
+                        if told is None:
                             traceback.print_exception(error)
-                        print(error, file=sys.stderr, flush=True)
-                        failures.append(str(error))
+                        message = visible(str(told or error))
+                        print(message, file=sys.stderr, flush=True)
+                        failures.append(message)
                     print(f'[{done} of {len(runs)} runs]', flush=True)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)

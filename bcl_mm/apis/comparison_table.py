@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from bcl_mm.apis.comparison import Run
-from bcl_mm.utils.files import open_atomically, write_atomically
+from bcl_mm.apis.runs import method_name
+from bcl_mm.utils.files import CsvWriter, open_atomically, write_atomically
 
 # Figures of the table, and their titles.
 COLUMNS = dict(
@@ -28,7 +28,7 @@ def _summarise(runs: List[Run]) -> Dict[str, Any]:
     notes = [run.note for run in runs]
     stem = Path(runs[0].config).stem
     row: Dict[str, Any] = dict(
-        method=str(runs[0].cfg.get('method_name', stem.split('_')[0])),
+        method=method_name(runs[0].cfg, stem),
         config=stem,
         seeds=' '.join(str(run.seed) for run in runs),
     )
@@ -78,6 +78,7 @@ def write_table(rows: List[Dict[str, Any]], work_dir: Path) -> None:
     """
     write_atomically(f'{markdown(rows)}\n', work_dir / 'results.md')
     with open_atomically(work_dir / 'results.csv', newline='') as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = CsvWriter(file)
+        writer.writerow(rows[0])
+        for row in rows:
+            writer.writerow(row.values())

@@ -32,6 +32,7 @@ from bcl_mm.engine.run_config import read_run_config
 from bcl_mm.models.pretrained import apply_pretrained
 from bcl_mm.utils.checkpoint import fetch, load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError
+from bcl_mm.utils.files import end_at_full_disk
 
 # Options that apply to all data sets that have them: splits by different
 # values would share images.
@@ -314,6 +315,7 @@ def build_runner(cfg: Config) -> Runner:
     runner.logger.addFilter(
         lambda record: not noise.match(record.getMessage())
     )
+    end_at_full_disk(runner.logger)
     return runner
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import zip_longest
@@ -17,7 +16,7 @@ from bcl_mm.apis.from_data import FROM_DATA, LOADERS, for_checking
 from bcl_mm.classes import shot_groups
 from bcl_mm.datasets import audit
 from bcl_mm.datasets.audit import Split
-from bcl_mm.utils.files import open_atomically
+from bcl_mm.utils.files import CsvWriter, open_atomically
 from bcl_mm.utils.progress import show_progress
 
 
@@ -170,7 +169,7 @@ def write_counts(path: Path, splits: List[Split]) -> None:
     names = max((split.classes or () for split in splits), key=len)
     columns = [names, *(split.class_counts for split in splits)]
     with open_atomically(path, newline='') as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(['label', 'name', *(split.name for split in splits)])
         for label, row in enumerate(zip_longest(*columns, fillvalue='')):
             writer.writerow([label, *row])

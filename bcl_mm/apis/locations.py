@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Union
 
@@ -57,5 +58,10 @@ def make_folder(name: str, path: Union[str, Path]) -> None:
         raise InputFileError(
             f'{name} {str(path)!r} cannot be made: {error.strerror}'
         ) from error
-    if not os.access(path, os.W_OK):
-        raise InputFileError(f'{name} {str(path)!r} cannot be written to')
+    try:
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise InputFileError(
+            f'{name} {str(path)!r} cannot be written to: {error.strerror}'
+        ) from error

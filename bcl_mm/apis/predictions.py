@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import tempfile
 from pathlib import Path
@@ -12,7 +11,11 @@ import numpy as np
 from mmengine.model import BaseModel
 
 from bcl_mm.apis.inference import Prediction, class_names
-from bcl_mm.utils.files import open_atomically
+from bcl_mm.utils.files import (
+    CsvWriter,
+    open_atomically,
+    telling_failed_writes,
+)
 
 # Path of an image, and label, name and score of each of its best classes.
 Row = Tuple[str, List[dict]]
@@ -41,7 +44,7 @@ def best_classes(
 
 def _write_csv(rows: Iterable[Row], stream: Any) -> None:
     """Write rows of path, class_1, score_1, class_2, ..."""
-    writer = csv.writer(stream)
+    writer = CsvWriter(stream)
     for number, (path, best) in enumerate(rows):
         if number == 0:
             ranks = range(1, len(best) + 1)
@@ -81,12 +84,16 @@ class FeatureFile:
 
     Args:
         path: The NPZ file to write.
+
+    Raises:
+        InputFileError: The disk is full.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.paths: List[str] = []
-        self.rows = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+        with telling_failed_writes(path):
+            self.rows = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
 
     def collect(
         self, predictions: Iterable[Prediction]
@@ -94,7 +101,8 @@ class FeatureFile:
         """Pass predictions on, and keep their features (D,)."""
         for prediction in predictions:
             self.paths.append(prediction.path)
-            self.rows.write(prediction.features.tobytes())
+            with telling_failed_writes(self.path):
+                self.rows.write(prediction.features.tobytes())
             yield prediction
 
     def save(self) -> Tuple[int, int]:
@@ -103,7 +111,8 @@ class FeatureFile:
         Raises:
             InputFileError: The file cannot be written.
         """
-        self.rows.flush()
+        with telling_failed_writes(self.path):
+            self.rows.flush()
         features = np.zeros((0, 0), np.float32)
         if self.paths:
             features = np.memmap(self.rows, np.float32, 'r')

@@ -21,6 +21,7 @@ from bcl_mm.utils.errors import (
     InputValueError,
     MissingFileError,
     check_number,
+    visible,
 )
 
 # Settings that may differ between the runs of one method. The second stage of
@@ -82,6 +83,17 @@ def check_figures(figures: Any, source: str) -> Dict[str, float]:
     return _numbers(figures)
 
 
+def method_name(cfg: Config, stem: str) -> str:
+    """Name of a config's method, as one line that can be shown.
+
+    Args:
+        cfg: The config; ``method_name`` may be anything.
+        stem: Name of the config, which is used if that is empty.
+    """
+    name = visible(str(cfg.get('method_name', stem.split('_')[0])))
+    return ' '.join(name.split()) or stem
+
+
 def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
     """Read ``run.json``, which ``bcl-mm compare`` writes for each run.
 
@@ -139,7 +151,7 @@ def read_scalars(folder: Union[str, Path]) -> List[Dict[str, float]]:
                 if number < lines[-1][0]:
                     raise
                 note = f'the last line of {log} is incomplete and left out'
-                print(f'Note: {note}', file=sys.stderr)
+                print(visible(f'Note: {note}'), file=sys.stderr)
                 continue
             for name, value in entries.items():
                 if isinstance(value, (str, bool, type(None))):
@@ -174,7 +186,7 @@ class TrainedRun:
     @property
     def method(self) -> str:
         """Name of the method, from the config."""
-        return str(self.cfg.get('method_name', self.stem.split('_')[0]))
+        return method_name(self.cfg, self.stem)
 
     @property
     def stem(self) -> str:
@@ -220,8 +232,8 @@ class TrainedRun:
         """Steps (epochs, or iterations) and values of a logged figure."""
         points: Dict[float, List[float]] = {}
         for line in self.scalars:
-            if name in line:
-                step = line.get('epoch', line.get('step'))
+            step = line.get('epoch', line.get('step'))
+            if name in line and step is not None:
                 points.setdefault(step, []).append(line[name])
         steps = sorted(points)
         return steps, [sum(points[s]) / len(points[s]) for s in steps]

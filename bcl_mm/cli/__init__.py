@@ -13,9 +13,16 @@ import importlib
 import re
 import sys
 from types import ModuleType
-from typing import Optional, Tuple
+from typing import NoReturn, Optional, Tuple
 
-from bcl_mm.utils.errors import InputError
+from bcl_mm.utils.errors import InputError, visible
+
+
+class _Parser(argparse.ArgumentParser):
+    """Its errors quote words of the command line: file names, perhaps."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
 
 
 def load_command(
@@ -28,7 +35,7 @@ def load_command(
         prog: Name of the program in the usage. Defaults to None: its file.
     """
     module = importlib.import_module(f'bcl_mm.cli.{name}')
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=prog,
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -46,4 +53,4 @@ def print_error(error: InputError) -> None:
     if 'DataLoader worker' in message:
         # A worker's traceback; its last line is "module.Class: message".
         message = re.sub(r'^[\w.]+: ', '', message.splitlines()[-1])
-    print(f'Error: {message}', file=sys.stderr, flush=True)
+    print(f'Error: {visible(message)}', file=sys.stderr, flush=True)

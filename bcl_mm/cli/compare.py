@@ -21,6 +21,7 @@ from typing import Optional
 from bcl_mm.apis.locations import make_folder
 from bcl_mm.apis.log_backends import check_log_packages
 from bcl_mm.cli.options import add_cfg_options, add_log_option, whole_number
+from bcl_mm.utils.errors import visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,5 +96,5 @@ def run(args: argparse.Namespace) -> bool:
             if subprocess.run(command).returncode:
                 failures.append('The report failed; the table is written.')
     for failure in failures:
-        print(failure, file=sys.stderr)
+        print(visible(failure), file=sys.stderr)
     return bool(failures)

@@ -25,7 +25,7 @@ import sys
 import threading
 
 from bcl_mm.apis.locations import find_config
-from bcl_mm.cli import interruption, load_command
+from bcl_mm.cli import interruption, load_command, print_error
 from bcl_mm.cli.options import whole_number
 from bcl_mm.utils.errors import LaunchError
 
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def fail(message: str, status: int = 1) -> None:
     """End this node, whatever its threads still wait for."""
     sys.stdout.flush()
-    print(f'Error: {message}', file=sys.stderr, flush=True)
+    print_error(LaunchError(message))
     os._exit(status)
 
 

@@ -8,7 +8,7 @@ from typing import List, Optional
 
 from bcl_mm import __version__
 from bcl_mm.cli import load_command, print_error
-from bcl_mm.utils.errors import InputError
+from bcl_mm.utils.errors import as_input_error, visible
 
 COMMANDS = dict(
     train='train a model from a config',
@@ -51,8 +51,9 @@ def main(
 ) -> None:
     """Run a command.
 
-    An InputError becomes one sentence on stderr and exit status 1; every
-    other error keeps its traceback.
+    An InputError, or that of a full disk, becomes one sentence on stderr and
+    exit status 1; every other error keeps its traceback. After Ctrl-C the
+    status is 130.
 
     Args:
         argv: Words of the command line. Defaults to None: those of this
@@ -68,8 +69,17 @@ def main(
     args = parser.parse_args(words)
     try:
         status = module.run(args)
-    except InputError as error:
-        print_error(error)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print('Interrupted by SIGINT', file=sys.stderr)
+        status = 130
+    except Exception as error:
+        told = as_input_error(error, 'the output')
+        if told is None:
+            raise
+        print_error(told)
         status = 1
+    if isinstance(status, str):
+        status = visible(status)
     if status:
         sys.exit(status)

@@ -14,6 +14,7 @@ from typing import Iterable, Iterator, List
 
 from bcl_mm.cli.arguments import add_count, add_device, output_file
 from bcl_mm.cli.options import add_model_options
+from bcl_mm.utils.errors import visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,8 @@ def _leave_out_errors(predictions: Iterable, errors: List[str]) -> Iterator:
             yield prediction
         else:
             errors.append(prediction.error)
-            print(f'Left out: {prediction.error}', file=sys.stderr, flush=True)
+            line = visible(f'Left out: {prediction.error}')
+            print(line, file=sys.stderr, flush=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,8 +66,6 @@ def run(args: argparse.Namespace) -> int:
     from bcl_mm.apis.predictions import FeatureFile, best_classes, write_rows
     from bcl_mm.utils.progress import show_progress
 
-    # A file name need not be valid text.
-    sys.stdout.reconfigure(errors='backslashreplace')
     kind = None if args.features is None else args.feature_kind
     paths = list_images(args.input)
     _, model = load_model(
@@ -90,12 +90,15 @@ def run(args: argparse.Namespace) -> int:
         width = min(60, max(map(len, paths)))
         for path, best in rows:
             classes = (f'{e["class"]} {e["score"]:.3f}' for e in best)
-            print(f'{path:{width}}  {"  ".join(classes)}', flush=True)
+            line = visible(f'{path:{width}}  {"  ".join(classes)}')
+            print(line.replace('\n', '\\n'), flush=True)
     else:
         write_rows(rows, args.out)
-        print(f'{args.out}: {len(paths) - len(errors)} images')
+        number = len(paths) - len(errors)
+        print(visible(f'{args.out}: {number} images'))
     if args.features is not None:
-        print(f'{args.features}: features of shape {features.save()}')
+        shape = features.save()
+        print(visible(f'{args.features}: features of shape {shape}'))
     if errors:
         message = f'{len(errors)} of {len(paths)} images were left out'
         print(message, file=sys.stderr)

@@ -13,10 +13,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli import print_error
 from bcl_mm.cli.arguments import add_device
 from bcl_mm.cli.options import add_cfg_options
-from bcl_mm.utils.errors import InputError, InputFileError
+from bcl_mm.utils.errors import InputError, visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,12 +49,7 @@ def run(args: argparse.Namespace) -> bool:
     from bcl_mm.report.thumbnails import pictures_of
 
     matplotlib.use('Agg')
-    try:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputFileError(
-            f'folder {args.out.parent} cannot be made: {error.strerror}'
-        ) from error
+    make_folder('folder of --out', args.out.parent)
     found, errors = find_runs(args.runs, args.allow_code)
     runs, evaluations = [], []
     for one in found:
@@ -72,7 +68,7 @@ def run(args: argparse.Namespace) -> bool:
     print('Drawing ...', flush=True)
     pictures = pictures_of(runs[0], args.cfg_options)
     folder = write_page(methods, args.out, pictures)
-    print(f'Report: {args.out.resolve()} (figures: {folder}/)')
+    print(visible(f'Report: {args.out.resolve()} (figures: {folder}/)'))
     if errors:
         print(f'{len(errors)} runs were left out', file=sys.stderr)
     return bool(errors)

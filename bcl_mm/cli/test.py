@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from bcl_mm.apis.locations import make_folder
-from bcl_mm.cli.options import add_common_options, add_config
+from bcl_mm.cli.options import (
+    add_common_options,
+    add_config,
+    whole_number,
+)
 
 # Formats of --out: of metrics, and of predictions.
 FORMATS = dict(
@@ -28,6 +33,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(FORMATS),
         help='what --out receives; predictions by default',
     )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="average the scores of test-time augmentations: the config's "
+        'tta_model and tta_pipeline, or the image and its mirror image',
+    )
+    parser.add_argument(
+        '--show-dir', metavar='FOLDER', help='save images with predictions'
+    )
+    parser.add_argument(
+        '--show', action='store_true', help='show them in a window'
+    )
+    parser.add_argument(
+        '--interval',
+        type=whole_number(1),
+        default=1,
+        metavar='N',
+        help='show or save every Nth image (default: 1)',
+    )
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2,
+        metavar='SECONDS',
+        help='how long each window is shown (default: 2)',
+    )
+
+
+def _show_images(cfg: Any, args: argparse.Namespace) -> None:
+    """Let mmpretrain's hook draw the predictions."""
+    if args.tta:
+        args.error('--show and --show-dir draw no images of --tta')
+    if args.show_dir is not None:
+        make_folder('--show-dir', args.show_dir)
+    hook = dict(type='mmpretrain.VisualizationHook')
+    hook.update(cfg.default_hooks.get('visualization') or {})
+    cfg.default_hooks.visualization = dict(
+        hook,
+        enable=True,
+        show=args.show,
+        wait_time=args.wait_time,
+        out_dir=args.show_dir,
+        interval=args.interval,
+    )
+
+
+def _augment(cfg: Any) -> None:
+    """Wrap the model for test-time augmentation."""
+    dataset = cfg.test_dataloader.dataset
+    if 'tta_pipeline' not in cfg:
+        *steps, last = dataset.pipeline
+        flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
+        views = dict(type='TestTimeAug', transforms=[flips, [last]])
+        cfg.tta_pipeline = [*steps, views]
+    tta_model = cfg.get(
+        'tta_model', dict(type='mmpretrain.AverageClsScoreTTA')
+    )
+    cfg.model = dict(**tta_model, module=cfg.model)
+    dataset.pipeline = cfg.tta_pipeline
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,12 +114,17 @@ def run(args: argparse.Namespace) -> None:
     if args.out:
         make_folder('folder of --out', args.out.parent)
     cfg = config.load_config(args, whole=True)
+    make_folder('work_dir', cfg.work_dir)
     checkpoint = config.check_checkpoint(args.checkpoint)
     config.check_data_roots(cfg, ('test_dataloader',))
     config.complete_model(cfg, checkpoint)
     cfg.load_from = checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
+    if args.show or args.show_dir is not None:
+        _show_images(cfg, args)
+    if args.tta:
+        _augment(cfg)
     with explained_build_errors(cfg):
         runner = config.build_runner(cfg)
         if args.out and item == 'pred':

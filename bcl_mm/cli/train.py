@@ -14,7 +14,12 @@ from typing import Any, Optional, Union
 from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli import interruption, print_error
 from bcl_mm.cli.options import add_common_options, add_config, add_log_option
-from bcl_mm.utils.errors import InputError, InputValueError
+from bcl_mm.utils.errors import (
+    InputError,
+    InputValueError,
+    as_input_error,
+    visible,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +69,7 @@ def find_checkpoint(work_dir: str) -> Optional[str]:
     elif problem is not None:
         start += f'Resuming from {latest}, the newest complete checkpoint.'
     if start:
-        print(start, flush=True)
+        print(visible(start), flush=True)
     return latest
 
 
@@ -137,8 +142,9 @@ def run(args: argparse.Namespace) -> Union[None, int, str]:
     except Exception as error:
         if 'DataLoader worker' in str(error):
             time.sleep(1)  # SIGTERM to all may reach the workers first
-        if isinstance(error, InputError):
-            print_error(error)
+        told = as_input_error(error, f'a file in {cfg.work_dir}')
+        if told is not None:
+            print_error(told)
         else:
             traceback.print_exc()
         latest = None

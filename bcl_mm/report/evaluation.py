@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -25,11 +25,12 @@ from bcl_mm.apis.runs import TrainedRun
 from bcl_mm.classes import check_class_counts, class_names_of, labels_of
 from bcl_mm.evaluation import SimplexGeometry
 from bcl_mm.utils.checkpoint import load_checkpoint
-from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.errors import InputFileError, InputValueError, visible
 from bcl_mm.utils.files import open_atomically
 from bcl_mm.utils.progress import show_progress
 
 MAX_CELLS = 100  # rows of a heat map
+MAX_BYTES = 2**30  # of what is kept of a test
 # Few enough to tell apart in the embedding.
 EMBEDDED_CLASSES = 12
 EMBEDDED_IMAGES = 50
@@ -83,22 +84,62 @@ class Evaluation:
 
     @classmethod
     def load(cls, path: Path, key: str) -> Evaluation | None:
-        """Read what was saved with this key; None if there is none."""
+        """Read what was saved with this key; None if there is none.
+
+        A damaged or foreign file is none, too: the test is done again.
+        """
+        if not path.is_file():
+            return None
         try:
+            with ZipFile(path) as archive:
+                sizes = [part.file_size for part in archive.infolist()]
+            if sum(sizes) > MAX_BYTES:
+                return None
             with np.load(path, allow_pickle=False) as content:
                 arrays = dict(content)
             known, geometry, classes = json.loads(str(arrays.pop('text')))
-        except (OSError, ValueError, KeyError, BadZipFile):
+            if known != key:
+                return None
+            cosines = {
+                name.removeprefix('cosines/'): arrays.pop(name)
+                for name in list(arrays)
+                if name.startswith('cosines/')
+            }
+            found = cls(
+                classes=classes, geometry=geometry, cosines=cosines, **arrays
+            )
+            return found if found._is_consistent() else None
+        except Exception:  # a damaged file may raise anything
             return None
-        if known != key:
-            return None
-        cosines = {
-            name.removeprefix('cosines/'): arrays.pop(name)
-            for name in list(arrays)
-            if name.startswith('cosines/')
-        }
-        return cls(
-            classes=classes, geometry=geometry, cosines=cosines, **arrays
+
+    def _is_consistent(self) -> bool:
+        """Whether sizes, types and ranges fit each other."""
+        num_images, num_classes = len(self.labels), len(self.class_counts)
+        check_class_counts(self.class_counts)
+        for rows, length, end in (
+            (self.labels, num_images, num_classes),
+            (self.predictions, num_images, num_classes),
+            (self.shown, len(self.shown), num_images),
+        ):
+            is_index = rows.dtype.kind in 'iu' and rows.shape == (length,)
+            if not (
+                is_index and length and 0 <= rows.min() <= rows.max() < end
+            ):
+                return False
+        squares = [square.shape for square in self.cosines.values()]
+        figures = self.geometry.values()
+        return (
+            self.confidences.dtype.kind == 'f'
+            and self.confidences.shape == (num_images,)
+            and self.embedding.dtype.kind == 'f'
+            and self.embedding.shape == (len(self.shown), 2)
+            and len(self.classes) == num_classes
+            and all(isinstance(name, str) for name in self.classes)
+            and all(isinstance(value, float) for value in figures)
+            and 'features' in self.cosines
+            and all(len(s) == 2 and s[0] == s[1] > 1 for s in squares)
+            and len(set(squares)) == 1
+            and set(self.cosines) <= {'features', 'projected', 'prototypes'}
         )
 
 
@@ -197,7 +238,7 @@ def evaluate(cfg: Config, model: nn.Module, class_counts: Any) -> Evaluation:
         predictions=np.concatenate(predictions),
         confidences=np.concatenate(confidences),
         class_counts=counts,
-        classes=list(names or map(str, range(len(counts)))),
+        classes=[visible(str(n)) for n in names or range(len(counts))],
         geometry=geometry.evaluate(len(labels)),
         cosines=_heat_maps(geometry, counts),
         shown=shown,
@@ -240,7 +281,8 @@ def evaluate_run(
         InputValueError: The checkpoint does not fit, or has no class counts.
     """
     if run.progress:
-        print(f'Unfinished, {run.progress}: {run.folder}', file=sys.stderr)
+        note = visible(f'Unfinished, {run.progress}: {run.folder}')
+        print(note, file=sys.stderr)
     path = run.folder / 'evaluation.npz'
     time = run.checkpoint.stat().st_mtime_ns
     options = cfg_options or []
@@ -248,7 +290,8 @@ def evaluate_run(
     found = Evaluation.load(path, key)
     if found is not None:
         return found
-    print(f'{run.folder}: testing {run.checkpoint.name} ...', flush=True)
+    note = f'{run.folder}: testing {run.checkpoint.name} ...'
+    print(visible(note), flush=True)
     meta = load_checkpoint(str(run.checkpoint)).get('meta', {})
     if 'class_counts' not in meta:
         raise InputValueError(
@@ -265,5 +308,9 @@ def evaluate_run(
     )
     check_data_roots(cfg, ('test_dataloader',))
     found = evaluate(cfg, model, meta['class_counts'])
-    found.save(path, key)
+    try:
+        found.save(path, key)
+    except InputFileError as error:  # perhaps on a read-only disk
+        note = f'Note: {error}; another report will test this run again'
+        print(visible(note), file=sys.stderr)
     return found

@@ -17,17 +17,24 @@ from .errors import error_shares
 from .style import (
     GROUP_COLOURS,
     GROUP_NAMES,
-    PLAIN,
     add_legend,
     new_figure,
+    show_plain_numbers,
     with_styles,
 )
 from .summary import Method, mean_and_spread
 
+# Figures of the log that are drawn, and their titles.
+CURVES = {
+    'loss': 'training loss',
+    'accuracy/top1': 'top-1, validation (%)',
+    'accuracy/few': 'few-shot, validation (%)',
+}
+
 
 def _log_counts(axes: Axes) -> None:
     axes.set(xscale='log', xlabel='training images of the class')
-    axes.xaxis.set_major_formatter(PLAIN)
+    show_plain_numbers(axes.xaxis)
 
 
 def smooth(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -86,7 +93,7 @@ def draw_profile(methods: List[Method]) -> Figure:
                 linewidth=0,
             )
     axes.set_yscale('log')
-    axes.yaxis.set_major_formatter(PLAIN)
+    show_plain_numbers(axes.yaxis)
     axes.set_ylim(bottom=bottom)
     axes.set(xlabel='classes, most frequent first', ylabel='training images')
     axes.legend()
@@ -203,20 +210,20 @@ def draw_reliability(methods: List[Method]) -> Figure:
     return figure
 
 
+def logged_curves(methods: List[Method]) -> List[str]:
+    """Names of the figures of CURVES that a run has logged."""
+    runs = [run for method in methods for run in method.runs]
+    return [n for n in CURVES if any(run.curve(n)[0] for run in runs)]
+
+
 def draw_curves(methods: List[Method]) -> Figure:
     """Training loss, and accuracies at the validations."""
-    titles = {
-        'loss': 'training loss',
-        'accuracy/top1': 'top-1, validation (%)',
-        'accuracy/few': 'few-shot, validation (%)',
-    }
-    runs = [run for method in methods for run in method.runs]
-    logged = [n for n in titles if any(run.curve(n)[0] for run in runs)]
+    logged = logged_curves(methods)
     figure, all_axes = new_figure(
         1.9 * len(logged) + 0.6, nrows=len(logged), sharex=True, squeeze=False
     )
     for axes, name in zip(all_axes[:, 0], logged):
-        axes.set_title(titles[name])
+        axes.set_title(CURVES[name])
         for method, style in with_styles(methods):
             style.update(markersize=3, linewidth=1.3)
             for run in method.runs:

@@ -43,7 +43,7 @@ def draw_all(methods: List[Method], folder: Path) -> Dict[str, Dict[str, str]]:
     skipped = set()
     if len(methods) < 2:
         skipped.add('gains')
-    if not any(run.scalars for method in methods for run in method.runs):
+    if not figures.logged_curves(methods):
         skipped.add('curves')
     drawn: Dict[str, Dict[str, str]] = {}
     for name, draw in DRAWINGS.items():

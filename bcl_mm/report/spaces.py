@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bcl_mm.classes import shorten
 
-from .style import new_figure
+from .style import new_figure, shown_label
 from .summary import KINDS, Method
 
 
@@ -73,7 +73,7 @@ def draw_embedding(methods: List[Method]) -> Figure:
                 s=7,
                 color=colour,
                 linewidth=0,
-                label=f'{name} ({e.class_counts[c]:,})',
+                label=shown_label(f'{name} ({e.class_counts[c]:,})'),
             )
         axes.set_title(shorten(method.name, 28), fontsize=9)
         axes.set(xticks=[], yticks=[])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ContextManager, Iterator, List
+from typing import ContextManager, Iterator, List, Optional
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
 from bcl_mm.classes import shorten
+from bcl_mm.utils.errors import visible
 
 from .summary import Method
 
@@ -28,6 +30,13 @@ PLAIN = FuncFormatter(lambda value, _: f'{value:,.10g}')
 GROUP_NAMES = dict(
     top1='all images', many='many-shot', medium='medium-shot', few='few-shot'
 )
+
+
+class _PlainLogFormatter(LogFormatter):
+    """Labels the ticks that matplotlib would, as numbers, not as powers."""
+
+    def __call__(self, x: float, pos: Optional[int] = None) -> str:
+        return PLAIN(x) if super().__call__(x, pos) else ''
 
 
 def theme(name: str) -> ContextManager:
@@ -50,10 +59,18 @@ def theme(name: str) -> ContextManager:
         'legend.fontsize': 9,
         'font.size': 10,
         'figure.constrained_layout.use': True,
+        # A name may have a $.
+        'text.parse_math': False,
     }
     for key in ('text.color', 'axes.labelcolor', 'xtick.color', 'ytick.color'):
         style[key] = ink
     return matplotlib.rc_context({**matplotlib.rcParamsDefault, **style})
+
+
+def shown_label(name: str) -> str:
+    """Label of a plot: matplotlib hides those that begin with ``_``."""
+    name = visible(name)
+    return f' {name}' if name.startswith('_') else name
 
 
 def with_styles(methods: List[Method]) -> Iterator[tuple]:
@@ -61,7 +78,13 @@ def with_styles(methods: List[Method]) -> Iterator[tuple]:
     for i, method in enumerate(methods):
         few = len(methods) <= len(COLOURS)
         colour = COLOURS[i] if few else matplotlib.colormaps['tab20'](i % 20)
-        yield method, dict(color=colour, label=method.name)
+        yield method, dict(color=colour, label=shown_label(method.name))
+
+
+def show_plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis with numbers."""
+    axis.set_major_formatter(PLAIN)
+    axis.set_minor_formatter(_PlainLogFormatter())
 
 
 def new_figure(height: float = 3.4, **kwargs) -> tuple:

@@ -14,6 +14,7 @@ from PIL import Image
 from bcl_mm.apis.inference import load_test_config
 from bcl_mm.apis.runs import TrainedRun
 from bcl_mm.datasets.transforms.loading import LoadImageFromFile
+from bcl_mm.utils.errors import visible
 
 SIZE = 64  # pixels
 # From the index of a test image to the address of its picture, if it has one.
@@ -45,7 +46,8 @@ def pictures_of(
         config = dict(cfg.test_dataloader.dataset, pipeline=[])
         dataset = DATASETS.build(config)
     except OSError as error:
-        print(f'No test images are shown: {error}', file=sys.stderr)
+        note = visible(f'No test images are shown: {error}')
+        print(note, file=sys.stderr)
         return lambda index: None
     # The order of images in memory; files are loaded as BGR.
     is_bgr = bool(cfg.get('data_preprocessor', {}).get('to_rgb'))

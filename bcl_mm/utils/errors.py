@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import math
+import re
+import unicodedata
 from numbers import Integral, Real
 from typing import Any, Iterable, Optional
 
@@ -38,6 +41,60 @@ class MissingPackageError(InputError, ImportError):
 
 class LaunchError(InputError, RuntimeError):
     """The processes of a training did not find each other."""
+
+
+# The user's disk: full, over its quota, read-only, or a limit on file sizes.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_SHARED = '</torch_.*(No space left on device|File too large)'
+
+
+def as_input_error(
+    error: BaseException, where: str = 'a file'
+) -> Optional[InputError]:
+    """The error, if the user can fix it, as one that is told in a sentence.
+
+    Args:
+        error: What was raised.
+        where: What could not be written, if the error does not name the
+            file. Defaults to ``'a file'``.
+
+    Returns:
+        An InputError: the error itself, or that of a full or read-only disk;
+        None for any other error.
+    """
+    if isinstance(error, InputError):
+        return error
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        path = error.filename or where
+        return InputFileError(f'{path} cannot be written: {error.strerror}')
+    message = str(error)
+    if isinstance(error, OSError) and 'usable temporary dir' in message:
+        return InputFileError(
+            f'{error.strerror}: free some space, or set TMPDIR to a folder '
+            'that can be written'
+        )
+    # Batches of data workers.
+    if isinstance(error, RuntimeError) and re.search(_SHARED, message):
+        return InputFileError(
+            'shared memory (/dev/shm) cannot hold the batches of the data '
+            'workers: give it more space, or set num_workers=0'
+        )
+    return None
+
+
+def visible(text: str) -> str:
+    """Text for a terminal: control characters are escaped, but line breaks.
+
+    File names may hold any character, and codes that a terminal obeys.
+    """
+    return ''.join(
+        char
+        if char.isprintable()
+        or char == '\n'
+        or unicodedata.category(char) == 'Zs'
+        else char.encode('unicode_escape').decode()
+        for char in text
+    )
 
 
 def shown(value: Any) -> str:

@@ -1,13 +1,19 @@
-"""The one way to write a file: complete, or not at all."""
+"""The one way to write a file: complete, or not at all; and full disks."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
+import logging
 import os
+import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, Iterator, Union
+from typing import Any, Iterable, Iterator, Union
 
-from bcl_mm.utils.errors import InputFileError
+from bcl_mm.utils.errors import InputFileError, as_input_error
+
+_FORMULA = ('=', '+', '-', '@', '\t', '\r')
 
 
 @contextlib.contextmanager
@@ -21,7 +27,8 @@ def open_atomically(
 
     Args:
         path: The file.
-        mode: ``'w'`` or ``'wb'``. Defaults to ``'w'``, in UTF-8.
+        mode: ``'w'`` or ``'wb'``. Defaults to ``'w'``, in UTF-8, with
+            escapes for what that cannot encode.
         **options: Arguments of ``open``.
 
     Raises:
@@ -31,6 +38,7 @@ def open_atomically(
     part = Path(f'{path}.part')
     if 'b' not in mode:
         options.setdefault('encoding', 'utf-8')
+        options.setdefault('errors', 'backslashreplace')
     try:
         with open(part, mode, **options) as file:
             yield file
@@ -67,3 +75,64 @@ def write_atomically(
     mode = 'wb' if isinstance(content, bytes) else 'w'
     with open_atomically(path, mode) as file:
         file.write(content)
+
+
+@contextlib.contextmanager
+def telling_failed_writes(path: Union[str, Path]) -> Iterator[None]:
+    """Raise an InputFileError that names a file if writing it fails.
+
+    Args:
+        path: What the user calls the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputFileError(
+            f'{path} cannot be written: {error.strerror or error}'
+        ) from error
+
+
+class CsvWriter:
+    """A ``csv.writer`` of cells that no spreadsheet takes for formulas.
+
+    Text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage
+    return gets a ``'`` before it. Numbers are left alone.
+
+    Args:
+        file: Open for writing, with ``newline=''``.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._writer = csv.writer(file)
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        """Write a line."""
+        self._writer.writerow(map(_plain_cell, row))
+
+
+def _plain_cell(value: Any) -> Any:
+    is_formula = isinstance(value, str) and value.startswith(_FORMULA)
+    return f"'{value}" if is_formula else value
+
+
+def end_at_full_disk(logger: logging.Logger) -> None:
+    """Let a log that cannot be written raise an error.
+
+    By itself, logging prints a traceback for each line, and goes on.
+
+    Args:
+        logger: Its files, from now on, raise an InputFileError where the
+            disk is full.
+    """
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handleError = partial(_raise_if_full, handler)
+
+
+def _raise_if_full(
+    handler: logging.FileHandler, record: logging.LogRecord
+) -> None:
+    error = as_input_error(sys.exc_info()[1], handler.baseFilename)
+    if error is not None:
+        raise error
+    logging.FileHandler.handleError(handler, record)

@@ -1,5 +1,6 @@
 """``bcl-mm``: commands, errors, and what answers at once."""
 
+import errno
 import os
 import sys
 from types import ModuleType
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 from bcl_mm import __version__
 from bcl_mm.cli import main as cli
 from bcl_mm.datasets.transforms.loading import CorruptImageError
+from bcl_mm.utils.errors import MissingFileError
 from tests.cli.common import BCL
 from tests.conftest import ROOT
 
@@ -61,6 +63,51 @@ def test_other_errors_keep_their_traceback(run_command):
         run_command(lambda: int('acht'))
     with pytest.raises(IndexError):
         run_command(lambda: [][0])
+
+
+def test_a_full_disk_is_one_sentence(run_command):
+    def fail():
+        raise OSError(errno.ENOSPC, 'No space left on device', 'a.png')
+
+    message = 'Error: a.png cannot be written: No space left on device\n'
+    assert run_command(fail) == (1, message)
+
+
+def test_a_full_output_is_one_sentence(run):
+    code = (
+        'import sys\nfrom types import ModuleType\n'
+        'from bcl_mm.cli.main import main\n'
+        "module = ModuleType('tried')\n"
+        'module.add_arguments = lambda parser: None\n'
+        'module.run = lambda args: print(1)\n'
+        "sys.modules['bcl_mm.cli.tried'] = module\n"
+        "main([], command='tried')\n"
+    )
+    shell = 'exec "$@" > /dev/full'
+    program = sys.executable, '-c', code
+    done = run('bash', '-c', shell, 'bash', *program, ok=False)
+    cause = 'the output cannot be written: No space left on device'
+    assert done.stdout == f'Error: {cause}\n'
+    assert done.returncode == 1
+
+
+def test_what_a_terminal_would_obey_is_escaped(run_command, call):
+    def fail():
+        raise MissingFileError('a\x1b[31m.png does not exist')
+
+    message = 'Error: a\\x1b[31m.png does not exist\n'
+    assert run_command(fail) == (1, message)
+    assert run_command(lambda: 'see a\x1bb')[0] == 'see a\\x1bb'
+    status, _, errors = call('predict', 'a', 'b', 'c', '--\x1b[31m')
+    assert status == 2
+    assert '\\x1b[31m' in errors and '\x1b' not in errors
+
+
+def test_interrupted(run_command):
+    def stop():
+        raise KeyboardInterrupt
+
+    assert run_command(stop) == (130, 'Interrupted by SIGINT\n')
 
 
 def test_status(run_command):

@@ -1,11 +1,16 @@
 """Figures and tables of the report, against small cases."""
 
+import os
+import zipfile
+
 import numpy as np
 import pytest
 
-from bcl_mm.report import errors, summary
+from bcl_mm.report import errors, figures, spaces, style, summary
+from bcl_mm.report import evaluation as evaluation_module
 from bcl_mm.report.evaluation import Evaluation, block_cosines
 from bcl_mm.report.figures import smooth
+from bcl_mm.utils.errors import InputFileError
 from tests.report.common import (
     COUNTS,
     LABELS,
@@ -147,3 +152,97 @@ def test_what_is_kept_is_read_again(tmp_path):
     assert Evaluation.load(path, 'another key') is None
     path.write_bytes(path.read_bytes()[:500])
     assert Evaluation.load(path, 'key') is None
+    path.unlink()
+    os.mkfifo(path)
+    assert Evaluation.load(path, 'key') is None
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        dict(labels=LABELS[:-1]),
+        dict(labels=LABELS + 1),
+        dict(labels=LABELS.astype(float)),
+        dict(labels=np.array(3)),
+        dict(predictions=PREDICTIONS - 1),
+        dict(confidences=LABELS),
+        dict(class_counts=COUNTS - 4),
+        dict(class_counts=COUNTS[:3]),
+        dict(classes=['a', 'b', 'c']),
+        dict(classes=[1, 2, 3, 4]),
+        dict(geometry=dict(a='1')),
+        dict(cosines=dict(features=np.ones((2, 3)))),
+        dict(cosines=dict(other=np.ones((4, 4)))),
+        dict(shown=np.array([99]), embedding=np.ones((1, 2))),
+        dict(embedding=np.ones((3, 3))),
+    ],
+)
+def test_what_does_not_fit_is_not_read(tmp_path, wrong):
+    path = tmp_path / 'evaluation.npz'
+    kept = evaluation()
+    kept.save(path, 'key')
+    assert Evaluation.load(path, 'key') is not None
+    for name, value in wrong.items():
+        setattr(kept, name, value)
+    kept.save(path, 'key')
+    assert Evaluation.load(path, 'key') is None
+
+
+def test_any_name_can_be_drawn():
+    names = ['$x_1', '_hidden', 'a\udcff', '$']
+    method = one_method(PREDICTIONS)
+    method.name = '_m\udcff$'
+    method.evaluations[0].classes = names
+    with style.theme('light'):
+        for draw, labels in (
+            (spaces.draw_embedding, [f'{n} (' for n in ('$x_1', ' _hidden')]),
+            (figures.draw_classes, [r' _m\udcff$']),
+        ):
+            figure = draw([method])
+            figure.draw_without_rendering()
+            shown = [text.get_text() for text in figure.legends[0].texts]
+            for label in labels:
+                assert any(text.startswith(label) for text in shown)
+            ticks = figure.axes[0].get_xticklabels(which='both')
+            assert not any('$' in tick.get_text() for tick in ticks)
+
+
+def test_a_run_on_a_read_only_disk_is_tested(monkeypatch, tmp_path, capsys):
+    def refuse(*_):
+        raise InputFileError('a.npz cannot be written: Read-only file system')
+
+    run = trained_run()
+    run.checkpoint = tmp_path / 'epoch_1.pth'
+    run.checkpoint.touch()
+    module = evaluation_module
+    meta = dict(meta=dict(class_counts=COUNTS))
+    monkeypatch.setattr(module, 'load_checkpoint', lambda *_: meta)
+    monkeypatch.setattr(module, 'load_model', lambda *_, **__: (run.cfg, None))
+    monkeypatch.setattr(module, 'evaluate', lambda *_: evaluation())
+    monkeypatch.setattr(module.Evaluation, 'save', refuse)
+    assert module.evaluate_run(run).classes == evaluation().classes
+    assert 'Read-only file system; another report' in capsys.readouterr().err
+
+
+def test_foreign_files_are_not_read(tmp_path, monkeypatch):
+    path = tmp_path / 'evaluation.npz'
+    text = np.array('["key", {}, []]')
+    np.savez(path, text=text)
+    assert Evaluation.load(path, 'key') is None
+    np.savez(path, text=text, labels=np.array([Call()], dtype=object))
+    assert Evaluation.load(path, 'key') is None
+    kept = evaluation()
+    kept.save(path, 'key')
+    assert Evaluation.load(path, 'key') is not None
+    # What would take too much memory is not unpacked.
+    size = path.stat().st_size
+    with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('more.npy', bytes(2**20))
+    assert path.stat().st_size < size + 2**12
+    monkeypatch.setattr(evaluation_module, 'MAX_BYTES', 2**20)
+    assert Evaluation.load(path, 'key') is None
+
+
+class Call:
+    def __reduce__(self):
+        return exit, (3,)
