@@ -12,11 +12,11 @@ from zipfile import ZipFile
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import nn
+from torch.utils.data import DataLoader
 
 from bcl_mm import __version__
 from bcl_mm.apis.config import check_data_roots
@@ -25,7 +25,12 @@ from bcl_mm.apis.runs import TrainedRun
 from bcl_mm.classes import check_class_counts, class_names_of, labels_of
 from bcl_mm.evaluation import SimplexGeometry
 from bcl_mm.utils.checkpoint import load_checkpoint
-from bcl_mm.utils.errors import InputFileError, InputValueError, visible
+from bcl_mm.utils.errors import (
+    InputError,
+    InputFileError,
+    InputValueError,
+    visible,
+)
 from bcl_mm.utils.files import open_atomically
 from bcl_mm.utils.progress import show_progress
 
@@ -200,15 +205,16 @@ def embed(features: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def evaluate(cfg: Config, model: nn.Module, class_counts: Any) -> Evaluation:
+def evaluate(
+    loader: DataLoader, model: nn.Module, class_counts: Any
+) -> Evaluation:
     """Test a model, in one pass.
 
     Args:
-        cfg: Its config, which names the test set.
+        loader: Of its test set.
         model: In evaluation mode, on its device.
         class_counts: (C,) training images.
     """
-    loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
     counts = check_class_counts(class_counts)
     labels = labels_of(loader.dataset)
     shown = choose_shown(labels, counts)
@@ -299,15 +305,24 @@ def evaluate_run(
             'class: it must come from a training with ClassComplementHook'
         )
     # projects=None: projections of an untrained projector are meaningless.
-    cfg, model = load_model(
-        run.cfg,
-        run.checkpoint,
-        cfg_options=cfg_options,
-        device=device,
-        projects=None,
-    )
-    check_data_roots(cfg, ('test_dataloader',))
-    found = evaluate(cfg, model, meta['class_counts'])
+    try:
+        cfg, model = load_model(
+            run.cfg,
+            run.checkpoint,
+            cfg_options=cfg_options,
+            device=device,
+            projects=None,
+        )
+        check_data_roots(cfg, ('test_dataloader',))
+        loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
+    except InputError:
+        raise
+    except Exception as error:  # what a foreign config names or lacks
+        text = ' '.join(str(error).split())
+        raise InputValueError(
+            f'{run.config} cannot be used: {type(error).__name__}: {text}'
+        ) from error
+    found = evaluate(loader, model, meta['class_counts'])
     try:
         found.save(path, key)
     except InputFileError as error:  # perhaps on a read-only disk

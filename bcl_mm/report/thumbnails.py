@@ -45,18 +45,18 @@ def pictures_of(
         cfg = load_test_config(run.cfg, run.checkpoint, cfg_options)
         config = dict(cfg.test_dataloader.dataset, pipeline=[])
         dataset = DATASETS.build(config)
-    except OSError as error:
+        # The order of images in memory; files are loaded as BGR.
+        is_bgr = bool((cfg.get('data_preprocessor') or {}).get('to_rgb'))
+    except Exception as error:  # of a config or data from elsewhere
         note = visible(f'No test images are shown: {error}')
         print(note, file=sys.stderr)
         return lambda index: None
-    # The order of images in memory; files are loaded as BGR.
-    is_bgr = bool(cfg.get('data_preprocessor', {}).get('to_rgb'))
     load = LoadImageFromFile().transform
 
     def picture(index: int) -> Optional[str]:
         """Address of a picture; None if the image cannot be loaded."""
-        info = dataset.get_data_info(index)
         try:
+            info = dataset.get_data_info(index)
             if info.get('img') is None:
                 pixels = load(dict(img_path=info['img_path']))['img']
             else:
@@ -64,7 +64,7 @@ def pictures_of(
             if pixels.ndim == 3 and (is_bgr or info.get('img') is None):
                 pixels = np.ascontiguousarray(pixels[..., ::-1])
             return address_of(Image.fromarray(pixels))
-        except ValueError:
+        except Exception:  # perhaps the data have changed
             return None
 
     return picture

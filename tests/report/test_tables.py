@@ -207,7 +207,7 @@ def test_any_name_can_be_drawn():
             assert not any('$' in tick.get_text() for tick in ticks)
 
 
-def test_a_run_on_a_read_only_disk_is_tested(monkeypatch, tmp_path, capsys):
+def test_odd_configs_and_read_only_disks(monkeypatch, tmp_path, capsys):
     def refuse(*_):
         raise InputFileError('a.npz cannot be written: Read-only file system')
 
@@ -219,7 +219,14 @@ def test_a_run_on_a_read_only_disk_is_tested(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(module, 'load_checkpoint', lambda *_: meta)
     monkeypatch.setattr(module, 'load_model', lambda *_, **__: (run.cfg, None))
     monkeypatch.setattr(module, 'evaluate', lambda *_: evaluation())
+    run.cfg.test_dataloader = dict(batch_size=1, dataset=dict(type='none'))
     monkeypatch.setattr(module.Evaluation, 'save', refuse)
+    # A config from elsewhere.
+    message = 'a_b.py cannot be used: KeyError: .none is not in the'
+    with pytest.raises(ValueError, match=message):
+        module.evaluate_run(run)
+    build = 'build_dataloader'
+    monkeypatch.setattr(module.Runner, build, lambda *_, **__: None)
     assert module.evaluate_run(run).classes == evaluation().classes
     assert 'Read-only file system; another report' in capsys.readouterr().err
 
