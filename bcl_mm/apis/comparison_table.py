@@ -66,6 +66,7 @@ def markdown(rows: List[Dict[str, Any]]) -> str:
             line.append(f'{mean} ± {deviation}' if deviation else mean)
         line.append(_cell(row['seconds_per_epoch'], '.3g'))
         lines.append([*line, row['commits'].replace(' ', ', ')])
+    lines = [[cell.replace('|', r'\|') for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines)]
     padded = [[c.ljust(w) for c, w in zip(line, widths)] for line in lines]
     return '\n'.join(f'| {" | ".join(line)} |' for line in padded)

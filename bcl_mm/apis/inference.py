@@ -167,7 +167,24 @@ def load_model(
         head.posthoc_tau = posthoc_tau
     if getattr(head, 'posthoc_tau', 0):
         head.log_prior()  # raises an error now if there are no class counts
-    return cfg, model.eval().to(device or get_device())
+    return cfg, _place(model.eval(), device or get_device())
+
+
+def _place(model: BaseModel, device: str) -> BaseModel:
+    """Move a model to a device.
+
+    Raises:
+        InputValueError: The device is unknown, or cannot be used.
+    """
+    try:
+        if torch.device(device).type == 'meta':
+            raise RuntimeError('it holds no numbers')
+        return model.to(device)
+    except (AssertionError, RuntimeError) as error:  # torch's
+        reason = str(error).partition('\n')[0]
+        raise InputValueError(
+            f'the device {device!r} cannot be used: {reason}'
+        ) from error
 
 
 def class_names(model: BaseModel, num_classes: int) -> List[str]:

@@ -18,6 +18,7 @@ from bcl_mm.engine.run_config import CONFIG_JSON
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import (
     InputError,
+    InputFileError,
     InputValueError,
     MissingFileError,
     check_number,
@@ -30,6 +31,15 @@ _OF_THE_RUN = (
     *('work_dir', 'load_from', 'resume', 'launcher', 'randomness'),
     *('visualizer', 'log_level', 'env_cfg', 'model.pretrained'),
 )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(errors='replace')
+    except OSError as error:
+        raise InputFileError(
+            f'{path} cannot be read: {error.strerror}'
+        ) from error
 
 
 def read_object(text: str, source: str) -> Dict[str, Any]:
@@ -110,7 +120,7 @@ def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
     path = Path(folder, 'run.json')
     if not path.is_file():
         return {}
-    note = read_object(path.read_text(errors='replace'), str(path))
+    note = read_object(_read_text(path), str(path))
     if 'figures' in note:
         note['figures'] = check_figures(note['figures'], f'{path}: figures')
     if note.get('seconds_per_epoch') is not None:
@@ -140,7 +150,7 @@ def read_scalars(folder: Union[str, Path]) -> List[Dict[str, float]]:
     """
     found = []
     for log in sorted(Path(folder).glob('*/vis_data/scalars.json')):
-        text = log.read_text(errors='replace') if log.is_file() else ''
+        text = _read_text(log) if log.is_file() else ''
         lines = list(enumerate(text.split('\n'), 1))
         lines = [(n, line) for n, line in lines if line.strip(' \t\0')]
         for number, line in lines:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from mmengine.config import Config
 
 from bcl_mm.apis.runs import find_runs, read_note, read_scalars
 from bcl_mm.engine.run_config import write_run_config
+from bcl_mm.utils.errors import InputFileError
 
 CHECKPOINT = dict(
     meta=dict(epoch=1, iter=6),
@@ -62,6 +64,17 @@ def test_a_note(tmp_path):
     # Of another metric: not a figure.
     path.write_text(json.dumps(dict(figures={**top1, 'x': [1], 'y': 'z'})))
     assert read_note(tmp_path) == dict(figures=top1)
+
+
+def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(5, 'Input/output error')
+
+    (tmp_path / 'run.json').touch()
+    monkeypatch.setattr(Path, 'read_text', fail)
+    message = 'run.json cannot be read: Input/output error'
+    with pytest.raises(InputFileError, match=message):
+        read_note(tmp_path)
 
 
 def test_logs(tmp_path, capsys):

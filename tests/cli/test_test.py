@@ -10,6 +10,7 @@ import torch
 from mmengine.runner import Runner
 
 from bcl_mm.apis.inference import load_model
+from bcl_mm.utils.errors import InputValueError
 from tests.cli.common import BCL, accuracies
 from tests.conftest import ROOT
 
@@ -36,6 +37,13 @@ def test_augmented_scores_are_means_over_both_images(call, trained, tmp_path):
         for data in (mirrored, batch)
     )
     torch.testing.assert_close(scores_of(out), expected / 2)
+
+
+@pytest.mark.parametrize('device', ['foo', 'meta', 'cuda:99'])
+def test_a_device_that_is_not_there_is_named(trained, device):
+    message = f"the device '{device}' cannot be used: "
+    with pytest.raises(InputValueError, match=message):
+        load_model(ROOT / BCL, trained, device=device)
 
 
 def test_pictures(call, trained, tmp_path):

@@ -41,6 +41,7 @@ def test_page_of_real_runs(digits, run, tmp_path):
     assert said.count('testing epoch_2.pth') == 4
     assert f'Report: {work_dir}/report.html' in said
     text = (work_dir / 'report.html').read_text()
+    assert text.count('<code>ce_resnet8_digits_lt</code>') == 2
     # The figures of compare.py, and nothing from elsewhere.
     for row in (work_dir / 'results.csv').read_text().splitlines()[1:]:
         _, _, _, top1, spread = row.split(',')[:5]
