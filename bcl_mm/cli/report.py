@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> bool:
     runs, evaluations = [], []
     for one in found:
         try:
+            _ = one.scalars  # its log may be damaged, too
             evaluations.append(
                 evaluate_run(one, args.cfg_options, args.device)
             )

@@ -13,6 +13,7 @@ import pytest
 
 import bcl_mm
 from bcl_mm.apis.comparison import Launcher, plan_runs, read_commit
+from bcl_mm.apis.comparison_table import make_table
 from tests.cli.common import BCL, CE, SHORT, assert_quiet, children
 from tests.conftest import ROOT
 
@@ -181,6 +182,22 @@ def test_second_stages_and_failed_runs(compare, tmp_path):
     # Nothing is trained in the last stage.
     assert rows['second'][6] and not rows['third'][6]
     assert output.index('first, seed 0: top-1') < output.index('second, seed')
+
+
+def test_a_damaged_note_fails_its_run_alone(tmp_path):
+    configs = 'ce_resnet8_digits_lt', 'bcl_resnet8_digits_lt'
+    bad, good = runs = plan_runs(configs, [0], [], tmp_path)
+    bad.folder.mkdir(parents=True)
+    (bad.folder / 'run.json').write_text('{"figures": {}}')
+    good.folder.mkdir(parents=True)
+    good.write_note(figures={'accuracy/top1': 50.0})
+    (failure,) = Launcher(gpus=1, jobs=1).finish_all(runs)
+    path = bad.folder / 'run.json'
+    assert f'{path}: figures has no accuracy/top1' in failure
+    assert 'without this file, the run is completed' in failure
+    assert (bad.is_finished, good.is_finished) == (False, True)
+    (row,) = make_table([good])
+    assert (row['top1_mean'], row['seeds']) == (50.0, '0')
 
 
 def test_other_test_data_than_those_of_the_validation(compare, tmp_path):

@@ -54,6 +54,11 @@ def test_one_bad_run_does_not_end_the_report(report, tmp_path):
     assert first.startswith(f'Error: {bad}/config.json: type=')
     assert second.endswith('misfit: the checkpoint does not fit')
     assert last == '2 runs were left out'
+    # Damage of a log is found before anything is drawn.
+    log = tmp_path / 'runs' / 'misfit' / '1' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('{"loss": "1"}\n')
+    assert f'{log}, line 1, is damaged' in report(tmp_path / 'runs')[2]
     # Alone it is an error.
     status, names, errors = report(bad)
     assert (status, names) == (1, [])
