@@ -80,7 +80,7 @@ def _refuse_splits(
             )
 
 
-def read_csv(ann_file: str) -> List[Row]:
+def read_csv(ann_file: str, prefix: str = '') -> List[Row]:
     """Read the images of a CSV list.
 
     Args:
@@ -88,6 +88,8 @@ def read_csv(ann_file: str) -> List[Row]:
             and quoted where they hold one). The first row may name the
             columns; it must if there are others than ``path`` and ``label``,
             or in another order. Empty rows are skipped.
+        prefix: Folder that the paths are relative to, itself relative to
+            the list's. Defaults to ``''``.
 
     Returns:
         (path, label, line number from 1) for each image.
@@ -118,6 +120,7 @@ def read_csv(ann_file: str) -> List[Row]:
         rows = rows[1:]  # other names of the columns
     if not rows:
         raise InputValueError(f'{ann_file}: the list has no row path,label')
+    folder = osp.abspath(osp.join(osp.dirname(ann_file), prefix))
     images, line_of = [], {}
     for fields, line in rows:
         if len(fields) != len(header) or not all(fields[c] for c in columns):
@@ -128,7 +131,7 @@ def read_csv(ann_file: str) -> List[Row]:
                 f'{ann_file}:{line}: an image must have a label, got {label!r}'
                 ', which stands for a missing one'
             )
-        file = osp.normpath(path)
+        file = osp.normpath(osp.join(folder, path))
         if line_of.setdefault(file, line) != line:
             raise InputValueError(
                 f'{ann_file}:{line}: an image must be listed once, but '

@@ -163,7 +163,7 @@ class CustomImages(TableDataset):
     def _read(self, path: str, names: Sequence[str]) -> List[Row]:
         """Images of a list or a tree, with labels."""
         if osp.isfile(path):
-            images = read_csv(path)
+            images = read_csv(path, self.prefix)
         else:
             images, left_out = read_tree(path)
             self.notes += [f'{path}: {note}' for note in left_out]

@@ -41,7 +41,9 @@ def _identity(folder: str) -> Tuple[int, int]:
 
 
 def find_images(
-    folder: str, owners: Optional[Dict[Tuple[int, int], str]] = None
+    folder: str,
+    owners: Optional[Dict[Tuple[int, int], str]] = None,
+    links: Optional[List[str]] = None,
 ) -> Tuple[List[str], List[str]]:
     """Find the files below a folder, at any depth, that are not hidden.
 
@@ -52,6 +54,7 @@ def find_images(
         folder: The folder to search.
         owners: Device and inode of folders that belong to others, with their
             paths. Folders that were read are added. Defaults to None: none.
+        links: Gets the paths of images that are links. Defaults to None.
 
     Returns:
         Sorted paths, relative to the folder, of the images and of all other
@@ -85,6 +88,8 @@ def find_images(
                 entry.is_file() or not osp.exists(entry.path)
             ):
                 images.append(relative)
+                if links is not None and entry.is_symlink():
+                    links.append(entry.path)
             else:  # FIFOs and devices, too
                 others.append(relative)
 
@@ -96,6 +101,24 @@ def _images_in(folder: str) -> List[str]:
     """Names of the images that lie in a folder directly."""
     images = [e for e in _entries(folder) if is_image_name(e.name)]
     return [image.name for image in images if image.is_file()]
+
+
+def _refuse_double(
+    links: List[str], owners: Dict[Tuple[int, int], str]
+) -> None:
+    """Raise an InputValueError if a link leads to an image of the tree."""
+    earlier: Dict[str, str] = {}
+    for link in links:
+        image = osp.realpath(link)
+        folder = osp.dirname(image)
+        other = earlier.setdefault(image, link)
+        if osp.isdir(folder) and _identity(folder) in owners:
+            other = image
+        if other != link:
+            raise InputValueError(
+                f'an image must be in one class, once, but {link!r} and '
+                f'{other!r} are the same file: remove the link'
+            )
 
 
 def read_tree(folder: str) -> Tuple[List[Row], List[str]]:
@@ -111,14 +134,17 @@ def read_tree(folder: str) -> Tuple[List[Row], List[str]]:
 
     Raises:
         InputFileError: A folder cannot be read.
-        InputValueError: A link makes a folder belong to two classes.
+        InputValueError: A link makes a folder belong to two classes, or an
+            image occur twice.
     """
-    rows, left_out = [], []
+    rows, left_out, links = [], [], []
     owners = {_identity(folder): folder}
     for name in class_folders(folder):
-        images, others = find_images(osp.join(folder, name), owners)
+        images, others = find_images(osp.join(folder, name), owners, links)
         rows += [(f'{name}/{path}', name, 0) for path in images]
         left_out += [f'{name}/{path}' for path in others]
+    del owners[_identity(folder)]  # images in it belong to no class
+    _refuse_double(links, owners)
     notes = []
     if left_out:
         endings = Counter(osp.splitext(path)[1] for path in left_out)

@@ -60,8 +60,9 @@ class LongTailHead(ClsHead):
         classifier: ``'cosine'`` (scaled cosine of feature and class vector,
             no bias) or ``'linear'`` (with bias). Defaults to ``'cosine'``.
         scale: Scale s of the cosine classifier. Defaults to 30.0.
-        loss_cls: Classification loss; None if a branch replaces it. Defaults
-            to logit adjustment.
+        loss_cls: Classification loss; None if a branch or an overridden
+            :meth:`classification_loss` replaces it. Defaults to logit
+            adjustment.
         cls_weight: Weight :math:`\lambda`. Defaults to 1.0.
         branches: Name -> config of a branch, or None for a branch that is
             switched off. The loss of a branch is logged as ``loss_<name>``.
@@ -209,7 +210,13 @@ class LongTailHead(ClsHead):
         return self.loss_module(logits, targets, avg_factor=len(targets))
 
     def targets(self, data_samples: List[DataSample]) -> Tensor:
-        """(B,) labels; (B, C) soft labels if any sample has ``gt_score``."""
+        """(B,) labels; (B, C) soft labels if any sample has ``gt_score``.
+
+        Raises:
+            InputTypeError: A label is not an integer.
+            InputValueError: A sample has not one label, a ``gt_score`` is not
+                of shape (C,), or, on a CPU, a label is out of range.
+        """
         labels = sample_labels(data_samples)
         labels, _ = class_labels(labels, self.num_classes)
         if any('gt_score' in sample for sample in data_samples):
@@ -235,12 +242,12 @@ class LongTailHead(ClsHead):
             InputValueError: ``posthoc_tau`` is set, and the class counts are
                 unknown.
         """
-        logits = self.logits(self.rows(feats))
+        logits = self.logits(self._rows(feats))
         if self.posthoc_tau:
             logits = logits - self.posthoc_tau * self.log_prior()
         return logits
 
-    def rows(self, feats: Tuple[Tensor]) -> Tensor:
+    def _rows(self, feats: Tuple[Tensor]) -> Tensor:
         """(rows, in_channels) of the last feature stage.
 
         Raises:
@@ -292,9 +299,10 @@ class LongTailHead(ClsHead):
 
         Raises:
             InputTypeError: The labels are not integers.
-            InputValueError: The number of rows is not a multiple of B, a log
-                name is taken or contains "loss", ``tau_norm`` is set, or, on
-                a CPU, a label is out of range (on a GPU, the losses are NaN).
+            InputValueError: The batch is empty, a sample has not one label, a
+                shape does not fit, there is no loss, a log name is taken or
+                contains "loss", ``tau_norm`` is set, or, on a CPU, a label
+                is out of range (on a GPU, the losses are NaN).
         """
         if self.tau_norm:
             raise InputValueError(
@@ -304,7 +312,7 @@ class LongTailHead(ClsHead):
         labels = sample_labels(data_samples)
         labels, factor = class_labels(labels, self.num_classes)
         batch_size = len(labels)
-        features = self.rows(feats)  # (V * B, in_channels)
+        features = self._rows(feats)  # (V * B, in_channels)
         num_views, rest = divmod(len(features), batch_size)
         if rest or not num_views:
             raise InputValueError(
@@ -345,7 +353,7 @@ class LongTailHead(ClsHead):
 
     @property
     def _has_classification_loss(self) -> bool:
-        own = type(self).classification_loss
+        own = getattr(self.classification_loss, '__func__', None)
         is_base = own is LongTailHead.classification_loss
         return self.loss_module is not None or not is_base
 

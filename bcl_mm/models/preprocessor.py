@@ -10,6 +10,7 @@ from mmpretrain.models.utils import ClsDataPreprocessor
 from bcl_mm.classes import ClassInfo
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.labels import class_labels, sample_labels
 
 Channels = Union[None, float, Sequence[float]]
 
@@ -111,10 +112,13 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         Raises:
             InputValueError: Views differ in size, images have another number
                 of channels than ``mean`` and ``std``, or Mixup/CutMix
-                (``batch_augments``) meets several views.
+                (``batch_augments``) meets several views, a label out of
+                range, or no number of classes.
         """
         inputs = data['inputs']
         self._check_channels(inputs)
+        if self.to_onehot:
+            self._check_labels(data.get('data_samples') or [])
         if not is_multi_view(inputs):
             return super().forward(data, training)
         if training and self.batch_augments is not None:
@@ -133,6 +137,18 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         if torch.is_tensor(inputs[0]):
             images = torch.cat(list(inputs))  # (V * B, C, H, W)
         return super().forward(dict(data, inputs=images), training)
+
+    def _check_labels(self, samples: Sequence[Any]) -> None:
+        """Refuse labels that mmpretrain cannot make one-hot."""
+        labelled = [s for s in samples if 'gt_label' in s]
+        if not labelled or 'gt_score' in labelled[0]:
+            return
+        if self.num_classes is None:
+            raise InputValueError(
+                'Mixup and CutMix (batch_augments, to_onehot) need '
+                'data_preprocessor.num_classes, or ClassInfoHook'
+            )
+        class_labels(sample_labels(samples), self.num_classes)
 
     def _check_channels(self, inputs: Any) -> None:
         """Refuse images that mean and std would broadcast to more channels."""

@@ -1,12 +1,15 @@
-"""A differentiable gather."""
+"""A differentiable gather, and a check of what must be equal."""
 
 from __future__ import annotations
 
+from typing import Dict
+
 import torch
 import torch.distributed as dist
-from mmengine.dist import get_world_size
+from mmengine.dist import all_gather_object, broadcast, get_world_size
 
 from bcl_mm.utils.autograd import first_order_only
+from bcl_mm.utils.errors import InputValueError
 
 
 class _Gather(torch.autograd.Function):
@@ -41,3 +44,36 @@ def gather(tensor: torch.Tensor) -> torch.Tensor:
         (world_size * M, ...); ``tensor`` itself in a single process.
     """
     return tensor if get_world_size() == 1 else _Gather.apply(tensor)
+
+
+def require_equal(tensors: Dict[str, torch.Tensor]) -> None:
+    """Raise an error on all ranks if tensors differ between them.
+
+    One broadcast for each tensor. Differences of a thousandth of the largest
+    value pass: sums on a GPU have no fixed order.
+
+    Args:
+        tensors: By their names; the same names and shapes on every rank.
+
+    Raises:
+        InputValueError: A tensor differs from that of rank 0.
+    """
+    if get_world_size() == 1:
+        return
+    different = []
+    for name, tensor in tensors.items():
+        own = tensor.detach().double()
+        first = own.clone()
+        broadcast(first)
+        finite = first.where(first.isfinite(), 0)
+        largest = finite.abs().amax().item() if finite.numel() else 0
+        limit = 1e-6 + 1e-3 * largest
+        if not torch.allclose(own, first, 0, limit, equal_nan=True):
+            different.append(name)
+    found = sorted(set().union(*all_gather_object(different)))
+    if found:
+        raise InputValueError(
+            f'the state {found[0]} differs between processes: what a step '
+            'adds to it must come from all of them, see '
+            'bcl_mm.utils.distributed.gather'
+        )

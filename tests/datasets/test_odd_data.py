@@ -58,6 +58,25 @@ def test_a_link_must_not_put_images_into_two_classes(tree, link, target):
         CustomImages(str(tree))
 
 
+@pytest.mark.parametrize('place', ['bee/x.png', 'ant/deep/x.png'])
+def test_a_link_must_not_repeat_an_image(tree, tmp_path, place):
+    link = tree / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tree / 'ant' / '1.png')
+    with pytest.raises(ValueError, match='in one class, once, but .*x.png'):
+        CustomImages(str(tree))
+    link.unlink()
+    # Links to images that lie outside the class folders are the data.
+    for folder in tree, tmp_path:
+        shutil.copy(tree / 'ant' / '1.png', folder / 'pool.png')
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder / 'pool.png')
+        assert len(read_tree(str(tree))[0]) == 4 + 3 + 2 + 1
+    (tree / 'cat' / 'y.png').symlink_to(tmp_path / 'pool.png')
+    with pytest.raises(ValueError, match='are the same file: remove the lin'):
+        CustomImages(str(tree))
+
+
 def test_a_loop_inside_a_class_is_read_once(tree):
     (tree / 'ant' / 'deep').mkdir()
     (tree / 'ant' / 'deep' / 'back').symlink_to(tree / 'ant')
@@ -182,6 +201,10 @@ def test_an_image_is_one_however_it_is_written(tmp_path):
         ValueError, match=r":3: .* once, but './a//x.png' is al"
     ):
         read_csv(write_csv(tmp_path, text))
+    text = f'path,label\nx.png,cat\n{tmp_path}/a/x.png,dog\n'
+    assert len(read_csv(write_csv(tmp_path, text))) == 2
+    with pytest.raises(ValueError, match=":3: .*, but '/.* in line 2"):
+        read_csv(write_csv(tmp_path, text), prefix='a')
 
 
 def test_labels_above_a_million(tmp_path):

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+import bcl_mm.registry  # noqa: F401 - lets torch.load read what follows
 from tests.cli.common import SHORT, accuracies, assert_quiet
 from tests.conftest import ROOT
 

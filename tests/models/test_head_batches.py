@@ -45,6 +45,9 @@ def test_an_overridden_loss_is_called_without_a_loss_module():
     got = losses(samples([0], [1]), head=head)
     assert set(got) == {'loss_cls'}
     assert torch.allclose(got['loss_cls'], 2 * expected)
+    head = LongTailHead(5, 6, loss_cls=None)
+    head.classification_loss = lambda features, targets: features.sum()
+    assert set(losses(samples([0]), head=head)) == {'loss_cls'}
 
 
 def test_without_any_loss_there_is_nothing_to_train():

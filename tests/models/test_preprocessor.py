@@ -120,3 +120,18 @@ def test_mixing_takes_the_number_of_classes_from_the_data():
     with pytest.raises(InputError, match=message):
         preprocessor.set_class_info(info)
     MultiViewDataPreprocessor(num_classes=4).set_class_info(info)  # unused
+
+
+def test_mixing_refuses_labels_that_are_no_classes():
+    mixup = dict(augments=dict(type='Mixup', alpha=0.8))
+    batch = default_collate(list(samples(views=0)))
+    with pytest.raises(InputError, match='num_classes, or ClassInfoHook'):
+        MultiViewDataPreprocessor(batch_augments=mixup)(batch, training=True)
+    preprocessor = MultiViewDataPreprocessor(
+        num_classes=3, batch_augments=mixup
+    )
+    batch['data_samples'][1].set_gt_label(3)
+    with pytest.raises(InputError, match=r'labels must be in \[0, 3\), got 3'):
+        preprocessor(batch, training=True)
+    unlabelled = dict(batch, data_samples=None)
+    assert preprocessor(unlabelled)['data_samples'] is None

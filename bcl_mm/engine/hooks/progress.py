@@ -9,8 +9,9 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from bcl_mm.registry import HOOKS
+from bcl_mm.utils.distributed import require_equal
 from bcl_mm.utils.errors import InputValueError
-from bcl_mm.utils.modules import tell, tell_metrics
+from bcl_mm.utils.modules import tell, tell_metrics, training_state
 
 
 def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
@@ -53,6 +54,9 @@ class ProgressHook(Hook):
       epoch does not repeat it, and what a module changes by it belongs in a
       buffer;
     - ``set_progress(t)`` before every iteration, with t in [0, 1).
+
+    When an epoch starts and when training ends, the state of branches and
+    losses must be the same on all ranks: a difference is an InputValueError.
     """
 
     priority = 'ABOVE_NORMAL'
@@ -76,11 +80,17 @@ class ProgressHook(Hook):
     ) -> None:
         """Announce a new epoch, and the progress."""
         epoch, position = epoch_and_position(runner, batch_idx)
+        if position == 0:
+            require_equal(training_state(runner.model))
         if position == 0 and epoch != self._started_epoch(runner):
             runner.message_hub.update_info('started_epoch', epoch)
             self._tell(runner, 'start_epoch', epoch)
         done = epoch * len(runner.train_dataloader) + position
         self._tell(runner, 'set_progress', done / runner.max_iters)
+
+    def after_train(self, runner: Runner) -> None:
+        """Check the state that training has left."""
+        require_equal(training_state(runner.model))
 
     @staticmethod
     def _started_epoch(runner: Runner) -> int:
