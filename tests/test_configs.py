@@ -28,6 +28,8 @@ from tests.trees import (
 LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 WITH_CONTRAST = ('bcl', 'supcon')
+# Other methods that train on three views.
+THREE_VIEWS = (*WITH_CONTRAST, 'proco')
 
 
 # Their schedules apart, the others are these: see test_longer_schedules.
@@ -111,6 +113,8 @@ def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
     if leaf.startswith(WITH_CONTRAST):
         expected |= {'train/loss_con', 'train/batch_classes'}
         expected |= {'train/batch_coverage'}
+    for branch in cfg.model.head.get('branches', {}):
+        expected.add(f'train/loss_{branch}')
     assert expected <= set(losses)
     assert all(np.isfinite(losses[name].current()) for name in expected)
     assert np.isfinite(losses['val/accuracy/top1'].current())
@@ -154,6 +158,7 @@ OF_THE_METHOD = (
     'hidden_channels',
     'out_channels',
     'classify_all_views',
+    'branches',
 )
 
 
@@ -192,7 +197,8 @@ def test_leaves_of_a_data_set_differ_in_the_method_only(data):
         assert (own['loss_con'] is not None) == has_contrast
         dataset = cfg['train_dataloader']['dataset']
         dataset = dataset.get('dataset', dataset)
-        has_views = has_contrast or own['classify_all_views']
+        has_views = method.startswith(THREE_VIEWS)
+        has_views |= bool(own['classify_all_views'])
         views = 'three_views' if has_views else 'one_view'
         assert dataset.pop('pipeline') == cfg[views]
         merged[method] = cfg
@@ -222,7 +228,7 @@ def test_fashion_mnist_lt_has_every_method():
             )
             assert losses[1] == bcl.loss_con
             assert head == {k: v for k, v in bcl.items() if 'loss' not in k}
-    assert len(names) == len(methods) == 13
+    assert len(names) == len(methods) == 14
     for second in ('crt', 'tau_norm'):
         cfg = read(f'{second}_resnet8_fashion_mnist_lt')
         first = Config.fromfile(ROOT / 'configs' / cfg.first_stage)

@@ -11,6 +11,7 @@ from .contrast import PrototypeContrast
 from .heads import BCLHead, LongTailHead
 from .losses import *  # noqa: F403
 from .preprocessor import MultiViewDataPreprocessor
+from .proco import ProCo
 
 __all__ = [
     'BCLHead',
@@ -20,6 +21,7 @@ __all__ = [
     'LongTailHead',
     'MomentumAnnealingEMA',
     'MultiViewDataPreprocessor',
+    'ProCo',
     'PrototypeContrast',
     'StochasticWeightAverage',
     'TimmBackbone',

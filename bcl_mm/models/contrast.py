@@ -56,8 +56,67 @@ def sample_classes(
     return slots, log_weights.masked_fill(is_empty, -torch.inf)
 
 
+class ViewContrast(nn.Module):
+    """Base class of branches that contrast the views beside view 0.
+
+    Args:
+        in_channels: Width of the features.
+        weight: Weight of the loss.
+        hidden_channels: Hidden width of the projector.
+        out_channels: Output width D of the projector.
+        norm_cfg: Norm of the projector; None for none.
+
+    Raises:
+        InputTypeError: An argument is not a number.
+        InputValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        weight: float,
+        hidden_channels: int,
+        out_channels: int,
+        norm_cfg: Optional[dict],
+    ) -> None:
+        super().__init__()
+        check_number('weight', weight, at_least=0)
+        positive = dict(at_least=1, whole=True)
+        check_number('hidden_channels', hidden_channels, **positive)
+        check_number('out_channels', out_channels, **positive)
+        self.weight = weight
+        widths = in_channels, hidden_channels, out_channels
+        self.projector = Projector(*widths, norm_cfg)
+
+    def project(self, features: Tensor) -> Tensor:
+        """Unit-norm projections (rows, D) of features (rows, in_channels)."""
+        return unit_rows(self.projector(features))
+
+    def anchors(self, features: Tensor) -> Tensor:
+        """Projections (M, D) of the contrastive views, view-major.
+
+        All rows pass the projector, as in BCL's reference: its BatchNorm
+        sees view 0 too.
+
+        Args:
+            features: (V, B, in_channels) of V >= 3 views; M is (V - 1) * B.
+
+        Raises:
+            InputValueError: There are fewer than two contrastive views.
+        """
+        num_views, batch_size = features.shape[:2]
+        if num_views < 3:
+            raise InputValueError(
+                'a contrastive loss needs at least 2 contrastive views '
+                'beside view 0, which is classified: 3 views of each '
+                f'image, got {num_views}. Use a pipeline with MultiView '
+                '(in the configs, three_views)'
+            )
+        return self.project(features.flatten(0, 1))[batch_size:]
+
+
 @MODELS.register_module()
-class PrototypeContrast(nn.Module):
+class PrototypeContrast(ViewContrast):
     r"""The contrastive branch of BCL (Zhu et al., CVPR 2022, Eq. 7).
 
     The views beside view 0 are projected and contrasted with each other and
@@ -91,18 +150,14 @@ class PrototypeContrast(nn.Module):
         out_channels: int = 128,
         norm_cfg: Optional[dict] = dict(type='BN1d'),
     ) -> None:
-        super().__init__()
-        check_number('weight', weight, at_least=0)
-        positive = dict(at_least=1, whole=True)
-        check_number('hidden_channels', hidden_channels, **positive)
-        check_number('out_channels', out_channels, **positive)
+        super().__init__(
+            in_channels, weight, hidden_channels, out_channels, norm_cfg
+        )
         self.num_classes = num_classes
-        self.weight = weight
         self.loss = MODELS.build(loss)
-        widths = in_channels, hidden_channels, out_channels
-        self.projector = Projector(*widths, norm_cfg)
         self.prototype_projector = None
         if getattr(self.loss, 'class_complement', True):
+            widths = in_channels, hidden_channels, out_channels
             self.prototype_projector = Projector(*widths, norm_cfg)
         self.set_class_complement(True)
 
@@ -124,10 +179,6 @@ class PrototypeContrast(nn.Module):
         self.class_complement = enabled
         self.num_sampled = num_sampled
         self._sample_seed = seed
-
-    def project(self, features: Tensor) -> Tensor:
-        """Unit-norm projections (rows, D) of features (rows, in_channels)."""
-        return unit_rows(self.projector(features))
 
     def prototypes(self, class_vectors: Tensor) -> Tensor:
         """Unit-norm prototypes (S, D) of class vectors (S, in_channels).
@@ -163,16 +214,7 @@ class PrototypeContrast(nn.Module):
             InputValueError: There are fewer than two contrastive views.
         """
         num_views, batch_size = features.shape[:2]
-        if num_views < 3:
-            raise InputValueError(
-                'a contrastive loss needs at least 2 contrastive views '
-                'beside view 0, which is classified: 3 views of each '
-                f'image, got {num_views}. Use a pipeline with MultiView '
-                '(in the configs, three_views)'
-            )
-        # All rows pass the projector, as in the reference: its BatchNorm
-        # sees view 0 too.
-        anchors = self.project(features.flatten(0, 1))[batch_size:]  # (M, D)
+        anchors = self.anchors(features)  # (M, D)
         labels = labels.repeat(num_views - 1)  # (M,)
         key_labels = gather(labels)
         present = anchors.new_zeros(self.num_classes)

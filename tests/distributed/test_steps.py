@@ -52,6 +52,10 @@ CASES = {
         loss_con=None, branches=dict(mean=dict(type='bcl_mm.StatisticsBranch'))
     ),
 }
+SMALL = dict(hidden_channels=8, out_channels=4, norm_cfg=None)
+CASES['proco'] = dict(
+    loss_con=None, branches=dict(proco=dict(type='bcl_mm.ProCo', **SMALL))
+)
 
 
 class Step(torch.nn.Module):
@@ -194,7 +198,7 @@ def test_collectives_of_a_step(case, of_ranks):
         expected += Counter(allgather_=1)  # one number a sample
     if 'queue' in options.get('branches', {}):
         expected += Counter(allgather_=2, allreduce_=1)
-    if 'mean' in options.get('branches', {}):
+    if {'mean', 'proco'} & set(options.get('branches', {})):
         expected += Counter(allgather_=2)  # without a gradient
     for result in of_ranks[2]:
         assert result[case][3] == expected
