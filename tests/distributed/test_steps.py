@@ -45,6 +45,10 @@ CASES = {
     'seesaw': dict(loss_cls=SEESAW, loss_con=None),
     'focal': dict(loss_cls=dict(type='bcl_mm.FocalLoss')),
     'class-balanced': dict(loss_cls=dict(type='bcl_mm.ClassBalancedLoss')),
+    'vector scaling': dict(loss_cls=dict(type='bcl_mm.VSLoss')),
+    'balanced BCE': dict(loss_cls=dict(type='bcl_mm.BalancedBCELoss')),
+    'smoothing': dict(loss_cls=dict(type='bcl_mm.LabelAwareSmoothingLoss')),
+    'DBM': dict(loss_cls=dict(type='bcl_mm.DBMLoss')),
     'a queue': dict(
         loss_con=None, branches=dict(queue=dict(type='bcl_mm.QueueBranch'))
     ),
