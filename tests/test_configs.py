@@ -182,6 +182,9 @@ def test_leaves_of_a_data_set_differ_in_the_method_only(data):
     for method in set(methods) - {'ce_linear', 'crt', 'tau_norm'}:
         cfg = read(f'{method}_{data}').to_dict()
         cfg.pop('method_name')
+        if method.endswith('_sam'):
+            assert cfg['optim_wrapper'].pop('type') == 'bcl_mm.SAMOptimWrapper'
+            assert cfg['optim_wrapper'].pop('rho') > 0
         head = cfg['model']['head']
         is_cosine = head.get('classifier', 'cosine') == 'cosine'
         needs_cosines = method.endswith(('dbm', 'gcl', 'ldam_drw'))
@@ -190,12 +193,11 @@ def test_leaves_of_a_data_set_differ_in_the_method_only(data):
         own = {key: head.pop(key, None) for key in OF_THE_METHOD}
         # Plain methods run nothing of BCL's.
         is_bcl = own['type'] == 'bcl_mm.BCLHead'
-        assert (
-            is_bcl == ('custom_hooks' in cfg) == (own['loss_con'] is not None)
-        )
+        assert is_bcl == (own['loss_con'] is not None)
+        has_prototypes = is_bcl or 'con' in (own['branches'] or {})
+        assert has_prototypes == ('custom_hooks' in cfg)
         cfg.pop('custom_hooks', None)
-        has_contrast = method.startswith(WITH_CONTRAST)
-        assert (own['loss_con'] is not None) == has_contrast
+        assert has_prototypes == method.startswith(WITH_CONTRAST)
         dataset = cfg['train_dataloader']['dataset']
         dataset = dataset.get('dataset', dataset)
         has_views = method.startswith(THREE_VIEWS)
@@ -229,7 +231,7 @@ def test_fashion_mnist_lt_has_every_method():
             )
             assert losses[1] == bcl.loss_con
             assert head == {k: v for k, v in bcl.items() if 'loss' not in k}
-    assert len(names) == len(methods) == 20
+    assert len(names) == len(methods) == 22
     for second in ('crt', 'tau_norm'):
         cfg = read(f'{second}_resnet8_fashion_mnist_lt')
         first = Config.fromfile(ROOT / 'configs' / cfg.first_stage)

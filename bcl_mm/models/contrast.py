@@ -56,6 +56,27 @@ def sample_classes(
     return slots, log_weights.masked_fill(is_empty, -torch.inf)
 
 
+def simplex(num_classes: int, dim: int) -> Tensor:
+    """Unit vectors (C, D), each pair with the cosine -1 / (C - 1).
+
+    A simplex equiangular tight frame, as in Papyan et al. (PNAS 2020).
+
+    Raises:
+        InputValueError: ``dim`` is below C - 1: there is none.
+    """
+    if dim < num_classes - 1:
+        raise InputValueError(
+            f'a simplex of {num_classes} classes needs out_channels >= '
+            f'{num_classes - 1}, got {dim}'
+        )
+    eye = torch.eye(num_classes, dtype=torch.float64)
+    eye[:, 0] = 1
+    # Orthonormal columns, the first of which is constant.
+    corners = torch.linalg.qr(eye).Q[:, 1:]
+    corners = nn.functional.normalize(corners, dim=1).float()
+    return nn.functional.pad(corners, (0, dim - num_classes + 1))
+
+
 class ViewContrast(nn.Module):
     """Base class of branches that contrast the views beside view 0.
 
@@ -134,6 +155,9 @@ class PrototypeContrast(ViewContrast):
         out_channels: Output width D of the projectors. Defaults to 128.
         norm_cfg: Norm of the projectors; that of the prototype projector
             runs over the C class rows. Defaults to BatchNorm.
+        fixed_prototypes: Let prototypes be the corners of a :func:`simplex`,
+            which training does not move, instead of projected class vectors:
+            an ablation. Defaults to False.
 
     Raises:
         InputTypeError: An argument is not a number.
@@ -149,16 +173,22 @@ class PrototypeContrast(ViewContrast):
         hidden_channels: int = 512,
         out_channels: int = 128,
         norm_cfg: Optional[dict] = dict(type='BN1d'),
+        fixed_prototypes: bool = False,
     ) -> None:
+        check_flag('fixed_prototypes', fixed_prototypes)
         super().__init__(
             in_channels, weight, hidden_channels, out_channels, norm_cfg
         )
         self.num_classes = num_classes
         self.loss = MODELS.build(loss)
         self.prototype_projector = None
-        if getattr(self.loss, 'class_complement', True):
+        corners = None
+        if fixed_prototypes:
+            corners = simplex(num_classes, out_channels)
+        elif getattr(self.loss, 'class_complement', True):
             widths = in_channels, hidden_channels, out_channels
             self.prototype_projector = Projector(*widths, norm_cfg)
+        self.register_buffer('corners', corners)
         self.set_class_complement(True)
 
     def set_class_complement(
@@ -170,8 +200,9 @@ class PrototypeContrast(ViewContrast):
             enabled: Whether any class does.
             num_sampled: Number of classes to draw, in each step, from those
                 that the batch does not have. Defaults to None: all.
-            seed: Seed of the next draw, the same on all ranks; each step
-                uses the following one. Defaults to 0.
+            seed: Seed of the draw, the same on all ranks.
+                :class:`~bcl_mm.engine.hooks.ClassComplementHook` gives each
+                iteration another. Defaults to 0.
         """
         check_flag('enabled', enabled)
         if num_sampled is not None:
@@ -220,13 +251,15 @@ class PrototypeContrast(ViewContrast):
         present = anchors.new_zeros(self.num_classes)
         present.scatter_(0, key_labels, 1)
         prototypes, sampled = None, {}
-        if self.prototype_projector is not None:
-            vectors = head.class_vectors()
+        if self.corners is not None or self.prototype_projector is not None:
             if self.num_sampled is not None:
                 num_images = batch_size * len(key_labels) // len(anchors)
                 sampled = self._sample(present, num_images)
-                vectors = vectors[sampled['prototype_labels']]
-            prototypes = self.prototypes(vectors)
+            classes = sampled.get('prototype_labels', slice(None))
+            if self.corners is not None:
+                prototypes = self.corners[classes].to(anchors)
+            else:
+                prototypes = self.prototypes(head.class_vectors()[classes])
         complement = self.class_complement and prototypes is not None
         loss = self.loss(
             anchors,
@@ -251,7 +284,6 @@ class PrototypeContrast(ViewContrast):
         """Draw the classes that complement a batch of ``num_images``."""
         generator = torch.Generator(present.device)
         generator.manual_seed(self._sample_seed)
-        self._sample_seed += 1
         slots = min(num_images + self.num_sampled, self.num_classes)
         drawn = sample_classes(present, slots, self.num_sampled, generator)
         return dict(zip(('prototype_labels', 'prototype_log_weights'), drawn))
