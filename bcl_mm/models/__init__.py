@@ -8,6 +8,7 @@ from .averaging import (
 from .backbones import CIFARResNet, TimmBackbone
 from .classifiers import FrozenBackboneClassifier
 from .contrast import PrototypeContrast
+from .experts import ExpertHead, ExpertLoss, SharedTrunk
 from .heads import BCLHead, LongTailHead
 from .losses import *  # noqa: F403
 from .preprocessor import MultiViewDataPreprocessor
@@ -16,6 +17,8 @@ from .proco import ProCo
 __all__ = [
     'BCLHead',
     'CIFARResNet',
+    'ExpertHead',
+    'ExpertLoss',
     'ExponentialMovingAverage',
     'FrozenBackboneClassifier',
     'LongTailHead',
@@ -23,6 +26,7 @@ __all__ = [
     'MultiViewDataPreprocessor',
     'ProCo',
     'PrototypeContrast',
+    'SharedTrunk',
     'StochasticWeightAverage',
     'TimmBackbone',
 ]

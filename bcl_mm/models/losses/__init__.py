@@ -1,6 +1,10 @@
 """Losses: functions, and thin modules over them."""
 
-from .classification import LogitAdjustedLoss, logit_adjusted_cross_entropy
+from .classification import (
+    LogitAdjustedLoss,
+    ReversedPriorLoss,
+    logit_adjusted_cross_entropy,
+)
 from .contrastive import BalancedContrastiveLoss, balanced_contrastive_loss
 from .difficulty import DBMLoss
 from .margin import LDAMLoss, ldam_cross_entropy, ldam_margins
@@ -25,6 +29,7 @@ __all__ = [
     'LDAMLoss',
     'LabelAwareSmoothingLoss',
     'LogitAdjustedLoss',
+    'ReversedPriorLoss',
     'SeesawLoss',
     'VSLoss',
     'balanced_contrastive_loss',
