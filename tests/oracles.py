@@ -20,6 +20,7 @@ def balanced_contrastive(
     prototypes: Optional[Tensor] = None,
     temperature: float = 0.1,
     class_averaging: bool = True,
+    reduction: str = 'mean_log',
     *,
     keys: Optional[Tensor] = None,
     key_labels: Optional[Tensor] = None,
@@ -67,13 +68,16 @@ def balanced_contrastive(
                 denominator = denominator + (
                     torch.exp(anchor @ key / temperature) / weight
                 )
-        term = features.new_zeros(())
-        for positive in positives:
-            term = term + torch.log(
-                torch.exp(anchor @ positive / temperature) / denominator
-            )
-        if positives:
-            total = total - term / len(positives)
+        shares = [
+            torch.exp(anchor @ positive / temperature) / denominator
+            for positive in positives
+        ]
+        if not positives:
+            continue
+        if reduction == 'mean_log':
+            total = total - sum(map(torch.log, shares)) / len(shares)
+        else:
+            total = total - torch.log(sum(shares) / len(shares))
     return total / len(features)
 
 

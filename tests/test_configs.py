@@ -28,6 +28,8 @@ from tests.trees import (
 LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 WITH_CONTRAST = ('bcl', 'supcon')
+# Other methods that train on three views.
+THREE_VIEWS = (*WITH_CONTRAST, 'proco')
 
 
 # Their schedules apart, the others are these: see test_longer_schedules.
@@ -39,17 +41,23 @@ def read(leaf):
     return Config.fromfile(bcl_mm.config_path(leaf))
 
 
+def subset(leaf):
+    """The key of the long-tailed subset."""
+    wrapper = '.dataset' if '_cmo_' in leaf else ''
+    return f'train_dataloader.dataset{wrapper}'
+
+
 def write_data(leaf, root, monkeypatch):
     """A small data set in the leaf's layout; options that go with it."""
     if 'fashion_mnist' in leaf:
         write_fashion_mnist(root)
         return {
-            'train_dataloader.dataset.imbalance_factor': 10,
-            'train_dataloader.dataset.max_per_class': 20,
+            f'{subset(leaf)}.imbalance_factor': 10,
+            f'{subset(leaf)}.max_per_class': 20,
         }
     if 'cifar' in leaf:
         write_cifar(root, monkeypatch, 100 if 'cifar100' in leaf else 10)
-        return {'train_dataloader.dataset.imbalance_factor': 4}
+        return {f'{subset(leaf)}.imbalance_factor': 4}
     if 'digits' in leaf:
         return {}
     options = {
@@ -111,6 +119,8 @@ def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
     if leaf.startswith(WITH_CONTRAST):
         expected |= {'train/loss_con', 'train/batch_classes'}
         expected |= {'train/batch_coverage'}
+    for branch in cfg.model.head.get('branches', {}):
+        expected.add(f'train/loss_{branch}')
     assert expected <= set(losses)
     assert all(np.isfinite(losses[name].current()) for name in expected)
     assert np.isfinite(losses['val/accuracy/top1'].current())
@@ -136,14 +146,17 @@ def test_leaf_is_short_and_flat(leaf):
     bases = path.read_text()
     parents = re.findall(r"^_base_ = './(\w+)\.py'$", bases, re.M)
     if parents:  # a variant: a few lines over its parent
-        assert len(code) <= 8
-        assert leaf.startswith(parents[0])
+        assert len(code) <= 10
+        assert re.sub('_(sam|cmo)_', '_', leaf).startswith(parents[0])
         return
     assert len(code) <= 20
     for kind in ('methods', 'datasets', 'schedules', 'runtime'):
         assert bases.count(f'./_base_/{kind}/') == 1
 
 
+# Of a linear classifier, or with another backbone: another frame.
+TWO_STAGES = {'ce_linear', 'crt', 'tau_norm'}
+EXPERTS = {'balpoe', 'sade'}
 # What a method may need of its own.
 OF_THE_METHOD = (
     'type',
@@ -154,6 +167,7 @@ OF_THE_METHOD = (
     'hidden_channels',
     'out_channels',
     'classify_all_views',
+    'branches',
 )
 
 
@@ -173,26 +187,33 @@ def test_leaves_of_a_data_set_differ_in_the_method_only(data):
     methods = [
         leaf.removesuffix(f'_{data}') for leaf in LEAVES if leaf.endswith(data)
     ]
-    # Those of a linear classifier, and of two stages, are another frame.
-    for method in set(methods) - {'ce_linear', 'crt', 'tau_norm'}:
+    for method in set(methods) - TWO_STAGES - EXPERTS:
         cfg = read(f'{method}_{data}').to_dict()
         cfg.pop('method_name')
+        if method.endswith('_sam'):
+            assert cfg['optim_wrapper'].pop('type') == 'bcl_mm.SAMOptimWrapper'
+            assert cfg['optim_wrapper'].pop('rho') > 0
         head = cfg['model']['head']
         is_cosine = head.get('classifier', 'cosine') == 'cosine'
-        assert is_cosine == ('cifar' not in data)
+        needs_cosines = method.endswith(('dbm', 'gcl', 'ldam_drw'))
+        assert is_cosine == (needs_cosines or 'cifar' not in data)
         head.pop('classifier', None)
         own = {key: head.pop(key, None) for key in OF_THE_METHOD}
         # Plain methods run nothing of BCL's.
         is_bcl = own['type'] == 'bcl_mm.BCLHead'
-        assert (
-            is_bcl == ('custom_hooks' in cfg) == (own['loss_con'] is not None)
-        )
+        assert is_bcl == (own['loss_con'] is not None)
+        has_prototypes = is_bcl or 'con' in (own['branches'] or {})
+        assert has_prototypes == ('custom_hooks' in cfg)
         cfg.pop('custom_hooks', None)
-        has_contrast = method.startswith(WITH_CONTRAST)
-        assert (own['loss_con'] is not None) == has_contrast
+        assert has_prototypes == method.startswith(WITH_CONTRAST)
+        if method.endswith('_cmo'):
+            wrapper = cfg['train_dataloader']['dataset']
+            assert wrapper['partner'] == cfg['one_view']
+            cfg['train_dataloader']['dataset'] = wrapper['dataset']
         dataset = cfg['train_dataloader']['dataset']
         dataset = dataset.get('dataset', dataset)
-        has_views = has_contrast or own['classify_all_views']
+        has_views = method.startswith(THREE_VIEWS)
+        has_views |= bool(own['classify_all_views'])
         views = 'three_views' if has_views else 'one_view'
         assert dataset.pop('pipeline') == cfg[views]
         merged[method] = cfg
@@ -209,7 +230,9 @@ def test_fashion_mnist_lt_has_every_method():
     for method in methods:
         cfg = read(f'{method}_resnet8_fashion_mnist_lt')
         names.add(cfg.method_name)
-        losses = [cfg.model.head.loss_cls, cfg.model.head.get('loss_con')]
+        losses = [
+            cfg.model.head.get(name) for name in ('loss_cls', 'loss_con')
+        ]
         head = {k: v for k, v in cfg.model.head.items() if 'loss' not in k}
         if method in ('supcon', 'bcl_no_averaging', 'bcl_no_complement'):
             bcl = read('bcl_resnet8_fashion_mnist_lt').model.head
@@ -222,7 +245,7 @@ def test_fashion_mnist_lt_has_every_method():
             )
             assert losses[1] == bcl.loss_con
             assert head == {k: v for k, v in bcl.items() if 'loss' not in k}
-    assert len(names) == len(methods) == 13
+    assert len(names) == len(methods) == 24
     for second in ('crt', 'tau_norm'):
         cfg = read(f'{second}_resnet8_fashion_mnist_lt')
         first = Config.fromfile(ROOT / 'configs' / cfg.first_stage)

@@ -82,7 +82,9 @@ def merge_options(cfg: Any, args: argparse.Namespace) -> None:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        kinds = {'bcl_mm.SAMOptimWrapper': 'bcl_mm.AmpSAMOptimWrapper'}
+        kind = cfg.optim_wrapper.get('type')
+        cfg.optim_wrapper.type = kinds.get(kind, 'AmpOptimWrapper')
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume not in (None, 'auto'):
         cfg.resume, cfg.load_from = True, args.resume

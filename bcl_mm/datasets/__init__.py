@@ -4,6 +4,7 @@ from .custom import CustomImages
 from .digits import Digits
 from .lists import ImageList, ImageNetLT, INaturalist2018, PlacesLT
 from .long_tail import LongTailDataset
+from .mixing import MixFirstView
 
 __all__ = [
     'CustomImages',
@@ -12,5 +13,6 @@ __all__ = [
     'ImageList',
     'ImageNetLT',
     'LongTailDataset',
+    'MixFirstView',
     'PlacesLT',
 ]

@@ -83,11 +83,16 @@ class LongTailDataset:
             dataset's largest class has. Defaults to None: that number.
         seed: Seed of the choice, in [0, 2^32). Defaults to 0, the
             literature's.
+        subset: ``'ldam'``, or ``'first'``: the first n_c images of a class in
+            the dataset's order, without a shuffle, as in the code of weight
+            balancing (Alshammari et al., CVPR 2022) and of LOS. Defaults to
+            ``'ldam'``.
 
     Attributes:
         indices: (N,) kept indices of the wrapped dataset.
         class_counts: (C,) kept images per class.
-        imbalance_factor: As given, like ``profile`` and ``seed``.
+        imbalance_factor: As given, like ``profile``, ``seed``
+            and ``subset``.
         metainfo: That of the wrapped dataset.
 
     Raises:
@@ -104,7 +109,12 @@ class LongTailDataset:
         profile: str = 'exp',
         max_per_class: Optional[int] = None,
         seed: int = 0,
+        subset: str = 'ldam',
     ) -> None:
+        if subset not in ('ldam', 'first'):
+            raise InputValueError(
+                f"subset must be 'ldam' or 'first', got {subset!r}"
+            )
         check_number('seed', seed, at_least=0, below=2**32, whole=True)
         if max_per_class is not None:
             name = 'max_per_class'
@@ -117,6 +127,7 @@ class LongTailDataset:
         self.imbalance_factor = imbalance_factor
         self.profile = profile
         self.seed = seed
+        self.subset = subset
         self.metainfo = getattr(dataset, 'metainfo', {})
 
         labels = labels_of(dataset)
@@ -133,7 +144,8 @@ class LongTailDataset:
         kept = []
         for label, count in enumerate(wanted):
             members = np.flatnonzero(labels == label)
-            random.shuffle(members)
+            if subset == 'ldam':
+                random.shuffle(members)
             kept.append(members[:count])
         self.indices = np.concatenate(kept)
         self._labels = labels[self.indices]

@@ -79,21 +79,3 @@ def replace_dataset(runner: Runner, dataset: Any) -> None:
         if hasattr(loader.sampler, '_indices_of_rank'):
             loader.sampler.indices = loader.sampler._indices_of_rank()
         runner.train_loop.dataloader_iterator = type(reader)(loader)
-
-
-class WrappedDataset:
-    """Base of wrappers that change what a dataset's samples are.
-
-    Everything but ``__getitem__`` is that of the wrapped dataset.
-    """
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == 'dataset':  # while being unpickled
-            raise AttributeError(name)
-        return getattr(self.dataset, name)

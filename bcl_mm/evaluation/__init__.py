@@ -6,6 +6,7 @@ from .calibration import CalibrationError, reliability
 from .dump import DumpPredictions
 from .geometry import SimplexGeometry
 from .moments import ClassMoments, neural_collapse, simplex_figures
+from .priors import PriorAccuracy, shifted_prior
 
 __all__ = [
     'CalibrationError',

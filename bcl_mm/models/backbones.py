@@ -75,6 +75,8 @@ class CIFARResNet(BaseModule):
         in_channels: Channels of the images. Defaults to 3.
         base_channels: Channels c of the first stage. Defaults to 16.
         stem_stride: Stride of the first convolution. Defaults to 1.
+        width: Multiplies the channels of all stages: 4 is the wider "ResNet-32"
+            of GLMC, with 7.41 M parameters for 100 classes. Defaults to 1.
         shortcut: Shortcut at a change of shape: ``'pad'`` (option A of the
             paper, no parameters) or ``'projection'`` (option B, 1x1
             convolution).
@@ -100,6 +102,7 @@ class CIFARResNet(BaseModule):
         init_cfg: Union[dict, Sequence[dict], None] = (
             dict(type='Kaiming', layer='Conv2d', mode='fan_in'),
         ),
+        width: int = 1,
     ) -> None:
         is_several = init_cfg and not isinstance(init_cfg, dict)
         super().__init__(init_cfg=list(init_cfg) if is_several else init_cfg)
@@ -108,6 +111,8 @@ class CIFARResNet(BaseModule):
         check_number('in_channels', in_channels, **positive)
         check_number('base_channels', base_channels, **positive)
         check_number('stem_stride', stem_stride, **positive)
+        check_number('width', width, **positive)
+        base_channels *= width
         if depth < 8 or depth % 6 != 2:
             raise InputValueError(f'depth must be 6n + 2, n >= 1, got {depth}')
         if shortcut not in ('pad', 'projection'):

@@ -56,8 +56,88 @@ def sample_classes(
     return slots, log_weights.masked_fill(is_empty, -torch.inf)
 
 
+def simplex(num_classes: int, dim: int) -> Tensor:
+    """Unit vectors (C, D), each pair with the cosine -1 / (C - 1).
+
+    A simplex equiangular tight frame, as in Papyan et al. (PNAS 2020).
+
+    Raises:
+        InputValueError: ``dim`` is below C - 1: there is none.
+    """
+    if dim < num_classes - 1:
+        raise InputValueError(
+            f'a simplex of {num_classes} classes needs out_channels >= '
+            f'{num_classes - 1}, got {dim}'
+        )
+    eye = torch.eye(num_classes, dtype=torch.float64)
+    eye[:, 0] = 1
+    # Orthonormal columns, the first of which is constant.
+    corners = torch.linalg.qr(eye).Q[:, 1:]
+    corners = nn.functional.normalize(corners, dim=1).float()
+    return nn.functional.pad(corners, (0, dim - num_classes + 1))
+
+
+class ViewContrast(nn.Module):
+    """Base class of branches that contrast the views beside view 0.
+
+    Args:
+        in_channels: Width of the features.
+        weight: Weight of the loss.
+        hidden_channels: Hidden width of the projector.
+        out_channels: Output width D of the projector.
+        norm_cfg: Norm of the projector; None for none.
+
+    Raises:
+        InputTypeError: An argument is not a number.
+        InputValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        weight: float,
+        hidden_channels: int,
+        out_channels: int,
+        norm_cfg: Optional[dict],
+    ) -> None:
+        super().__init__()
+        check_number('weight', weight, at_least=0)
+        positive = dict(at_least=1, whole=True)
+        check_number('hidden_channels', hidden_channels, **positive)
+        check_number('out_channels', out_channels, **positive)
+        self.weight = weight
+        widths = in_channels, hidden_channels, out_channels
+        self.projector = Projector(*widths, norm_cfg)
+
+    def project(self, features: Tensor) -> Tensor:
+        """Unit-norm projections (rows, D) of features (rows, in_channels)."""
+        return unit_rows(self.projector(features))
+
+    def anchors(self, features: Tensor) -> Tensor:
+        """Projections (M, D) of the contrastive views, view-major.
+
+        All rows pass the projector, as in BCL's reference: its BatchNorm
+        sees view 0 too.
+
+        Args:
+            features: (V, B, in_channels) of V >= 3 views; M is (V - 1) * B.
+
+        Raises:
+            InputValueError: There are fewer than two contrastive views.
+        """
+        num_views, batch_size = features.shape[:2]
+        if num_views < 3:
+            raise InputValueError(
+                'a contrastive loss needs at least 2 contrastive views '
+                'beside view 0, which is classified: 3 views of each '
+                f'image, got {num_views}. Use a pipeline with MultiView '
+                '(in the configs, three_views)'
+            )
+        return self.project(features.flatten(0, 1))[batch_size:]
+
+
 @MODELS.register_module()
-class PrototypeContrast(nn.Module):
+class PrototypeContrast(ViewContrast):
     r"""The contrastive branch of BCL (Zhu et al., CVPR 2022, Eq. 7).
 
     The views beside view 0 are projected and contrasted with each other and
@@ -75,6 +155,9 @@ class PrototypeContrast(nn.Module):
         out_channels: Output width D of the projectors. Defaults to 128.
         norm_cfg: Norm of the projectors; that of the prototype projector
             runs over the C class rows. Defaults to BatchNorm.
+        fixed_prototypes: Let prototypes be the corners of a :func:`simplex`,
+            which training does not move, instead of projected class vectors:
+            an ablation. Defaults to False.
 
     Raises:
         InputTypeError: An argument is not a number.
@@ -90,20 +173,22 @@ class PrototypeContrast(nn.Module):
         hidden_channels: int = 512,
         out_channels: int = 128,
         norm_cfg: Optional[dict] = dict(type='BN1d'),
+        fixed_prototypes: bool = False,
     ) -> None:
-        super().__init__()
-        check_number('weight', weight, at_least=0)
-        positive = dict(at_least=1, whole=True)
-        check_number('hidden_channels', hidden_channels, **positive)
-        check_number('out_channels', out_channels, **positive)
+        check_flag('fixed_prototypes', fixed_prototypes)
+        super().__init__(
+            in_channels, weight, hidden_channels, out_channels, norm_cfg
+        )
         self.num_classes = num_classes
-        self.weight = weight
         self.loss = MODELS.build(loss)
-        widths = in_channels, hidden_channels, out_channels
-        self.projector = Projector(*widths, norm_cfg)
         self.prototype_projector = None
-        if getattr(self.loss, 'class_complement', True):
+        corners = None
+        if fixed_prototypes:
+            corners = simplex(num_classes, out_channels)
+        elif getattr(self.loss, 'class_complement', True):
+            widths = in_channels, hidden_channels, out_channels
             self.prototype_projector = Projector(*widths, norm_cfg)
+        self.register_buffer('corners', corners)
         self.set_class_complement(True)
 
     def set_class_complement(
@@ -115,8 +200,9 @@ class PrototypeContrast(nn.Module):
             enabled: Whether any class does.
             num_sampled: Number of classes to draw, in each step, from those
                 that the batch does not have. Defaults to None: all.
-            seed: Seed of the next draw, the same on all ranks; each step
-                uses the following one. Defaults to 0.
+            seed: Seed of the draw, the same on all ranks.
+                :class:`~bcl_mm.engine.hooks.ClassComplementHook` gives each
+                iteration another. Defaults to 0.
         """
         check_flag('enabled', enabled)
         if num_sampled is not None:
@@ -124,10 +210,6 @@ class PrototypeContrast(nn.Module):
         self.class_complement = enabled
         self.num_sampled = num_sampled
         self._sample_seed = seed
-
-    def project(self, features: Tensor) -> Tensor:
-        """Unit-norm projections (rows, D) of features (rows, in_channels)."""
-        return unit_rows(self.projector(features))
 
     def prototypes(self, class_vectors: Tensor) -> Tensor:
         """Unit-norm prototypes (S, D) of class vectors (S, in_channels).
@@ -163,28 +245,21 @@ class PrototypeContrast(nn.Module):
             InputValueError: There are fewer than two contrastive views.
         """
         num_views, batch_size = features.shape[:2]
-        if num_views < 3:
-            raise InputValueError(
-                'a contrastive loss needs at least 2 contrastive views '
-                'beside view 0, which is classified: 3 views of each '
-                f'image, got {num_views}. Use a pipeline with MultiView '
-                '(in the configs, three_views)'
-            )
-        # All rows pass the projector, as in the reference: its BatchNorm
-        # sees view 0 too.
-        anchors = self.project(features.flatten(0, 1))[batch_size:]  # (M, D)
+        anchors = self.anchors(features)  # (M, D)
         labels = labels.repeat(num_views - 1)  # (M,)
         key_labels = gather(labels)
         present = anchors.new_zeros(self.num_classes)
         present.scatter_(0, key_labels, 1)
         prototypes, sampled = None, {}
-        if self.prototype_projector is not None:
-            vectors = head.class_vectors()
+        if self.corners is not None or self.prototype_projector is not None:
             if self.num_sampled is not None:
                 num_images = batch_size * len(key_labels) // len(anchors)
                 sampled = self._sample(present, num_images)
-                vectors = vectors[sampled['prototype_labels']]
-            prototypes = self.prototypes(vectors)
+            classes = sampled.get('prototype_labels', slice(None))
+            if self.corners is not None:
+                prototypes = self.corners[classes].to(anchors)
+            else:
+                prototypes = self.prototypes(head.class_vectors()[classes])
         complement = self.class_complement and prototypes is not None
         loss = self.loss(
             anchors,
@@ -209,7 +284,6 @@ class PrototypeContrast(nn.Module):
         """Draw the classes that complement a batch of ``num_images``."""
         generator = torch.Generator(present.device)
         generator.manual_seed(self._sample_seed)
-        self._sample_seed += 1
         slots = min(num_images + self.num_sampled, self.num_classes)
         drawn = sample_classes(present, slots, self.num_sampled, generator)
         return dict(zip(('prototype_labels', 'prototype_log_weights'), drawn))

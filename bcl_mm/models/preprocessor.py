@@ -125,8 +125,8 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
             raise InputValueError(
                 'batch_augments (Mixup, CutMix) mixes images of one view, '
                 f'but the batch has {len(inputs)} views of each image: '
-                'remove batch_augments (or train_cfg) from the model, or '
-                'use a pipeline of one view'
+                'remove batch_augments (or train_cfg) from the model, and '
+                'wrap the data in MixFirstView, which mixes view 0'
             )
         images = [image for view in inputs for image in view]
         shapes = {tuple(image.shape) for image in images}

@@ -195,3 +195,11 @@ def soft_labels(
             )
         rows.append(score)
     return torch.stack(rows)
+
+
+def soft_targets(labels: Tensor, logits: Tensor) -> Tensor:
+    """Labels, hard or soft, as (M, C) of the type of logits (M, C)."""
+    if labels.ndim == 2:
+        return labels.to(logits)
+    # F.one_hot reads the labels.
+    return torch.zeros_like(logits).scatter_(1, labels[:, None], 1)

@@ -45,6 +45,10 @@ CASES = {
     'seesaw': dict(loss_cls=SEESAW, loss_con=None),
     'focal': dict(loss_cls=dict(type='bcl_mm.FocalLoss')),
     'class-balanced': dict(loss_cls=dict(type='bcl_mm.ClassBalancedLoss')),
+    'vector scaling': dict(loss_cls=dict(type='bcl_mm.VSLoss')),
+    'balanced BCE': dict(loss_cls=dict(type='bcl_mm.BalancedBCELoss')),
+    'smoothing': dict(loss_cls=dict(type='bcl_mm.LabelAwareSmoothingLoss')),
+    'DBM': dict(loss_cls=dict(type='bcl_mm.DBMLoss')),
     'a queue': dict(
         loss_con=None, branches=dict(queue=dict(type='bcl_mm.QueueBranch'))
     ),
@@ -52,6 +56,10 @@ CASES = {
         loss_con=None, branches=dict(mean=dict(type='bcl_mm.StatisticsBranch'))
     ),
 }
+SMALL = dict(hidden_channels=8, out_channels=4, norm_cfg=None)
+CASES['proco'] = dict(
+    loss_con=None, branches=dict(proco=dict(type='bcl_mm.ProCo', **SMALL))
+)
 
 
 class Step(torch.nn.Module):
@@ -194,7 +202,7 @@ def test_collectives_of_a_step(case, of_ranks):
         expected += Counter(allgather_=1)  # one number a sample
     if 'queue' in options.get('branches', {}):
         expected += Counter(allgather_=2, allreduce_=1)
-    if 'mean' in options.get('branches', {}):
+    if {'mean', 'proco'} & set(options.get('branches', {})):
         expected += Counter(allgather_=2)  # without a gradient
     for result in of_ranks[2]:
         assert result[case][3] == expected

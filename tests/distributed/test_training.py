@@ -20,6 +20,7 @@ ITERATIONS = 13  # of an epoch, 331 images
 CASES = {
     'bcl, complement off at first': dict(begin_epoch=2, epochs=5),
     'endless sampler': dict(sampler=dict(type='InfiniteSampler'), workers=1),
+    'SAM': dict(optim=dict(type='bcl_mm.SAMOptimWrapper', rho=0.1)),
     'class-balanced sampler, margins': dict(
         sampler=dict(type='bcl_mm.ClassBalancedSampler'),
         head=dict(loss_cls=dict(type='bcl_mm.LDAMLoss')),
@@ -44,6 +45,7 @@ def config(
     workers=0,
     sampler=None,
     head=None,
+    optim=None,
 ):
     """BCL on digits with all augmentations and no batch statistics."""
     name = 'bcl_resnet8_digits_lt'
@@ -78,6 +80,7 @@ def config(
         cfg.param_scheduler[1] = dict(
             type='CosineAnnealingLR', by_epoch=False, T_max=60
         )
+    cfg.optim_wrapper.update(optim or {})
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
     cfg.default_hooks.checkpoint = None

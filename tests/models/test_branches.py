@@ -13,17 +13,18 @@ from tests.models.test_heads import batch
 
 STATISTICS = dict(type='bcl_mm.StatisticsBranch')
 QUEUE = dict(type='bcl_mm.QueueBranch')
+PROCO = dict(type='bcl_mm.ProCo', out_channels=16, norm_cfg=None)
 VIEWS = [
     dict(
         type='mmpretrain.MultiView',
-        num_views=2,
+        num_views=3,
         transforms=[
             [dict(type='bcl_mm.ColorJitter', brightness=0.4, prob=1.0)]
         ],
     ),
     dict(type='mmpretrain.PackInputs'),
 ]
-TWO_VIEWS = dict(
+THREE_VIEWS = dict(
     DIGITS, dataset=dict(type='bcl_mm.Digits', split='train', pipeline=VIEWS)
 )
 
@@ -123,6 +124,7 @@ def test_a_prototype_needs_class_vectors():
 SETUPS = {
     'class statistics': dict(branches=dict(mean=STATISTICS)),
     'queue': dict(branches=dict(queue=QUEUE)),
+    'proco': dict(branches=dict(proco=PROCO)),
     'three classifiers': dict(type='bcl_mm.ThreeClassifiers'),
     'a loss with state': dict(loss_cls=dict(type='bcl_mm.EpochLoss')),
 }
@@ -147,7 +149,7 @@ def trained(folder, setup, epochs=2, ema=True, **options):
     )
     runner = make(
         folder,
-        train=TWO_VIEWS,
+        train=THREE_VIEWS,
         head=dict(dict(type='bcl_mm.LongTailHead'), **setup),
         **dict(defaults, **options),
     )
@@ -174,7 +176,7 @@ def test_training_and_resuming_give_the_same_bits(setup, tmp_path):
     assert resumed.test()['accuracy/top1'] == whole.test()['accuracy/top1']
 
 
-@pytest.mark.parametrize('setup', list(SETUPS.values())[:2], ids=str)
+@pytest.mark.parametrize('setup', list(SETUPS.values())[:3], ids=str)
 def test_the_state_of_a_branch_is_not_averaged(setup, tmp_path):
     with_ema = trained(tmp_path / 'ema', setup)
     without = trained(tmp_path / 'plain', setup, ema=False)
@@ -215,7 +217,7 @@ def test_a_new_training_resets_the_state_of_branches_and_losses(tmp_path):
     assert old.model.head.loss_module.average > 0
     runner = make(
         tmp_path / 'new',
-        train=TWO_VIEWS,
+        train=THREE_VIEWS,
         head=dict(dict(type='bcl_mm.LongTailHead'), **setup),
         load_from=str(tmp_path / 'old' / 'epoch_2.pth'),
     )

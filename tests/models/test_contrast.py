@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from bcl_mm.engine.hooks import ClassComplementHook
-from bcl_mm.models.contrast import sample_classes
+from bcl_mm.models import LongTailHead
+from bcl_mm.models.contrast import sample_classes, simplex
 from bcl_mm.models.losses import balanced_contrastive_loss
+from tests import oracles
 from tests.engine.hooks.common import make
 from tests.models.test_heads import batch
 from tests.models.test_heads import make as make_head
@@ -107,16 +109,16 @@ def test_a_head_with_enough_samples_has_the_full_loss():
     assert torch.allclose(grads[0], full_grads[0], rtol=1e-9, atol=1e-15)
 
 
-def test_each_step_of_a_head_draws_anew_and_a_seed_repeats_it():
+def test_the_seed_alone_decides_what_is_drawn():
+    # Both passes of a SAM step draw the same.
     feats, samples = batch([0, 0, 0, 0])
     head = make_head()
     losses = []
-    for _ in range(2):
-        head.projection.set_class_complement(True, num_sampled=2, seed=7)
-        steps = [head.loss(feats, samples)['loss_con'] for _ in range(6)]
-        losses.append([loss.item() for loss in steps])
-    assert losses[0] == losses[1]
-    assert len(set(losses[0])) > 1
+    for seed in (0, 1, 2, 3, 0, 0):
+        head.projection.set_class_complement(True, num_sampled=2, seed=seed)
+        losses.append(head.loss(feats, samples)['loss_con'].item())
+    assert losses[0] == losses[4] == losses[5]
+    assert len(set(losses)) > 1
 
 
 def test_the_hook_asks_for_a_sample_of_each_iteration(tmp_path):
@@ -151,3 +153,44 @@ def test_a_compiled_head_draws_the_same():
         head.projection.set_class_complement(True, num_sampled=2, seed=7)
         losses.append(loss(feats, samples)['loss_con'])
     assert torch.allclose(*losses, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    'num_classes, dim', [(2, 1), (5, 4), (5, 8), (100, 99)]
+)
+def test_a_simplex_has_equal_angles(num_classes, dim):
+    corners = simplex(num_classes, dim).double()
+    assert corners.shape == (num_classes, dim)
+    expected = torch.full((num_classes,) * 2, -1 / (num_classes - 1)).double()
+    expected.fill_diagonal_(1)
+    assert torch.allclose(corners @ corners.T, expected, atol=1e-6)
+
+
+def test_fixed_prototypes_are_a_simplex():
+    contrast = dict(
+        type='bcl_mm.PrototypeContrast',
+        fixed_prototypes=True,
+        out_channels=8,
+        norm_cfg=None,
+    )
+    head = LongTailHead(
+        5, 6, branches=dict(con=contrast), class_counts=[5, 4, 3, 2, 1]
+    ).double()
+    feats, samples = batch([0, 1, 1, 4])
+    ours = head.loss(feats, samples)['loss_con']
+    branch = head.branches['con']
+    anchors = branch.project(feats[-1])[4:]
+    labels = torch.tensor([0, 1, 1, 4, 0, 1, 1, 4])
+    corners = simplex(5, 8).double()
+    oracle = oracles.balanced_contrastive(anchors, labels, corners)
+    assert torch.allclose(ours, branch.weight * oracle, rtol=1e-6)
+    # They are no parameters, and they are kept.
+    assert not any('prototype' in name for name, _ in head.named_parameters())
+    assert 'branches.con.corners' in head.state_dict()
+    branch.set_class_complement(True, num_sampled=2)
+    assert torch.isfinite(head.loss(feats, samples)['loss_con'])
+
+
+def test_a_simplex_needs_dimensions():
+    with pytest.raises(ValueError, match='needs out_channels >= 99, got 98'):
+        simplex(100, 98)

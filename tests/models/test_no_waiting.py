@@ -32,6 +32,12 @@ HEADS = {
     'focal': dict(loss_cls=dict(type='bcl_mm.FocalLoss')),
     'class-balanced': dict(loss_cls=dict(type='bcl_mm.ClassBalancedLoss')),
     'ldam': dict(loss_cls=dict(type='bcl_mm.LDAMLoss', reweight_begin=0.0)),
+    'vector scaling': dict(loss_cls=dict(type='bcl_mm.VSLoss')),
+    'balanced BCE': dict(loss_cls=dict(type='bcl_mm.BalancedBCELoss')),
+    'smoothing': dict(loss_cls=dict(type='bcl_mm.LabelAwareSmoothingLoss')),
+    'GCL': dict(loss_cls=dict(type='bcl_mm.GCLLoss')),
+    'DBM': dict(loss_cls=dict(type='bcl_mm.DBMLoss')),
+    'ProCo': dict(branches=dict(proco=dict(type='bcl_mm.ProCo'))),
 }
 
 
@@ -49,7 +55,7 @@ class Operators(TorchDispatchMode):
 
 def step(head, feats, samples):
     losses = head.loss(feats, samples)
-    (losses['loss_cls'] + losses.get('loss_con', 0)).backward()
+    sum(v for k, v in losses.items() if k.startswith('loss')).backward()
 
 
 def build(name):

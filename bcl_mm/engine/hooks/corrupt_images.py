@@ -11,8 +11,9 @@ from mmengine.runner import Runner
 
 from bcl_mm.classes import labels_of
 from bcl_mm.datasets.transforms.loading import CorruptImageError
+from bcl_mm.datasets.wrapping import WrappedDataset
 from bcl_mm.engine.hooks.progress import epoch_and_position
-from bcl_mm.engine.loaders import WrappedDataset, replace_dataset
+from bcl_mm.engine.loaders import replace_dataset
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import InputValueError
 
@@ -28,7 +29,7 @@ class _SkippingDataset(WrappedDataset):
 
     def __getitem__(self, index: int) -> Any:
         try:
-            return self.dataset[index]
+            return self.original(index)
         except CorruptImageError as error:
             return self._replacement(index, error)
 

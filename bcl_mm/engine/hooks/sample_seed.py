@@ -13,11 +13,8 @@ from mmengine.dist import all_gather, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from bcl_mm.engine.loaders import (
-    WrappedDataset,
-    check_sampler,
-    replace_dataset,
-)
+from bcl_mm.datasets.wrapping import WrappedDataset
+from bcl_mm.engine.loaders import check_sampler, replace_dataset
 from bcl_mm.engine.seeds import mix
 from bcl_mm.registry import HOOKS
 
@@ -32,6 +29,7 @@ class _SampleIndex(int):
     """An index that carries its draw to the worker processes."""
 
     epoch = 0
+    num_epochs = 0  # of the whole training
     repeat = 0  # how often it came in this epoch before
 
 
@@ -63,10 +61,11 @@ class _EpochSampler:
     indices in turn. These must therefore iterate together.
     """
 
-    def __init__(self, sampler: Any, dataset: Sized) -> None:
+    def __init__(self, sampler: Any, dataset: Sized, num_epochs: int) -> None:
         self.sampler = sampler
         self.length = len(dataset)
         self.epoch = 0
+        self.num_epochs = num_epochs
 
     def __iter__(self) -> Iterator[_SampleIndex]:
         # MMEngine's endless sampler and torch's samplers have no epoch.
@@ -88,6 +87,7 @@ class _EpochSampler:
             repeats = repeats.reshape(everyone.shape)[: len(own), rank]
             for number, repeat in zip(own.tolist(), repeats.tolist()):
                 index = _SampleIndex(number)
+                index.num_epochs = self.num_epochs
                 # Each pass of the endless one is an epoch.
                 index.epoch = repeat if is_endless else epoch
                 index.repeat = 0 if is_endless else repeat
@@ -116,7 +116,7 @@ class _SeededDataset(WrappedDataset):
         # The 0 of a first draw leaves the seed as it is without it.
         seed = mix(self.seed, index.epoch, index, index.repeat)
         _seed_all(seed, torch.default_generator)
-        return self.dataset[int(index)]
+        return self.original(index)
 
 
 @HOOKS.register_module()
@@ -161,7 +161,8 @@ class SampleSeedHook(Hook):
         # Without a seed in the config, the sampler was built with a new one.
         if self._resumed_seed is not None and hasattr(sampler, 'seed'):
             sampler.seed = self._resumed_seed
-        batches.sampler = _EpochSampler(sampler, loader.dataset)
+        num_epochs = -(-runner.max_iters // len(loader))
+        batches.sampler = _EpochSampler(sampler, loader.dataset, num_epochs)
         replace_dataset(runner, _SeededDataset(loader.dataset, runner.seed))
 
     def before_train_epoch(self, runner: Runner) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import torch
 import torch.nn as nn
@@ -163,3 +163,39 @@ class ClassCountsLoss(ClassificationLoss):
             kept = self.prepare_counts(self._counts).to(logits.device, dtype)
             self._prepared = kept
         return kept
+
+
+class ScaledLoss(ClassCountsLoss):
+    """A loss of cosines: of logits that are a scale times cosines.
+
+    Args:
+        scale: Scale of the logits, > 0, unless the head sets it. Defaults to
+            30.0.
+        **kwargs: ``loss_weight`` and ``class_counts``, see
+            :class:`ClassCountsLoss`.
+
+    Raises:
+        InputTypeError: ``scale`` is not a number.
+        InputValueError: It is not positive and finite.
+    """
+
+    def __init__(self, scale: float = 30.0, **kwargs: Any) -> None:
+        check_number('scale', scale, above=0)
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def set_logit_scale(self, scale: Optional[float]) -> None:
+        """Set the scale of the head's logits; None is a linear classifier.
+
+        Raises:
+            InputTypeError: ``scale`` is not a number.
+            InputValueError: The classifier is linear, or ``scale`` is not
+                positive and finite.
+        """
+        if scale is None:
+            raise InputValueError(
+                f'{type(self).__name__} needs a normalised classifier: '
+                "classifier='cosine', got 'linear'"
+            )
+        check_number('scale', scale, above=0)
+        self.scale = scale

@@ -96,9 +96,11 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
         views: Tensor,
         prototypes: Tensor,
         temperature: float,
+        reduction: str,
         *relations: Tensor,
     ) -> Tensor:
         relations = KeyRelations(*relations)
+        of_logs = reduction == 'mean_log'
         alpha = 1 / temperature
         # An anchor without positives has a loss of zero.
         has_positive = (relations.num_positives > 0).to(features.dtype)
@@ -125,10 +127,24 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
             positive = relations.class_id[rows].repeat(1, len(views))
             positive.eq_(relations.view_class_ids)
             positive.scatter_(1, anchor_column, 0)  # (m, N)
-            attraction = (view_logits * positive).sum(1, keepdim=True)
-            attraction += logits.gather(1, prototype_column) * has_prototype
-            attraction = attraction * per_positive[rows]
-            attraction -= relations.positive_bias[rows]
+            own = logits.gather(1, prototype_column)
+            if of_logs:
+                attraction = (view_logits * positive).sum(1, keepdim=True)
+                attraction += own * has_prototype
+                attraction = attraction * per_positive[rows]
+                attraction -= relations.positive_bias[rows]
+                pulls = pull_prototype = per_positive[rows]
+            else:
+                # Similarities of the positives, without their biases.
+                close = view_logits - relations.key_bias[anchor_column]
+                close = torch.where(positive > 0, close, _LOWEST)
+                own = own - relations.key_bias[prototype_column]
+                own = torch.where(has_prototype > 0, own, _LOWEST)
+                close = torch.cat([close, own], 1)
+                attraction = close.logsumexp(1, keepdim=True)
+                pulls = close.sub_(attraction).exp_()
+                pulls, pull_prototype = pulls.split([len(views), 1], 1)
+                attraction = attraction + per_positive[rows].log()
 
             view_logits.addcmul_(positive, class_bias)
             bias = class_bias * has_prototype
@@ -144,9 +160,9 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
             # the logits share their memory with it.
             weight = weights[rows] / temperature
             shares.mul_(weight / sums)
-            pull = -weight * per_positive[rows]
-            view_logits.addcmul_(positive, pull)
-            shares.scatter_add_(1, prototype_column, pull * has_prototype)
+            view_logits.addcmul_(positive, -weight * pulls)
+            pull = -weight * pull_prototype * has_prototype
+            shares.scatter_add_(1, prototype_column, pull)
             grad_features[rows] = view_logits @ views
             grad_features[rows].addmm_(prototype_logits, prototypes)
             grad_views.addmm_(view_logits.T, anchors)
@@ -157,5 +173,5 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
     @staticmethod
     @first_order_only
     def backward(ctx, grad: Tensor) -> tuple:
-        no_grads = [None] * (1 + len(KeyRelations._fields))
+        no_grads = [None] * (2 + len(KeyRelations._fields))
         return *(grad * saved for saved in ctx.saved_tensors), *no_grads

@@ -95,3 +95,48 @@ class LogitAdjustedLoss(ClassCountsLoss):
         return logit_adjusted_cross_entropy(
             logits, labels, self.from_counts(logits), self.tau, 'none'
         )
+
+
+@MODELS.register_module()
+class ReversedPriorLoss(ClassCountsLoss):
+    r"""Cross-entropy for a test set whose tail is the training set's head.
+
+    The loss of SADE's third expert (Zhang et al., NeurIPS 2022, Eq. 4):
+
+    .. math::
+        L = -\log \frac{\exp(f_y + \log \pi_y - \tau \log \bar\pi_y)}
+        {\sum_j \exp(f_j + \log \pi_j - \tau \log \bar\pi_j)}
+
+    where :math:`\bar\pi` is the prior :math:`\pi` with its ranks reversed:
+    the largest class has the smallest share.
+
+    Args:
+        tau: :math:`\tau \ge 0`. Defaults to 2.0.
+        **kwargs: ``loss_weight`` and ``class_counts``, see
+            :class:`~bcl_mm.models.losses.base.ClassCountsLoss`.
+
+    Raises:
+        InputTypeError: ``tau`` is not a number.
+        InputValueError: It is negative or not finite.
+    """
+
+    settings = ('tau',)
+
+    def __init__(self, tau: float = 2.0, **kwargs: Any) -> None:
+        check_number('tau', tau, at_least=0)
+        super().__init__(**kwargs)
+        self.tau = tau
+
+    def prepare_counts(self, class_counts: Tensor) -> Tensor:
+        """(C,) what is added to the logits."""
+        log_prior = class_counts.log() - class_counts.sum().log()
+        # Stable: of equal counts, the first is the largest.
+        order = class_counts.argsort(descending=True, stable=True)
+        reversed_prior = torch.empty_like(log_prior)
+        reversed_prior[order] = log_prior[order.flip(0)]
+        return log_prior - self.tau * reversed_prior
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(M,) losses."""
+        logits = logits + self.from_counts(logits)
+        return F.cross_entropy(logits, labels, reduction='none')

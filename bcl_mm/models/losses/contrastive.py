@@ -16,11 +16,19 @@ from .chunked import ChunkedContrastiveLoss, relate_keys
 
 
 def _check_settings(
-    temperature: float, class_averaging: bool, class_complement: bool
+    temperature: float,
+    class_averaging: bool,
+    class_complement: bool,
+    reduction: str,
 ) -> None:
     check_number('temperature', temperature, above=0)
     check_flag('class_averaging', class_averaging)
     check_flag('class_complement', class_complement)
+    if reduction not in ('mean_log', 'log_mean_exp'):
+        raise InputValueError(
+            "reduction must be 'mean_log' or 'log_mean_exp', got "
+            f'{reduction!r}'
+        )
 
 
 def _check_rows(name: str, rows: Tensor, labels: Tensor, dim: int) -> None:
@@ -42,6 +50,7 @@ def balanced_contrastive_loss(
     temperature: float = 0.1,
     class_averaging: bool = True,
     class_complement: bool = True,
+    reduction: str = 'mean_log',
     *,
     keys: Optional[Tensor] = None,
     key_labels: Optional[Tensor] = None,
@@ -79,6 +88,11 @@ def balanced_contrastive_loss(
         class_averaging: Give every class the same weight in the
             denominator. Defaults to True.
         class_complement: Use ``prototypes`` as keys. Defaults to True.
+        reduction: ``'mean_log'``, the mean over the positives of their
+            log-probabilities; or ``'log_mean_exp'``, the log of the mean of
+            their probabilities (class-averaged as the denominator is; GML,
+            Suh and Seo, ICML 2023, without its teacher and queue). Defaults
+            to ``'mean_log'``.
         keys: (N, D) views of the global batch. The anchors' own rows are
             ``keys[anchor_start:anchor_start + M]``. Defaults to ``features``.
         key_labels: (N,) labels of ``keys``.
@@ -99,7 +113,7 @@ def balanced_contrastive_loss(
             not match, or, on a CPU, a label is out of range or a class has
             two prototypes. On a GPU, the loss is then NaN.
     """
-    _check_settings(temperature, class_averaging, class_complement)
+    _check_settings(temperature, class_averaging, class_complement, reduction)
     if features.ndim != 2 or len(features) == 0:
         raise InputValueError(
             'features must have shape (M, D) with M >= 1, got '
@@ -164,6 +178,7 @@ def balanced_contrastive_loss(
             keys.to(dtype).view_as(keys),
             prototypes.to(dtype),
             temperature,
+            reduction,
             *relations,
         ) * (factor * own_factor)
 
@@ -173,21 +188,32 @@ class BalancedContrastiveLoss(nn.Module):
     """Module over :func:`balanced_contrastive_loss`.
 
     Args:
-        temperature, class_averaging, class_complement: See there. Default to
-            0.1, True and True.
+        temperature, class_averaging, class_complement, reduction: See there.
+            Default to 0.1, True, True and ``'mean_log'``.
     """
+
+    _settings = (
+        'temperature',
+        'class_averaging',
+        'class_complement',
+        'reduction',
+    )
 
     def __init__(
         self,
         temperature: float = 0.1,
         class_averaging: bool = True,
         class_complement: bool = True,
+        reduction: str = 'mean_log',
     ) -> None:
         super().__init__()
-        _check_settings(temperature, class_averaging, class_complement)
+        _check_settings(
+            temperature, class_averaging, class_complement, reduction
+        )
         self.temperature = temperature
         self.class_averaging = class_averaging
         self.class_complement = class_complement
+        self.reduction = reduction
 
     def forward(
         self,
@@ -208,13 +234,14 @@ class BalancedContrastiveLoss(nn.Module):
             **kwargs: Keyword-only arguments of
                 :func:`balanced_contrastive_loss`.
         """
-        inputs = features, labels, prototypes, self.temperature
-        flags = self.class_averaging, self.class_complement
-        loss = balanced_contrastive_loss(*inputs, *flags, **kwargs)
+        inputs = features, labels, prototypes
+        settings = (getattr(self, name) for name in self._settings)
+        loss = balanced_contrastive_loss(*inputs, *settings, **kwargs)
         if avg_factor is not None:
             loss = loss * (len(features) / avg_factor)
         return loss
 
     def extra_repr(self) -> str:
-        names = 'temperature', 'class_averaging', 'class_complement'
-        return ', '.join(f'{name}={getattr(self, name)}' for name in names)
+        return ', '.join(
+            f'{name}={getattr(self, name)}' for name in self._settings
+        )

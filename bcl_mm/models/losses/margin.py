@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
-from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.errors import check_number
 from bcl_mm.utils.labels import check_hard_labels, class_targets
 
-from .base import ClassCountsLoss, check_one_per_class
+from .base import ScaledLoss, check_one_per_class
 from .reweighting import check_beta, class_balanced_weights
 
 
@@ -83,7 +83,7 @@ def ldam_cross_entropy(
 
 
 @MODELS.register_module()
-class LDAMLoss(ClassCountsLoss):
+class LDAMLoss(ScaledLoss):
     """LDAM with deferred re-weighting, LDAM-DRW (Cao et al., NeurIPS 2019).
 
     Module over :func:`ldam_cross_entropy`. In the last part of training,
@@ -99,10 +99,8 @@ class LDAMLoss(ClassCountsLoss):
             weighted; 1 is LDAM without re-weighting. Defaults to 0.8, the
             paper's 160 of 200 epochs.
         beta: See :func:`class_balanced_weights`. Defaults to 0.9999.
-        scale: Scale of the logits, unless the head sets it. Defaults to
-            30.0.
-        **kwargs: ``loss_weight`` and ``class_counts``, see
-            :class:`~bcl_mm.models.losses.base.ClassCountsLoss`.
+        **kwargs: ``scale``, ``loss_weight`` and ``class_counts``, see
+            :class:`~bcl_mm.models.losses.base.ScaledLoss`.
 
     Raises:
         InputTypeError: An argument is not a number.
@@ -116,36 +114,17 @@ class LDAMLoss(ClassCountsLoss):
         max_margin: float = 0.5,
         reweight_begin: float = 0.8,
         beta: float = 0.9999,
-        scale: float = 30.0,
         **kwargs: Any,
     ) -> None:
         check_number('max_margin', max_margin, above=0)
         name = 'reweight_begin (a part of training)'
         check_number(name, reweight_begin, at_least=0, at_most=1)
         check_beta(beta)
-        check_number('scale', scale, above=0)
         super().__init__(**kwargs)
         self.max_margin = max_margin
         self.reweight_begin = reweight_begin
         self.beta = beta
-        self.scale = scale
         self.is_reweighted = reweight_begin == 0
-
-    def set_logit_scale(self, scale: Optional[float]) -> None:
-        """Set the scale of the head's logits; None is a linear classifier.
-
-        Raises:
-            InputTypeError: ``scale`` is not a number.
-            InputValueError: The classifier is linear, or ``scale`` is not
-                positive and finite.
-        """
-        if scale is None:
-            raise InputValueError(
-                "LDAMLoss needs a normalised classifier: classifier='cosine', "
-                "got 'linear'"
-            )
-        check_number('scale', scale, above=0)
-        self.scale = scale
 
     def set_progress(self, progress: float) -> None:
         """Set the training progress, from 0 to 1."""

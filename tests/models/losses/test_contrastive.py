@@ -55,11 +55,18 @@ BATCHES = {
 @pytest.mark.parametrize('labels', BATCHES.values(), ids=BATCHES)
 @pytest.mark.parametrize('temperature', [0.07, 0.1, 1.0])
 @pytest.mark.parametrize('averaging', [True, False])
-@pytest.mark.parametrize('seed', range(3))
-def test_equals_the_definition(labels, temperature, averaging, seed):
+@pytest.mark.parametrize('reduction', ['mean_log', 'log_mean_exp'])
+@pytest.mark.parametrize('seed', range(2))
+def test_equals_the_definition(
+    labels, temperature, averaging, reduction, seed
+):
     torch.manual_seed(seed)
     features, labels, prototypes = batch(labels)
-    options = dict(temperature=temperature, class_averaging=averaging)
+    options = dict(
+        temperature=temperature,
+        class_averaging=averaging,
+        reduction=reduction,
+    )
     assert_same(
         balanced_contrastive_loss(features, labels, prototypes, **options),
         oracles.balanced_contrastive(features, labels, prototypes, **options),
@@ -76,13 +83,19 @@ def test_equals_the_definition(labels, temperature, averaging, seed):
 
 
 @pytest.mark.parametrize('start', [0, 4, 6])
-def test_local_anchors_against_global_keys(start):
+@pytest.mark.parametrize('reduction', ['mean_log', 'log_mean_exp'])
+def test_local_anchors_against_global_keys(start, reduction):
     keys = unit(10, 5)
     key_labels = torch.tensor([0, 0, 0, 1, 1, 0, 2, 2, 5, 5])
     prototypes = unit(7, 5)
     rows = slice(start, start + 4)
     arguments = keys[rows], key_labels[rows], prototypes
-    options = dict(keys=keys, key_labels=key_labels, anchor_start=start)
+    options = dict(
+        keys=keys,
+        key_labels=key_labels,
+        anchor_start=start,
+        reduction=reduction,
+    )
     assert_same(
         balanced_contrastive_loss(*arguments, **options),
         oracles.balanced_contrastive(*arguments, **options),
@@ -345,3 +358,38 @@ def test_empty_slot_is_a_key_of_no_class():
         balanced_contrastive_loss(
             features, labels, prototypes, prototype_log_weights=torch.zeros(1)
         )
+
+
+def test_log_mean_exp_does_not_underflow():
+    features, labels, prototypes = batch([0, 0, 1, 2])
+    features, prototypes = features.float(), prototypes.float()
+    features.retain_grad()
+    loss = balanced_contrastive_loss(
+        features, labels, prototypes, 0.001, reduction='log_mean_exp'
+    )
+    exact = balanced_contrastive_loss(
+        features.double(),
+        labels,
+        prototypes.double(),
+        0.001,
+        reduction='log_mean_exp',
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(exact.item(), rel=1e-4)
+    assert torch.isfinite(features.grad).all()
+
+
+def test_one_positive_is_the_same_in_both_reductions():
+    features, labels, prototypes = batch([0, 1, 2])
+    rows, labels = features[:3], labels[:3]
+    settings = [
+        balanced_contrastive_loss(rows, labels, prototypes, reduction=name)
+        for name in ('mean_log', 'log_mean_exp')
+    ]
+    assert torch.allclose(*settings, rtol=1e-12)
+
+
+def test_an_unknown_reduction_is_an_error():
+    features, labels, prototypes = batch([0, 1])
+    with pytest.raises(ValueError, match="'log_mean_exp', got 'mean'"):
+        balanced_contrastive_loss(features, labels, reduction='mean')

@@ -8,11 +8,16 @@ from mmpretrain.structures import DataSample
 from bcl_mm.classes import ClassInfo
 from bcl_mm.models.heads import BCLHead
 from bcl_mm.models.losses import (
+    BalancedBCELoss,
     BalancedContrastiveLoss,
     ClassBalancedLoss,
+    DBMLoss,
     FocalLoss,
+    GCLLoss,
+    LabelAwareSmoothingLoss,
     LDAMLoss,
     LogitAdjustedLoss,
+    VSLoss,
     balanced_contrastive_loss,
 )
 from bcl_mm.utils.modules import tell
@@ -136,6 +141,11 @@ def losses(num_classes):
         ClassBalancedLoss(class_counts=n, beta=0.0, gamma=0.5),
         FocalLoss(),
         FocalLoss(gamma=0.5),
+        VSLoss(class_counts=n),
+        BalancedBCELoss(class_counts=n),
+        LabelAwareSmoothingLoss(class_counts=n),
+        GCLLoss(class_counts=n),
+        DBMLoss(class_counts=n),
     ]
 
 
@@ -159,6 +169,11 @@ HEAD_LOSSES = {
     'LDAM': dict(type='bcl_mm.LDAMLoss', reweight_begin=0),
     'class-balanced': dict(type='bcl_mm.ClassBalancedLoss'),
     'focal': dict(type='bcl_mm.FocalLoss', gamma=0.5),
+    'vector scaling': dict(type='bcl_mm.VSLoss'),
+    'balanced BCE': dict(type='bcl_mm.BalancedBCELoss'),
+    'label-aware smoothing': dict(type='bcl_mm.LabelAwareSmoothingLoss'),
+    'GCL': dict(type='bcl_mm.GCLLoss'),
+    'DBM': dict(type='bcl_mm.DBMLoss'),
 }
 
 

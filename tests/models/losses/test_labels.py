@@ -7,11 +7,16 @@ from mmpretrain.structures import DataSample
 
 from bcl_mm.models.heads import BCLHead, LongTailHead
 from bcl_mm.models.losses import (
+    BalancedBCELoss,
     ClassBalancedLoss,
+    DBMLoss,
     FocalLoss,
+    GCLLoss,
+    LabelAwareSmoothingLoss,
     LDAMLoss,
     LogitAdjustedLoss,
     SeesawLoss,
+    VSLoss,
     balanced_contrastive_loss,
 )
 from bcl_mm.utils import labels as checks
@@ -24,6 +29,11 @@ LOSSES = {
     'class-balanced': lambda: ClassBalancedLoss(class_counts=COUNTS),
     'LDAM': lambda: LDAMLoss(class_counts=COUNTS, reweight_begin=0),
     'seesaw': lambda: SeesawLoss(num_classes=C),
+    'vector scaling': lambda: VSLoss(class_counts=COUNTS),
+    'balanced BCE': lambda: BalancedBCELoss(class_counts=COUNTS),
+    'smoothing': lambda: LabelAwareSmoothingLoss(class_counts=COUNTS),
+    'GCL': lambda: GCLLoss(class_counts=COUNTS),
+    'DBM': lambda: DBMLoss(class_counts=COUNTS),
 }
 
 

@@ -1,0 +1,13 @@
+_base_ = [
+    './_base_/methods/bcl_dbm.py',
+    './_base_/datasets/cifar100_lt.py',
+    './_base_/schedules/cifar_lt_200e.py',
+    './_base_/runtime/default.py',
+]
+model = dict(
+    backbone=_base_.resnet32,
+    head=dict(num_classes=100, in_channels=64, cls_weight=2.0, con_weight=0.6),
+)
+train_dataloader = dict(
+    dataset=dict(dataset=dict(pipeline=_base_.three_views))
+)

@@ -1,0 +1,10 @@
+_base_ = [
+    './_base_/methods/gcl.py',
+    './_base_/datasets/fashion_mnist_lt.py',
+    './_base_/schedules/fashion_mnist_lt.py',
+    './_base_/runtime/default.py',
+]
+model = dict(
+    backbone=_base_.resnet8,
+    head=dict(num_classes=10, in_channels=64, scale=16.0),
+)

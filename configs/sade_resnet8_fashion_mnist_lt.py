@@ -1,0 +1,15 @@
+_base_ = [
+    './_base_/methods/sade.py',
+    './_base_/datasets/fashion_mnist_lt.py',
+    './_base_/schedules/fashion_mnist_lt.py',
+    './_base_/runtime/default.py',
+]
+model = dict(
+    backbone=dict(
+        type='bcl_mm.SharedTrunk',
+        backbone=_base_.resnet8,
+        stage='blocks',
+        first=-1,
+    ),
+    head=dict(num_classes=10, in_channels=3 * 64, scale=16.0),
+)

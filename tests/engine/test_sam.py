@@ -1,0 +1,146 @@
+"""Two passes a step: what they share, and what they leave."""
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from bcl_mm.engine.sam import SAMOptimWrapper
+from bcl_mm.registry import MODELS
+from tests.engine.hooks.common import INFO_HOOKS, make
+from tests.models.test_branches import THREE_VIEWS, assert_same, state
+
+SAM = dict(type='bcl_mm.SAMOptimWrapper')
+SMALL = dict(hidden_channels=8, out_channels=8)
+
+
+@MODELS.register_module()
+class NoisyBranch(nn.Module):
+    """Uses every generator, and a state that each step changes."""
+
+    def __init__(self, num_classes, in_channels):
+        super().__init__()
+        self.register_buffer('steps', torch.zeros(()))
+        self.layer = nn.Linear(in_channels, 1)
+        self.seen = []
+
+    def forward(self, features, labels, targets, head, **extra):
+        self.seen.append((float(torch.rand(())), float(self.steps)))
+        self.steps += 1
+        rows = nn.functional.dropout(features[0], 0.5)
+        return dict(loss=self.layer(rows).mean() + 0 * self.steps)
+
+
+HEADS = {
+    'BCL': dict(SMALL, type='bcl_mm.BCLHead'),
+    'ProCo': dict(
+        type='bcl_mm.LongTailHead',
+        branches=dict(proco=dict(SMALL, type='bcl_mm.ProCo')),
+    ),
+    'noise': dict(
+        type='bcl_mm.LongTailHead',
+        branches=dict(noisy=dict(type='bcl_mm.NoisyBranch')),
+        loss_cls=dict(type='bcl_mm.GCLLoss'),
+    ),
+}
+
+
+def trained(folder, head, **optim):
+    runner = make(
+        folder,
+        train=THREE_VIEWS,
+        head=head,
+        optim_wrapper=dict(dict(optimizer=dict(type='SGD', lr=0.1)), **optim),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        default_hooks=dict(
+            INFO_HOOKS,
+            sample_seed=dict(type='bcl_mm.SampleSeedHook'),
+            class_complement=dict(
+                type='bcl_mm.ClassComplementHook', num_sampled=2
+            ),
+            finite_loss=dict(type='bcl_mm.FiniteLossHook'),
+        ),
+    )
+    runner.train()
+    return runner
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_without_a_step_uphill_it_is_plain_training(name, tmp_path):
+    plain = trained(tmp_path / 'plain', HEADS[name])
+    ours = trained(tmp_path / 'sam', HEADS[name], **SAM, rho=0.0)
+    assert_same(state(ours), state(plain))
+    uphill = trained(tmp_path / 'uphill', HEADS[name], **SAM, rho=0.5)
+    weight = 'head.classifier.weight'
+    assert not torch.equal(state(uphill)[weight], state(plain)[weight])
+
+
+def test_both_passes_see_the_same(tmp_path):
+    branch = trained(tmp_path, HEADS['noise'], **SAM).model.head.branches
+    seen = branch['noisy'].seen
+    assert seen[::2] == seen[1::2]
+    assert [steps for _, steps in seen[::2]] == list(range(len(seen) // 2))
+
+
+class Norm(BaseModel):
+    """A loss whose gradient is easy to write down."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([3.0, 4.0]).double())
+        self.fails = False
+
+    def forward(self, inputs, data_samples=None, mode='loss'):
+        if self.fails and self.weight[0] != 3:
+            raise KeyError('in the second pass')
+        return dict(loss=(self.weight**4).sum() * inputs)
+
+    def train_step(self, data, optim_wrapper):
+        with optim_wrapper.optim_context(self):
+            loss, log_vars = self.parse_losses(self(**data))
+        optim_wrapper.update_params(loss)
+        return log_vars
+
+
+def wrapper(model, **options):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    return SAMOptimWrapper(optimizer=optimizer, **options)
+
+
+def test_a_step_equals_the_definition():
+    model = Norm()
+    log = model.train_step(dict(inputs=2.0), wrapper(model, rho=0.3))
+    weight = torch.tensor([3.0, 4.0]).double()
+    gradient = 8 * weight**3
+    uphill = weight + 0.3 * gradient / gradient.norm()
+    expected = weight - 0.01 * 8 * uphill**3
+    assert torch.allclose(model.weight, expected, rtol=1e-9)
+    assert log['loss'] == 2 * (3**4 + 4**4)  # that of the first pass
+
+
+def test_an_error_in_the_second_pass_leaves_the_weights():
+    model = Norm()
+    model.fails = True
+    with pytest.raises(KeyError):
+        model.train_step(dict(inputs=2.0), wrapper(model, rho=0.3))
+    assert model.weight.tolist() == [3.0, 4.0]
+
+
+def test_a_gradient_that_overflows_moves_nothing():
+    model = Norm()
+    optim = wrapper(model, rho=0.3)
+    model.weight.grad = torch.tensor([torch.inf, 1.0]).double()
+    optim._ascend([model.weight])
+    assert model.weight.tolist() == [3.0, 4.0]
+
+
+def test_bad_settings():
+    with pytest.raises(ValueError, match='rho must be >= 0, got -1'):
+        wrapper(Norm(), rho=-1)
+    with pytest.raises(ValueError, match='SAM does not accumulate'):
+        wrapper(Norm(), accumulative_counts=2)
+    model = Norm()
+    with pytest.raises(ValueError, match='SAM must see the call'):
+        wrapper(model).update_params(model(1.0)['loss'])
+    assert issubclass(SAMOptimWrapper, OptimWrapper)
