@@ -88,7 +88,7 @@ def merge_options(cfg: Any, args: argparse.Namespace) -> None:
     if latest is not None:
         cfg.load_from = latest
     elif cfg.load_from is not None:
-        cfg.load_from = check_checkpoint(cfg.load_from, cfg.resume)
+        check_checkpoint(cfg.load_from, cfg.resume)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise InputValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePath
 from typing import Any, List, Optional, Tuple
 
-from bcl_mm.utils.checkpoint import is_file, load_weights_only
+from bcl_mm.utils.checkpoint import is_file, load_checkpoint
 from bcl_mm.utils.errors import InputValueError
 
 # Its mtime marks the last start of a training that was not resumed.
@@ -75,7 +75,7 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
         copied = folder / PurePath(named).name
         path = str(copied) if is_file(copied) else named
         try:
-            obstacle = obstacle_to_resume(load_weights_only(path))
+            obstacle = obstacle_to_resume(load_checkpoint(path))
             if obstacle is None:
                 return path, None
             problem = f'training cannot resume from {path!r}: {obstacle}'
@@ -89,7 +89,7 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
     damages: List[str] = []
     for path in reversed(files):
         try:
-            content = load_weights_only(str(path))
+            content = load_checkpoint(str(path))
         except ValueError as error:
             damages.append(str(error))
             continue

@@ -8,7 +8,8 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.checkpoint import fetch, load_checkpoint, misfits
+from bcl_mm.utils.checkpoint import load_checkpoint, misfits
+from bcl_mm.utils.downloads import fetch
 from bcl_mm.utils.errors import InputTypeError, InputValueError, similar_names
 
 # Prefixes of the names of a backbone's weights in a checkpoint.
