@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import Tensor, nn
 
 from bcl_mm.utils.downloads import fetch
 from bcl_mm.utils.errors import InputValueError, MissingFileError
 from bcl_mm.utils.pickles import STATISTICS, check_pickle
+from bcl_mm.utils.weights import check_content, weights_of
 
 try:
     from numpy._core import multiarray
@@ -167,57 +167,15 @@ def load_checkpoint(source: str, lazily: bool = True) -> Dict[str, Any]:
         The dict that it holds: weights, or ``state_dict``, ``meta``, ...
 
     Raises:
-        InputValueError: It is damaged, not a dict, or holds more than
-            weights and what MMEngine writes beside them.
+        InputValueError: It is damaged, holds more than weights and what
+            MMEngine writes beside them, or these are malformed.
         InputFileError: It does not exist, or cannot be downloaded.
     """
     content = _load_weights_only(fetch(source), lazily)
-    if not isinstance(content, dict):
+    try:
+        check_content(content)
+    except InputValueError as error:
         raise InputValueError(
-            f'the checkpoint {source!r} must be a dict of weights, got '
-            f'{type(content).__name__}'
-        )
+            f'the checkpoint {source!r} cannot be used: {error}'
+        ) from None
     return content
-
-
-def weights_of(content: dict) -> Dict[str, Tensor]:
-    """Weights in what was loaded, as a model that is not wrapped names them.
-
-    Args:
-        content: A checkpoint with ``state_dict``, or weights alone.
-    """
-    return {
-        name.removeprefix('module.'): value
-        for name, value in content.get('state_dict', content).items()
-    }
-
-
-def misfits(model: nn.Module, weights: Dict[str, Tensor]) -> Dict[str, str]:
-    """Entries of a model that weights lack or have in another shape.
-
-    Returns:
-        Name in the state dict -> what is wrong, ``'is missing'``.
-    """
-    return {
-        name: f'has shape {tuple(weights[name].shape)}, not '
-        f'{tuple(value.shape)}'
-        if name in weights
-        else 'is missing'
-        for name, value in model.state_dict().items()
-        if getattr(weights.get(name), 'shape', None) != value.shape
-    }
-
-
-def is_only_for_training(name: str, projects: bool = False) -> bool:
-    """Whether testing has no use for an entry of a model's state dict.
-
-    Args:
-        name: Its name.
-        projects: Whether the projections of a branch are needed. Defaults
-            to False.
-    """
-    parts = set(name.split('.'))
-    if projects and parts & {'projector', 'prototype_projector'}:
-        return 'num_batches_tracked' in parts
-    unused = 'branches', 'loss_module', 'class_counts', 'num_batches_tracked'
-    return not parts.isdisjoint(unused)
