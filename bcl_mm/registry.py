@@ -6,7 +6,7 @@ OpenMMLab project: ``type='bcl_mm.BCLHead'`` works under any default scope.
 
 from mmengine import registry as root
 
-from bcl_mm.utils.checkpoint import allow_runner_checkpoints
+from bcl_mm.utils.checkpoint import set_up_loading
 from bcl_mm.utils.errors import MissingPackageError
 
 try:
@@ -17,7 +17,7 @@ except ImportError as error:
         'is enough for bcl_mm, or the full mmcv if other projects need it.'
     ) from error
 
-allow_runner_checkpoints()
+set_up_loading()
 
 __all__ = [
     'DATASETS',

@@ -185,7 +185,9 @@ def test_metric(values, data):
     assert found['worst'] == min(of_classes)
     assert found['balanced'] == pytest.approx(np.mean(of_classes))
     assert found['worst'] <= found['harmonic'] + 1e-9
-    assert found['harmonic'] <= found['balanced'] + 1e-9
+    assert found['harmonic'] <= found['geometric'] + 1e-9
+    # (Its floor of 0.1 % may lift it.)
+    assert found['geometric'] <= found['balanced'] + 0.1 + 1e-9
     for name, members in shot_groups(counts).items():
         inside = [found[f'class_{c}'] for c in tested if members[c]]
         assert (name in found) == bool(inside)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import fcntl
 import functools
 import hashlib
 import json
@@ -19,7 +18,7 @@ import traceback
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
@@ -41,6 +40,7 @@ from bcl_mm.utils.errors import (
     visible,
 )
 from bcl_mm.utils.files import write_atomically
+from bcl_mm.utils.lock import lock_folder, locked_for
 
 # A command of bcl_mm, in a process of its own.
 COMMAND = (sys.executable, '-m', 'bcl_mm')
@@ -157,24 +157,6 @@ class Run:
     def say(self, message: str) -> None:
         """Print a message about the run."""
         print(visible(f'{self.name}: {message}'), flush=True)
-
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[int]:
-        """Wait until no other process works on this run.
-
-        Yields the descriptor of the lock, for the training process to
-        inherit: if only the comparison is killed, the next one waits for the
-        training.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / 'lock').open('w') as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                other = f'another process is at {self.folder}'
-                self.say(f'{other}, waiting for it ...')
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield file.fileno()
 
     def command(self, gpus: int, log: Sequence[str] = ()) -> List[str]:
         """Command that trains the run, or resumes it."""
@@ -319,7 +301,10 @@ class Launcher:
         Raises:
             RunError: It has failed.
         """
-        with run.lock() as lock:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        # The training process inherits the lock: if only the comparison is
+        # killed, the next one waits for the training.
+        with lock_folder(run.folder, say=run.say) as lock:
             if 'figures' in run.note:
                 run.say('finished before')
                 return
@@ -403,7 +388,7 @@ class Launcher:
                     command,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=self._environment(slot),
+                    env=self._environment(slot) | locked_for(run.folder),
                     pass_fds=[lock],
                 )
                 self.processes.append(process)

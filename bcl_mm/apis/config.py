@@ -30,7 +30,7 @@ from bcl_mm.engine.processes import await_ranks, init_cpu_process_group
 from bcl_mm.engine.resume import obstacle_to_resume
 from bcl_mm.engine.run_config import read_run_config
 from bcl_mm.models.pretrained import apply_pretrained
-from bcl_mm.utils.checkpoint import fetch, load_checkpoint
+from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError
 from bcl_mm.utils.files import end_at_full_disk
 
@@ -319,23 +319,19 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
-def check_checkpoint(source: str, resume: bool = False) -> str:
+def check_checkpoint(source: str, resume: bool = False) -> None:
     """Fetch and check a checkpoint before the work starts.
 
     Args:
         source: Its path or address.
         resume: Whether training resumes from it. Defaults to False.
 
-    Returns:
-        Its local path, which the Runner may load.
-
     Raises:
         InputFileError: It does not exist, or cannot be downloaded.
         InputValueError: It is damaged, contains more than weights, or lacks
             what training needs to resume.
     """
-    path = fetch(source)
-    content = load_checkpoint(path)
+    content = load_checkpoint(source)
     obstacle = obstacle_to_resume(content) if resume else None
     if obstacle is not None:
         raise InputValueError(
@@ -343,7 +339,6 @@ def check_checkpoint(source: str, resume: bool = False) -> str:
             'from its weights, leave --resume out and set --cfg-options '
             f'load_from={source}'
         )
-    return path
 
 
 def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from bcl_mm.apis.config import read_config
 from bcl_mm.apis.locations import find_config
-from bcl_mm.utils.checkpoint import load_checkpoint, misfits
+from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.files import open_atomically
+from bcl_mm.utils.weights import misfits
 
 # The reference's projectors, and our prefixes for them.
 PROJECTORS = dict(

@@ -22,9 +22,9 @@ from torch.fx import GraphModule
 
 from bcl_mm.apis.inference import Predictor, class_names
 from bcl_mm.datasets.transforms import resize
-from bcl_mm.utils.checkpoint import is_only_for_training
 from bcl_mm.utils.errors import InputError, InputValueError
 from bcl_mm.utils.files import write_atomically
+from bcl_mm.utils.weights import is_only_for_training
 
 OUTPUTS = ('logits', 'probabilities')
 TOLERANCE = 1e-4  # relative to the largest output
@@ -156,7 +156,8 @@ def _largest_difference(
     for batch in (images[:1], images):
         expected = _outputs(model, batch.flip(1) if takes_bgr else batch)
         for ours, theirs in zip(expected, exported(batch)):
-            differences.append((ours - theirs).abs().max() / ours.abs().max())
+            largest = ours.abs().max().clamp(min=1e-30)  # all may be 0
+            differences.append((ours - theirs).abs().max() / largest)
     return torch.stack(differences).max().item()  # NaN if one is NaN
 
 

@@ -98,7 +98,7 @@ def resolve_num_classes(cfg: dict, checkpoint: Optional[str] = None) -> None:
     Args:
         cfg: Config, changed in place.
         checkpoint: Path or address of the checkpoint (see
-            :func:`~bcl_mm.utils.checkpoint.fetch`) that is tested, or that
+            :func:`~bcl_mm.utils.downloads.fetch`) that is tested, or that
             training resumes from. Defaults to None: the classes of
             ``train_dataloader`` are counted, without reading an image.
 

@@ -36,14 +36,10 @@ from bcl_mm.datasets.transforms.loading import (
     CorruptImageError,
     LoadImageFromFile,
 )
-from bcl_mm.utils.checkpoint import (
-    is_only_for_training,
-    load_checkpoint,
-    misfits,
-    weights_of,
-)
+from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError, check_number
 from bcl_mm.utils.modules import tell
+from bcl_mm.utils.weights import is_only_for_training, misfits, weights_of
 
 PathLike = Union[str, Path]
 

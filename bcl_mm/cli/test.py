@@ -115,10 +115,10 @@ def run(args: argparse.Namespace) -> None:
         make_folder('folder of --out', args.out.parent)
     cfg = config.load_config(args, whole=True)
     make_folder('work_dir', cfg.work_dir)
-    checkpoint = config.check_checkpoint(args.checkpoint)
+    config.check_checkpoint(args.checkpoint)
     config.check_data_roots(cfg, ('test_dataloader',))
-    config.complete_model(cfg, checkpoint)
-    cfg.load_from = checkpoint
+    config.complete_model(cfg, args.checkpoint)
+    cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import time
 import traceback
 from typing import Any, Optional, Union
@@ -44,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ('--no-persistent-workers', 'restart the data workers in each epoch'),
     ):
         parser.add_argument(name, action='store_true', help=help_text)
+    parser.add_argument(
+        '--allow-changed-data',
+        action='store_true',
+        help='resume although the training set, the batch size or the number '
+        'of processes is not that of the checkpoint',
+    )
 
 
 def find_checkpoint(work_dir: str) -> Optional[str]:
@@ -95,7 +102,15 @@ def merge_options(cfg: Any, args: argparse.Namespace) -> None:
     if latest is not None:
         cfg.load_from = latest
     elif cfg.load_from is not None:
-        cfg.load_from = check_checkpoint(cfg.load_from, cfg.resume)
+        check_checkpoint(cfg.load_from, cfg.resume)
+    if args.allow_changed_data:
+        class_info = cfg.get('default_hooks', {}).get('class_info')
+        if class_info is None:
+            raise InputValueError(
+                '--allow-changed-data needs the ClassInfoHook, '
+                'default_hooks.class_info of the config'
+            )
+        class_info.allow_changed_data = True
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise InputValueError(
@@ -113,6 +128,23 @@ def run(args: argparse.Namespace) -> Union[None, int, str]:
     """Train; exits with 130 (SIGINT) or 143 (SIGTERM) if interrupted."""
     interruption.watch()  # before the imports, which take seconds
     interruption.end_with_launcher()
+    from bcl_mm.apis import config
+    from bcl_mm.engine.processes import starts_first
+    from bcl_mm.utils.lock import lock_folder
+
+    cfg = config.load_config(args, whole=True)
+    interruption.watch(cfg.work_dir)
+    is_new = not os.path.exists(cfg.work_dir)
+    make_folder('work_dir', cfg.work_dir)
+    lock = contextlib.nullcontext()
+    if starts_first(cfg.launcher):
+        lock = lock_folder(cfg.work_dir, is_new=is_new)
+    with lock:  # before the checkpoint is looked for
+        return _train(cfg, args)
+
+
+def _train(cfg: Any, args: argparse.Namespace) -> Union[None, int, str]:
+    """Train in a folder that no other training uses."""
     from mmengine.dist import is_main_process
 
     from bcl_mm.apis import config, log_backends
@@ -120,21 +152,20 @@ def run(args: argparse.Namespace) -> Union[None, int, str]:
     from bcl_mm.engine.hooks.checkpoint import CheckpointError
     from bcl_mm.engine.hooks.progress import require_one_batch
     from bcl_mm.engine.processes import leave_process_group
-    from bcl_mm.engine.resume import latest_checkpoint
+    from bcl_mm.engine.resume import StartHook, latest_checkpoint
 
-    cfg = config.load_config(args, whole=True)
-    interruption.watch(cfg.work_dir)
+    start = StartHook()
     merge_options(cfg, args)
     log_backends.add_log_backends(cfg, args.log)
     config.check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     config.complete_model(cfg, cfg.load_from if cfg.resume else None)
-    make_folder('work_dir', cfg.work_dir)
     try:
         with explained_build_errors(cfg):
             runner = config.build_runner(cfg)
             # Here and not only in the hook: building schedules of an epoch
             # without iterations fails before the first hook runs.
             require_one_batch(runner.train_dataloader, runner.world_size)
+            runner.register_hook(start)
             runner.train()
         del runner
         leave_process_group()
@@ -150,7 +181,8 @@ def run(args: argparse.Namespace) -> Union[None, int, str]:
         else:
             traceback.print_exc()
         latest = None
-        if is_main_process():
+        # A checkpoint that it could not resume from is no advice.
+        if is_main_process() and (start.has_started or not cfg.resume):
             with contextlib.suppress(InputError):
                 latest, _ = latest_checkpoint(cfg.work_dir)
         return f'--resume resumes from {latest}.' if latest else 1

@@ -68,6 +68,18 @@ def init_cpu_process_group(timeout_s: float = 1800) -> None:
         dist.init_process_group('gloo', timeout=timeout)
 
 
+def starts_first(launcher: str) -> bool:
+    """Whether this is the first process of a training, before they meet.
+
+    Args:
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+    """
+    names = dict(
+        pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK'
+    )
+    return os.environ.get(names.get(launcher, ''), '0') == '0'
+
+
 def leave_process_group() -> None:
     """Leave the process group, when all ranks are at their end.
 

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from pathlib import Path, PurePath
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
-from bcl_mm.utils.checkpoint import is_file, load_weights_only
-from bcl_mm.utils.errors import InputValueError
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.utils import is_list_of
 
-# Its mtime marks the last start of a training that was not resumed.
-_STARTED_ANEW = 'started_anew'
+from bcl_mm.utils.checkpoint import is_file, load_checkpoint
+from bcl_mm.utils.errors import InputError, InputValueError, MissingFileError
+from bcl_mm.utils.files import write_atomically
+
+# In a work dir: the name of the training that was last started there, which
+# its checkpoints have in their meta.
+_TRAINING = 'training_name'
 
 
-def obstacle_to_resume(content: Any) -> Optional[str]:
-    """Reason why training cannot resume from ``content``, None if it can."""
-    given = content if isinstance(content, dict) else {}
+def obstacle_to_resume(content: Dict[str, Any]) -> Optional[str]:
+    """Reason why no training can resume from a checkpoint, None if one can.
+
+    Args:
+        content: What :func:`~bcl_mm.utils.checkpoint.load_checkpoint` gave.
+    """
     entries = 'meta', 'state_dict', 'message_hub', 'optimizer'
-    missing = [entry for entry in entries if entry not in given]
+    missing = [entry for entry in entries if entry not in content]
     if missing:
         return f'it has no {", ".join(missing)}'
-    meta, hub = given['meta'], given['message_hub']
-    for name, part in (('meta', meta), ('message_hub', hub)):
-        if not isinstance(part, dict):
-            return f'its {name} must be a dict, got {type(part).__name__}'
+    meta = content['meta']
     for name in ('epoch', 'iter'):
-        value = meta.get(name)
-        if not isinstance(value, int) or value < 0:
-            return f'its meta.{name} must be an integer >= 0, got {value!r}'
+        if meta.get(name) is None:
+            return f'its meta has no {name}'
     if 'config' in meta:
         return (
             "its meta.config is Python code, which MMEngine's Runner would "
             'run (it writes meta.cfg itself)'
         )
+    for name in ('message_hub', 'optimizer'):
+        if not isinstance(content[name], dict):
+            kind = type(content[name]).__name__
+            return f'its {name} must be a dict, got {kind}'
+    hub = content['message_hub']
     parts = 'log_scalars', 'runtime_info', 'resumed_keys'
     missing = [part for part in parts if not isinstance(hub.get(part), dict)]
     if missing:
@@ -39,16 +52,141 @@ def obstacle_to_resume(content: Any) -> Optional[str]:
     return None
 
 
-def forget_earlier_checkpoints(work_dir: str) -> None:
-    """Make later resumptions ignore the checkpoints in a folder.
+def _paired(ours: Any, theirs: Any) -> Iterator[Tuple[Any, Any]]:
+    """Optimizers, or lists of schedules: one, or several by name."""
+    if not isinstance(ours, (dict, OptimWrapperDict)):
+        yield ours, theirs
+        return
+    for name, part in ours.items():
+        yield part, theirs.get(name) if isinstance(theirs, dict) else None
+
+
+def obstacle_of_training(
+    content: Dict[str, Any], optimizers: Any, schedules: Any
+) -> Optional[str]:
+    """Reason why this training cannot resume from a checkpoint.
+
+    MMEngine leaves out what a checkpoint lacks: warm-up and momentum would
+    begin anew.
+
+    Args:
+        content: The checkpoint.
+        optimizers: The Runner's ``optim_wrapper``.
+        schedules: The Runner's ``param_schedulers``.
+    """
+    for wrapper, state in _paired(optimizers, content['optimizer']):
+        groups = state.get('param_groups') if isinstance(state, dict) else ()
+        own = wrapper.optimizer.param_groups
+        if not (
+            is_list_of(groups, dict)
+            and isinstance(state.get('state'), dict)
+            and [len(group.get('params', ())) for group in groups]
+            == [len(group['params']) for group in own]
+        ):
+            return (
+                'its optimizer is of other parameters than those of the model'
+            )
+        # Flags may be missing: they came with later versions of torch.
+        settings = {
+            name
+            for name, value in wrapper.optimizer.defaults.items()
+            if isinstance(value, (int, float, tuple))
+            and not isinstance(value, bool)
+        }
+        for group in groups:
+            missing = sorted(settings.difference(group))
+            if missing:
+                return (
+                    f'its optimizer has no {", ".join(missing)}, which '
+                    f'{type(wrapper.optimizer).__name__} needs'
+                )
+    if not schedules:
+        return None
+    if not content.get('param_schedulers'):
+        return 'it has no param_schedulers: the schedules would begin anew'
+    for ours, theirs in _paired(schedules, content['param_schedulers']):
+        if not is_list_of(theirs, dict) or len(theirs) != len(ours):
+            return (
+                'its param_schedulers are not those of the config, which has '
+                f'{len(ours)}'
+            )
+        for schedule, state in zip(ours, theirs):
+            if set(schedule.state_dict()) != set(state):
+                kind = type(schedule).__name__
+                return f'its param_schedulers have none of {kind}'
+    return None
+
+
+def check_epoch_length(runner: Runner, may_change: bool) -> None:
+    """Check that epochs are as long as before training was interrupted.
+
+    Args:
+        runner: Of a training that resumes.
+        may_change: Whether another length is only a warning.
+
+    Raises:
+        InputValueError: They are not.
+    """
+    loop = runner.train_loop
+    length = len(runner.train_dataloader)
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return
+    if runner.iter // length == runner.epoch:
+        return
+    change = (
+        f'an epoch has {length} iterations, but in the checkpoint '
+        f'{runner.epoch} had {runner.iter}: data, batch size or number of '
+        'processes have changed'
+    )
+    if not may_change:
+        raise InputValueError(
+            f'{change}. Resume with the former ones, or go on with these by '
+            '--allow-changed-data'
+        )
+    runner.logger.warning(change)
+    loop._iter = runner.epoch * length  # where the epoch starts
+
+
+class StartHook(Hook):
+    """Notes that the first step begins: a training resumed without error."""
+
+    has_started = False
+
+    def before_train_iter(self, *args: Any, **kwargs: Any) -> None:
+        """Note it."""
+        self.has_started = True
+
+
+def name_training(work_dir: str, resumed: Optional[str] = None) -> str:
+    """Name a training, and make later resumptions in its folder ignore others.
 
     If a new training is killed before its first checkpoint, it must not
-    resume from those of an earlier one.
+    resume from those of an earlier one. (Times do not tell: clocks are set
+    back, and copied files get new ones.)
+
+    Args:
+        work_dir: Its folder.
+        resumed: The name in the checkpoint that it resumed from. Defaults to
+            None: it starts anew.
+
+    Returns:
+        The name, for the ``meta`` of its checkpoints.
     """
     folder = Path(work_dir)
-    (folder / 'last_checkpoint').unlink(missing_ok=True)
-    if any(folder.glob('*.pth')):
-        (folder / _STARTED_ANEW).touch()
+    if resumed is None:
+        (folder / 'last_checkpoint').unlink(missing_ok=True)
+    name = resumed or uuid.uuid4().hex
+    if _read_note(folder / _TRAINING) != name:
+        write_atomically(name, folder / _TRAINING)
+    return name
+
+
+def _read_note(path: Path) -> str:
+    """The start of a small text file; empty if it is none."""
+    if not is_file(path):
+        return ''
+    with open(path, errors='replace') as file:
+        return file.read(4096).strip()
 
 
 def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
@@ -56,49 +194,66 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
 
     It is the one that ``last_checkpoint`` names (looked up by its name in
     the folder first, which may be a copy). If that cannot be used, it is the
-    newest in the folder that is complete and has all that training needs,
-    unless it is older than the last new start of a training.
+    one of most iterations in the folder that is complete and has all that
+    training needs, of the training that was started last.
 
     Returns:
         Its path, None if there is none; and the problem with
         ``last_checkpoint``, None if it is fine.
 
     Raises:
-        InputValueError: There are checkpoints, but all are damaged.
+        InputValueError: There are checkpoints, but all are damaged, or were
+            written without optimizer.
     """
     folder = Path(work_dir)
     note = folder / 'last_checkpoint'
-    text = note.read_text(errors='replace') if note.is_file() else ''
-    named = text.strip()
-    problem = f'{note} is {"empty" if note.is_file() else "missing"}'
+    named = _read_note(note)
+    problem = f'{note} is {"empty" if is_file(note) else "missing"}'
     if named:
         copied = folder / PurePath(named).name
         path = str(copied) if is_file(copied) else named
         try:
-            obstacle = obstacle_to_resume(load_weights_only(path))
+            if not is_file(path):  # an address is not looked up
+                raise MissingFileError(f'there is no checkpoint {path!r}')
+            obstacle = obstacle_to_resume(load_checkpoint(path))
             if obstacle is None:
                 return path, None
             problem = f'training cannot resume from {path!r}: {obstacle}'
-        except (ValueError, OSError) as error:
+        except InputError as error:
             problem = str(error)
         problem += f' (named by {note})'
-    started = folder / _STARTED_ANEW
-    oldest = started.stat().st_mtime_ns if started.is_file() else 0
-    times = {path: path.stat().st_mtime_ns for path in folder.glob('*.pth')}
-    files = sorted((p for p in times if times[p] >= oldest), key=times.get)
-    damages: List[str] = []
-    for path in reversed(files):
+    training = _read_note(folder / _TRAINING)
+    found: Dict[str, int] = {}
+    problems: Dict[str, str] = {}
+    for file in filter(is_file, sorted(folder.glob('*.pth'))):
+        path = str(file)
         try:
-            content = load_weights_only(str(path))
-        except ValueError as error:
-            damages.append(str(error))
+            content = load_checkpoint(path)
+        except InputError as error:
+            problems[path] = str(error)
             continue
-        # Best and published checkpoints are complete, but only for testing.
-        if obstacle_to_resume(content) is None:
-            return str(path), problem
-    if damages:
+        meta = content.get('meta', {})
+        if training and meta.get('training') != training:
+            continue  # of an earlier training
+        obstacle = obstacle_to_resume(content)
+        if obstacle is None:
+            found[path] = meta['iter']
+        else:
+            problems[path] = (
+                f'training cannot resume from {path!r}: {obstacle}'
+            )
+    if found:
+        return max(found, key=found.get), problem
+    # Best and published checkpoints, and a user's own files, are not meant to
+    # be resumed from.
+    written = [
+        problems[path]
+        for path in problems
+        if re.fullmatch(r'(?!best_).*_\d+\.pth', PurePath(path).name)
+    ]
+    if written:
         raise InputValueError(
-            f'{folder} holds checkpoints, and none of them is whole: '
-            f'{"; ".join(damages)}'
+            f'{folder} holds checkpoints, and training can resume from none '
+            f'of them: {"; ".join(written)}'
         )
     return None, problem if named else None

@@ -12,10 +12,12 @@ __all__ = [
     'CalibrationError',
     'ClassMoments',
     'DumpPredictions',
+    'PriorAccuracy',
     'ShotAccuracy',
     'ShotMetric',
     'SimplexGeometry',
     'neural_collapse',
     'reliability',
+    'shifted_prior',
     'simplex_figures',
 ]

@@ -12,6 +12,9 @@ from bcl_mm.evaluation.base import ShotMetric, require_one_each
 from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import check_flag, check_number
 
+# In percent, of a class in the geometric mean.
+_FLOOR = 0.1
+
 
 @METRICS.register_module()
 class ShotAccuracy(ShotMetric):
@@ -25,15 +28,16 @@ class ShotAccuracy(ShotMetric):
     .. math::
         balanced = \frac{1}{C'} \sum_c a_c, \quad
         harmonic = \frac{C'}{\sum_c 1 / a_c}, \quad
+        geometric = \Big(\prod_c a_c\Big)^{1 / C'}, \quad
         worst = \min_c a_c
 
     (the harmonic mean is 0 if any class has 0: no other class can make up
-    for it).
+    for it; in the geometric mean, such a class counts as 0.1 %).
 
     Emits ``accuracy/top1``, ``accuracy/many``, ``accuracy/medium``,
     ``accuracy/few``, ``accuracy/balanced``, ``accuracy/harmonic``,
-    ``accuracy/worst`` and, with ``per_class``, ``accuracy/class_<i>``, in
-    percent.
+    ``accuracy/geometric``, ``accuracy/worst`` and, with ``per_class``,
+    ``accuracy/class_<i>``, in percent.
 
     Args:
         per_class: Also emit the accuracy of each class. Defaults to False.
@@ -120,7 +124,8 @@ class ShotAccuracy(ShotMetric):
 
         Returns:
             ``top1``, those of ``many``, ``medium`` and ``few`` that have
-            tested classes, ``balanced``, ``harmonic``, ``worst`` and, with
+            tested classes, ``balanced``, ``harmonic``, ``geometric``,
+            ``worst`` and, with
             ``per_class``, ``class_<i>``.
 
         Raises:
@@ -146,6 +151,8 @@ class ShotAccuracy(ShotMetric):
         if hits[tested].all():
             inverse = totals[tested] / hits[tested]
             metrics['harmonic'] = 100 * len(inverse) / inverse.sum()
+        floored = np.maximum(accuracies[tested], _FLOOR)
+        metrics['geometric'] = np.exp(np.log(floored).mean())
         metrics['worst'] = accuracies[tested].min()
         if per_class:
             for i in np.flatnonzero(tested):

@@ -12,6 +12,11 @@ from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import InputValueError, check_number
 
 
+def _bin(confidences: np.ndarray, num_bins: int) -> np.ndarray:
+    edges = np.linspace(0, 1, num_bins + 1)
+    return np.searchsorted(edges[1:-1], confidences)
+
+
 def reliability(
     confidences: np.ndarray, correct: np.ndarray, num_bins: int = 15
 ) -> Dict[str, np.ndarray]:
@@ -49,8 +54,7 @@ def reliability(
             f'confidences must be in [0, 1], got {confidences[wrong[0]]} at '
             f'sample {wrong[0]}'
         )
-    edges = np.linspace(0, 1, num_bins + 1)
-    bins = np.searchsorted(edges[1:-1], confidences)  # (N,)
+    bins = _bin(confidences, num_bins)  # (N,)
     counts = np.bincount(bins, minlength=num_bins)
     filled = np.maximum(counts, 1)
     return dict(
@@ -72,10 +76,13 @@ class CalibrationError(ShotMetric):
 
     The error of a group is that of the test images whose *true* class is
     many-, medium- or few-shot, in separate bins; a group without test images
-    is omitted.
+    is omitted. In the balanced error, every class has the same weight
+    however many test images it has: each image of class c counts as
+    :math:`1 / N_c`.
 
-    Emits ``calibration/ece``, ``calibration/ece_many``,
-    ``calibration/ece_medium`` and ``calibration/ece_few``, in percent.
+    Emits ``calibration/ece``, ``calibration/ece_balanced``,
+    ``calibration/ece_many``, ``calibration/ece_medium`` and
+    ``calibration/ece_few``, in percent.
 
     Args:
         num_bins: Number M of bins. Defaults to 15.
@@ -130,8 +137,8 @@ class CalibrationError(ShotMetric):
             num_bins, many, few: See the class.
 
         Returns:
-            ``ece``, and ``ece_many``, ``ece_medium`` and ``ece_few`` where
-            there are test images.
+            ``ece``, ``ece_balanced``, and ``ece_many``, ``ece_medium`` and
+            ``ece_few`` where there are test images.
 
         Raises:
             InputTypeError: ``num_bins`` or a threshold is not an integer.
@@ -151,4 +158,10 @@ class CalibrationError(ShotMetric):
             if counts.any():
                 gaps = np.abs(bins['accuracy'] - bins['confidence'])
                 errors[name] = float(100 * counts @ gaps / counts.sum())
+        if len(labels):
+            weights = 1 / np.bincount(labels)[labels]
+            bins = _bin(confidences, num_bins)
+            gaps = np.bincount(bins, weights * (correct - confidences))
+            balanced = 100 * np.abs(gaps).sum() / weights.sum()
+            errors['ece_balanced'] = float(balanced)
         return errors

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from bcl_mm.classes import bincount_labels
-from bcl_mm.evaluation.base import ShotMetric
+from bcl_mm.evaluation.base import ShotMetric, require_one_each
 from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import InputValueError, check_number
 
@@ -95,11 +95,10 @@ class PriorAccuracy(ShotMetric):
         """Collect (predicted class, label) of each sample of a batch.
 
         Raises:
-            InputValueError: The class counts are unknown.
+            InputTypeError, InputValueError: See
+                :meth:`~bcl_mm.evaluation.ShotMetric.read`.
         """
-        self.require_class_counts()
-        predictions = torch.cat([s['pred_label'] for s in data_samples])
-        labels = torch.cat([s['gt_label'] for s in data_samples])
+        predictions, labels, _ = self.read(data_samples)
         self.results += torch.stack([predictions, labels], dim=1).tolist()
 
     def compute_metrics(self, results: List[Tuple[int, int]]) -> Dict:
@@ -135,6 +134,7 @@ class PriorAccuracy(ShotMetric):
         """
         predictions, labels = np.asarray(predictions), np.asarray(labels)
         num_classes = len(class_counts)
+        require_one_each(predictions, labels, num_classes)
         totals = bincount_labels(labels, num_classes)
         hits = bincount_labels(labels[predictions == labels], num_classes)
         accuracies = 100 * hits / np.maximum(totals, 1)  # (C,)

@@ -75,8 +75,8 @@ class CIFARResNet(BaseModule):
         in_channels: Channels of the images. Defaults to 3.
         base_channels: Channels c of the first stage. Defaults to 16.
         stem_stride: Stride of the first convolution. Defaults to 1.
-        width: Multiplies the channels of all stages: 4 is the wider "ResNet-32"
-            of GLMC, with 7.41 M parameters for 100 classes. Defaults to 1.
+        width: Multiplies the channels of all stages; 4 is the "ResNet-32" of
+            GLMC (Du et al., CVPR 2023). Defaults to 1.
         shortcut: Shortcut at a change of shape: ``'pad'`` (option A of the
             paper, no parameters) or ``'projection'`` (option B, 1x1
             convolution).

@@ -11,8 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bcl_mm.models.pretrained import backbone_weights
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.checkpoint import load_checkpoint, misfits, weights_of
+from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError, check_flag
+from bcl_mm.utils.weights import misfits, weights_of
 
 
 @MODELS.register_module()

@@ -8,8 +8,10 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.checkpoint import fetch, load_checkpoint, misfits
+from bcl_mm.utils.checkpoint import load_checkpoint
+from bcl_mm.utils.downloads import fetch
 from bcl_mm.utils.errors import InputTypeError, InputValueError, similar_names
+from bcl_mm.utils.weights import misfits
 
 # Prefixes of the names of a backbone's weights in a checkpoint.
 _PREFIXES = ('backbone.', 'module.backbone.', 'module.')
@@ -48,19 +50,11 @@ def backbone_weights(
         for key in keys
         if key.startswith(start) and isinstance(state[key], Tensor)
     }
-    own = backbone.state_dict()
-    parts = {key.split('.')[0] for key in own}
     problems = [
         f'{start}{key} {problem}'
         for key, problem in misfits(backbone, found).items()
         # Optional: some checkpoints omit it, and nothing needs it.
         if not key.endswith('num_batches_tracked')
-    ]
-    # A deeper net has all the weights of a shallower one, and more.
-    problems += [
-        f'{start}{key} belongs to a different net'
-        for key in found
-        if key not in own and key.split('.')[0] in parts
     ]
     if problems:
         raise InputValueError(
@@ -69,6 +63,7 @@ def backbone_weights(
             f'{"; ".join(problems[:3])}{" ..." if len(problems) > 3 else ""} '
             f'(the file starts with {", ".join(keys[:3]) or "no weights"})'
         )
+    own = backbone.state_dict()
     return {key: found[key] for key in own if key in found}, prefix
 
 

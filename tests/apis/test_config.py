@@ -2,12 +2,9 @@
 
 import argparse
 import os
-import pickle
 import sys
-from pathlib import Path
 
 import pytest
-import torch
 
 import bcl_mm
 from bcl_mm.apis import config as cli
@@ -159,18 +156,3 @@ def test_an_error_of_settings_is_one_sentence(run, tmp_path):
     )
     assert 'Error: training set: num_classes is 7, but' in done.stdout
     assert 'Traceback' not in done.stdout
-
-
-def test_a_checkpoint_of_an_address_is_loaded_from_a_local_file(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
-    torch.save(dict(state_dict={}), tmp_path / 'a.pth')
-    path = cli.check_checkpoint((tmp_path / 'a.pth').as_uri())
-    assert Path(path).is_relative_to(tmp_path / 'home')
-    # The Runner never gets an address, which it would unpickle.
-    (tmp_path / 'b.pth').write_bytes(pickle.dumps(print))
-    with pytest.raises(InputValueError, match='refused|damaged'):
-        cli.check_checkpoint((tmp_path / 'b.pth').as_uri())
-    with pytest.raises(InputValueError, match="openmmlab has no weights 'x'"):
-        cli.check_checkpoint('openmmlab://x')

@@ -21,6 +21,8 @@ EXPECTED = dict(
     few=25.0,
     balanced=50.0,  # (100 + 50 + 50 + 0 + 50) / 5
     harmonic=0.0,  # class 3 has an accuracy of 0
+    # Class 3 counts as 0.1 %.
+    geometric=pytest.approx((100 * 50 * 50 * 0.1 * 50) ** (1 / 5)),
     worst=0.0,
 )
 
@@ -55,19 +57,21 @@ def test_summaries_by_hand():
         few=pytest.approx(175 / 3),
         balanced=pytest.approx(175 / 3),
         harmonic=pytest.approx(300 / 7),  # 3 / (1 + 2 + 4)
+        geometric=pytest.approx(50.0),  # (100 * 50 * 25)^(1/3)
         worst=25.0,
     )
     # Equal accuracies: all means are equal.
     metrics = ShotAccuracy.calculate([0] * 7, [0] * 7, [9] * 4)
-    assert set(metrics.values()) == {100.0}
+    assert list(metrics.values()) == pytest.approx([100.0] * len(metrics))
 
 
 def test_empty_groups_and_untested_classes_are_left_out():
     metrics = ShotAccuracy.calculate(
         np.array([0, 2]), np.array([0, 0]), COUNTS, per_class=True
     )
-    names = 'top1', 'many', 'balanced', 'harmonic', 'worst', 'class_0'
-    assert metrics == dict.fromkeys(names, 50.0)
+    means = 'balanced', 'harmonic', 'geometric'
+    names = 'top1', 'many', *means, 'worst', 'class_0'
+    assert metrics == pytest.approx(dict.fromkeys(names, 50.0))
 
 
 def test_in_an_evaluator():

@@ -25,6 +25,8 @@ EXPECTED = dict(
     # Class 1: 0.8 wrong and 1.0 right in one bin.
     ece_medium=100 * 0.4,
     ece_few=100 * 0.6,
+    # Images of class 0 count 1/3, of class 1 1/2, that of class 2 whole.
+    ece_balanced=100 * (0.3 / 3 + (0.8 / 2 - 0.1 / 3) + 0.6) / 3,
 )
 
 
@@ -99,7 +101,7 @@ def test_against_loops(seed):
     groups = dict(
         ece=range(7), ece_many=[0, 1], ece_medium=[2, 3], ece_few=[4, 5, 6]
     )
-    assert set(found) == set(groups)
+    assert set(found) == {*groups, 'ece_balanced'}
     for name, classes in groups.items():
         rows = np.isin(labels, classes)
         expected = loop(predictions[rows], labels[rows], confidences[rows], 15)
@@ -108,10 +110,10 @@ def test_against_loops(seed):
 
 def test_groups_without_images_are_left_out():
     found = CalibrationError.calculate([0, 2], [0, 0], [0.5, 1.0], COUNTS)
-    assert found == dict(ece=75.0, ece_many=75.0)
+    assert found == dict(ece=75.0, ece_many=75.0, ece_balanced=75.0)
     # A classifier that is certain and correct is calibrated.
     found = CalibrationError.calculate([2], [2], [1.0], COUNTS)
-    assert found == dict(ece=0.0, ece_few=0.0)
+    assert found == dict(ece=0.0, ece_few=0.0, ece_balanced=0.0)
 
 
 def test_missing_and_contradicting_counts():

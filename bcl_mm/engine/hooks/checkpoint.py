@@ -14,7 +14,7 @@ from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from bcl_mm.engine.resume import forget_earlier_checkpoints, latest_checkpoint
+from bcl_mm.engine.resume import latest_checkpoint, name_training
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import InputError, InputFileError
 from bcl_mm.utils.files import write_atomically
@@ -91,6 +91,9 @@ class SafeCheckpointHook(CheckpointHook):
         CheckpointError: A checkpoint could not be written.
     """
 
+    # Name of the training, the same after it resumed; None starts anew.
+    _training: Optional[str] = None
+
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder; repeat a validation that was interrupted."""
         out_dir = self.out_dir or runner.work_dir
@@ -105,8 +108,7 @@ class SafeCheckpointHook(CheckpointHook):
         for path in info.get('outdated_ckpts', ()):
             self.file_backend.remove(path)
         if is_main_process():
-            if not runner._resume:
-                forget_earlier_checkpoints(runner.work_dir)
+            self._training = name_training(runner.work_dir, self._training)
             suffix = Path(self.filename_tmpl).suffix
             for folder in {str(self.out_dir), runner.work_dir}:
                 for pattern in (f'*{suffix}.part', 'last_checkpoint.part'):
@@ -124,9 +126,17 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             self.file_backend.remove_pending()
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Write the name of the training into the checkpoint's ``meta``."""
+        checkpoint['meta']['training'] = self._training
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Drop ``meta.config``, which is code that the Runner would run."""
-        checkpoint.get('meta', {}).pop('config', None)
+        meta = checkpoint.get('meta', {})
+        meta.pop('config', None)
+        if runner._resume:
+            name = meta.get('training')
+            self._training = name if isinstance(name, str) else ''
 
     def after_val_epoch(
         self, runner: Runner, metrics: Optional[Dict[str, float]] = None

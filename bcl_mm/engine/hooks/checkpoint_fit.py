@@ -1,28 +1,37 @@
-"""Checkpoints that fit the model, and state that a new training resets."""
+"""Checkpoints that fit the training, and state that a new one resets."""
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Callable, Dict
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
+from bcl_mm.engine.resume import obstacle_of_training
 from bcl_mm.registry import HOOKS
-from bcl_mm.utils.checkpoint import is_only_for_training, misfits, weights_of
 from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.modules import training_state, unwrapped
+from bcl_mm.utils.weights import is_only_for_training, misfits, weights_of
+
+# What a new training takes from ``load_from``.
+_KEPT = ('backbone.', 'neck.')
 
 
 @HOOKS.register_module()
 class CheckpointFitHook(Hook):
     """Checks that a loaded checkpoint fits, and resets state where it must.
 
-    A test of a checkpoint that lacks weights of the model is an error;
-    MMEngine only logs it. (It is harmless in training, where a new
-    classifier may start.) A new training that starts from the weights of a
-    checkpoint (``load_from``) starts with the initial state of branches and
-    losses: their class statistics and queues come from other data. A
-    ``pretrained`` that the program ignores is an error.
+    MMEngine only logs weights that do not fit, and leaves those of the model
+    as they are. Here they are errors:
+
+    - In a test, where testing needs them.
+    - In a training that resumes, where optimizer and schedules must fit, too.
+    - In a new training (``load_from``), in backbone and neck; another head
+      may start.
+
+    A new training starts with the initial state of branches and losses: their
+    class statistics and queues come from other data. A ``pretrained`` that the
+    program ignores is an error.
     """
 
     # Before ClassInfoHook: of two complaints, this one says more.
@@ -32,9 +41,25 @@ class CheckpointFitHook(Hook):
         self._misfits: Dict[str, str] = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note what does not fit; reset the state of a new training."""
+        """Check what fits; reset the state of a new training.
+
+        Raises:
+            InputValueError: Training cannot start from the checkpoint.
+        """
         model = unwrapped(runner.model)
         self._misfits = misfits(model, weights_of(checkpoint))
+        trains = isinstance(runner._train_loop, BaseLoop)  # it is built
+        if runner._resume and trains:
+            self._require_fit()
+            obstacle = obstacle_of_training(
+                checkpoint, runner.optim_wrapper, runner.param_schedulers
+            )
+            if obstacle is not None:
+                raise InputValueError(
+                    f'training cannot resume from the checkpoint: {obstacle}'
+                )
+        elif trains:
+            self._require_fit(lambda name: name.startswith(_KEPT))
         if not runner._resume:
             weights = checkpoint.get('state_dict', checkpoint)
             for name, buffer in training_state(model).items():
@@ -70,10 +95,18 @@ class CheckpointFitHook(Hook):
         """
         metrics = runner.test_evaluator.metrics
         projects = any(hasattr(metric, 'set_model') for metric in metrics)
+        self._require_fit(
+            lambda name: not is_only_for_training(name, projects)
+        )
+
+    def _require_fit(
+        self, is_needed: Callable[[str], bool] = lambda name: True
+    ) -> None:
+        """Raise an error if needed weights do not fit."""
         wrong = [
             f'{name} {misfit}'
             for name, misfit in self._misfits.items()
-            if not is_only_for_training(name, projects)
+            if is_needed(name)
         ]
         if wrong:
             raise InputValueError(

@@ -18,8 +18,13 @@ from bcl_mm.classes import (
     source_of,
 )
 from bcl_mm.engine.metric_names import check_metric_names
+from bcl_mm.engine.resume import check_epoch_length
 from bcl_mm.registry import DATASETS, HOOKS
-from bcl_mm.utils.errors import InputTypeError, InputValueError
+from bcl_mm.utils.errors import (
+    InputTypeError,
+    InputValueError,
+    check_flag,
+)
 from bcl_mm.utils.modules import given_info, tell, tell_metrics
 
 
@@ -39,12 +44,22 @@ class ClassInfoHook(Hook):
     Labels and class names of the validation and test set must fit those of
     the training set; on resuming, so must the counts in the checkpoint. The
     metrics must have different names, and ``save_best`` must name one of them.
+
+    Args:
+        allow_changed_data: Whether training may resume with other counts
+            than those of the checkpoint, or with epochs of another length
+            (``bcl-mm train --allow-changed-data``). Defaults to False.
+
+    Raises:
+        InputTypeError: ``allow_changed_data`` is not a bool.
     """
 
     # Before EMAHook and CheckpointHook (NORMAL and later).
     priority = 'ABOVE_NORMAL'
 
-    def __init__(self) -> None:
+    def __init__(self, allow_changed_data: bool = False) -> None:
+        check_flag('allow_changed_data', allow_changed_data)
+        self.allow_changed_data = allow_changed_data
         self.info: Optional[ClassInfo] = None
 
     def before_train(self, runner: Runner) -> None:
@@ -57,12 +72,21 @@ class ClassInfoHook(Hook):
         """
         resumed = self.info if runner._resume else None
         self._set_from_data(runner, runner.train_dataloader.dataset, resumed)
-        self.info.require_same(
-            resumed,
-            'the checkpoint',
-            'Resume with the data that it was trained on, or start a new '
-            'training from its weights with load_from',
-        )
+        try:
+            self.info.require_same(
+                resumed,
+                'the checkpoint',
+                'Resume with the data that it was trained on, go on with '
+                'these by --allow-changed-data, or start a new training from '
+                'its weights with load_from',
+            )
+        except InputValueError as error:
+            shifted = shifted_classes(self.info.names, resumed.names)
+            if shifted or not self.allow_changed_data:
+                raise
+            runner.logger.warning(f'resuming with other data: {error}')
+        if runner._resume:
+            check_epoch_length(runner, self.allow_changed_data)
         # Now, and not when the first validation comes, after hours.
         if runner.val_loop is not None:
             self._tell_metrics(runner.val_evaluator)

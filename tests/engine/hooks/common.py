@@ -5,7 +5,7 @@ from mmengine.runner import Runner
 
 COUNTS = [120, 77, 50, 32, 21, 13, 8, 5, 3, 2]
 GROUPS = 'many', 'medium', 'few'
-SUMMARIES = 'balanced', 'harmonic', 'worst'
+SUMMARIES = 'balanced', 'harmonic', 'geometric', 'worst'
 ACCURACIES = {f'accuracy/{n}' for n in ('top1', *GROUPS, *SUMMARIES)}
 DIGITS = dict(
     type='bcl_mm.LongTailDataset',

@@ -266,10 +266,12 @@ def test_a_validation_that_was_cut_off_is_done_again(tmp_path, monkeypatch):
 
 
 def test_which_checkpoint_is_the_latest(tmp_path):
-    def write(name, time, **content):
-        content.update(meta=dict(epoch=1, iter=9), state_dict={})
+    def write(name, iteration, training='this', **content):
+        meta = dict(epoch=1, iter=iteration, training=training)
+        content.update(meta=meta, state_dict={})
         torch.save(content, tmp_path / name)
-        os.utime(tmp_path / name, (time, time))
+        # Times do not matter: a clock may be set back.
+        os.utime(tmp_path / name, (1000 - iteration, 1000 - iteration))
         return str(tmp_path / name)
 
     assert latest_checkpoint(tmp_path) == (None, None)
@@ -285,7 +287,12 @@ def test_which_checkpoint_is_the_latest(tmp_path):
     newer = write('epoch_3.pth', 200, **whole)
     write('best_epoch_3.pth', 300, message_hub={})
     write('published.pth', 400)
+    write('epoch_12.pth', 500, training='earlier', **whole)
+    (tmp_path / 'training_name').write_text('this')
     torch.save([1], tmp_path / 'list.pth')
+    (tmp_path / 'folder_1.pth').mkdir()
+    os.mkfifo(tmp_path / 'pipe_1.pth')
+    (tmp_path / 'link_1.pth').symlink_to('nowhere')
     assert latest_checkpoint(tmp_path) == (newer, gone)
     note.write_text(older)
     assert latest_checkpoint(tmp_path) == (older, None)
@@ -312,7 +319,17 @@ def test_which_checkpoint_is_the_latest(tmp_path):
     assert latest_checkpoint(tmp_path)[0] == older
     note.write_text(newer)
     assert 'epoch_3.pth' in latest_checkpoint(tmp_path)[1]
-    for path in tmp_path.glob('*.pth'):
+    note.write_text('http://127.0.0.1:9/epoch_99.pth')  # not looked up
+    assert 'there is no checkpoint' in latest_checkpoint(tmp_path)[1]
+    for path in filter(Path.is_file, tmp_path.glob('*.pth')):
         path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match='none of them is whole: .*cut short'):
+    with pytest.raises(ValueError, match='from none of them: .*cut short'):
+        latest_checkpoint(tmp_path)
+
+
+def test_resumption_without_an_optimizer_is_an_error(tmp_path):
+    """It would start anew, and write over the older epochs."""
+    runner(tmp_path, 1, dict(save_optimizer=False)).train()
+    message = r"cannot resume from .*epoch_1.pth': it has no optimizer"
+    with pytest.raises(ValueError, match=message):
         latest_checkpoint(tmp_path)
