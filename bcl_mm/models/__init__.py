@@ -11,8 +11,10 @@ from .contrast import PrototypeContrast
 from .experts import ExpertHead, ExpertLoss, SharedTrunk
 from .heads import BCLHead, LongTailHead
 from .losses import *  # noqa: F403
+from .paco import GPaCo
 from .preprocessor import MultiViewDataPreprocessor
 from .proco import ProCo
+from .weight_scaling import WeightScalingHead
 
 __all__ = [
     'BCLHead',
@@ -21,6 +23,7 @@ __all__ = [
     'ExpertLoss',
     'ExponentialMovingAverage',
     'FrozenBackboneClassifier',
+    'GPaCo',
     'LongTailHead',
     'MomentumAnnealingEMA',
     'MultiViewDataPreprocessor',
@@ -29,4 +32,5 @@ __all__ = [
     'SharedTrunk',
     'StochasticWeightAverage',
     'TimmBackbone',
+    'WeightScalingHead',
 ]

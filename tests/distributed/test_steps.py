@@ -60,6 +60,11 @@ SMALL = dict(hidden_channels=8, out_channels=4, norm_cfg=None)
 CASES['proco'] = dict(
     loss_con=None, branches=dict(proco=dict(type='bcl_mm.ProCo', **SMALL))
 )
+CASES['gpaco'] = dict(
+    loss_con=None,
+    loss_cls=None,
+    branches=dict(paco=dict(SMALL, type='bcl_mm.GPaCo', queue_size=10)),
+)
 
 
 class Step(torch.nn.Module):
@@ -200,7 +205,7 @@ def test_collectives_of_a_step(case, of_ranks):
         expected += Counter(allgather_=2, allreduce_=1)
     if options.get('loss_cls') in (REWEIGHTED, SEESAW):
         expected += Counter(allgather_=1)  # one number a sample
-    if 'queue' in options.get('branches', {}):
+    if {'queue', 'paco'} & set(options.get('branches', {})):
         expected += Counter(allgather_=2, allreduce_=1)
     if {'mean', 'proco'} & set(options.get('branches', {})):
         expected += Counter(allgather_=2)  # without a gradient

@@ -13,6 +13,7 @@ from tests.models.test_heads import batch
 
 STATISTICS = dict(type='bcl_mm.StatisticsBranch')
 QUEUE = dict(type='bcl_mm.QueueBranch')
+GPACO = dict(type='bcl_mm.GPaCo', queue_size=512, out_channels=16)
 PROCO = dict(type='bcl_mm.ProCo', out_channels=16, norm_cfg=None)
 VIEWS = [
     dict(
@@ -125,6 +126,7 @@ SETUPS = {
     'class statistics': dict(branches=dict(mean=STATISTICS)),
     'queue': dict(branches=dict(queue=QUEUE)),
     'proco': dict(branches=dict(proco=PROCO)),
+    'gpaco': dict(branches=dict(paco=GPACO), loss_cls=None),
     'three classifiers': dict(type='bcl_mm.ThreeClassifiers'),
     'a loss with state': dict(loss_cls=dict(type='bcl_mm.EpochLoss')),
 }
@@ -176,7 +178,7 @@ def test_training_and_resuming_give_the_same_bits(setup, tmp_path):
     assert resumed.test()['accuracy/top1'] == whole.test()['accuracy/top1']
 
 
-@pytest.mark.parametrize('setup', list(SETUPS.values())[:3], ids=str)
+@pytest.mark.parametrize('setup', list(SETUPS.values())[:4], ids=str)
 def test_the_state_of_a_branch_is_not_averaged(setup, tmp_path):
     with_ema = trained(tmp_path / 'ema', setup)
     without = trained(tmp_path / 'plain', setup, ema=False)

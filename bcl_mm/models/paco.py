@@ -1,0 +1,232 @@
+"""Parametric contrastive learning: one softmax over classes and keys."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, Optional
+
+import torch
+from mmengine.dist import get_rank
+from torch import Tensor, nn
+
+from bcl_mm.classes import ClassInfo
+from bcl_mm.models.layers import Projector, unit_rows
+from bcl_mm.registry import MODELS
+from bcl_mm.utils.distributed import gather
+from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.labels import soft_targets
+
+
+def parametric_contrastive_loss(
+    class_logits: Tensor,
+    similarities: Tensor,
+    targets: Tensor,
+    positives: Tensor,
+    others: Tensor,
+    alpha: float = 0.05,
+    beta: float = 1.0,
+    gamma: float = 1.0,
+) -> Tensor:
+    r"""Parametric contrastive loss (Cui et al., ICCV 2021, Eq. 7).
+
+    .. math::
+        L_i = -\frac{\beta \sum_c t_{ic} (a_{ic} - \log Z_i) + \alpha
+        \sum_{k \in P_i} (s_{ik} - \log Z_i)}{\beta + \alpha |P_i|}, \quad
+        Z_i = \sum_c \exp(a_{ic}) + \gamma \sum_{k \in K_i} \exp(s_{ik})
+
+    Args:
+        class_logits: (M, C) logits a, adjusted by the prior.
+        similarities: (M, N) similarities s to the keys, over temperature.
+        targets: (M, C) soft or one-hot labels t.
+        positives: (M, N) bool, the keys of the anchor's class :math:`P_i`.
+        others: (M, N) bool, all keys :math:`K_i`: not the anchor itself.
+        alpha: Weight of a key, >= 0. Defaults to 0.05.
+        beta: Weight of the class, > 0. Defaults to 1.0.
+        gamma: Weight of keys in the denominator, > 0. Defaults to 1.0.
+
+    Returns:
+        (M,) losses, in at least float32.
+    """
+    dtype = torch.promote_types(class_logits.dtype, torch.float32)
+    class_logits, similarities = class_logits.to(dtype), similarities.to(dtype)
+    keys = (similarities + math.log(gamma)).masked_fill(~others, -torch.inf)
+    log_z = torch.cat([class_logits, keys], 1).logsumexp(1)  # (M,)
+    number = positives.sum(1)
+    own = (targets * class_logits).sum(1) - targets.sum(1) * log_z
+    close = similarities.masked_fill(~positives, 0).sum(1) - number * log_z
+    return -(beta * own + alpha * close) / (beta + alpha * number)
+
+
+@MODELS.register_module()
+class GPaCo(nn.Module):
+    r"""The branch of GPaCo (Cui et al., TPAMI 2023), with a queue.
+
+    :func:`parametric_contrastive_loss` of all views: anchors are the views
+    of this process; keys are those of all processes and a queue of earlier
+    ones. It contains the classification loss: use ``loss_cls=None``. The
+    logits of the classes are the head's, plus the log prior, without a
+    temperature; the authors use a linear classifier. Label smoothing applies
+    to the classes.
+
+    Unlike PaCo (ICCV 2021) it has no momentum encoder: keys are features of
+    the model itself, and have gradients but for those in the queue. The queue
+    starts empty (the reference starts with random keys of random labels), and
+    its keys are unit vectors (the reference normalises the first ones along
+    the wrong axis).
+
+    Args:
+        num_classes: Number of classes C.
+        in_channels: Width of the features.
+        weight: Weight of the loss. Defaults to 1.0.
+        alpha, beta, gamma: See :func:`parametric_contrastive_loss`. Default
+            to 0.05, 1.0 and 1.0.
+        temperature: Divides similarities, > 0. Defaults to 0.2.
+        queue_size: Number of earlier keys, >= 0; any number, batches need not
+            divide it. Defaults to 8192.
+        smoothing: Label smoothing of the classes, in [0, 1). Defaults to 0.0.
+        hidden_channels: Hidden width of the projector. Defaults to 512.
+        out_channels: Output width D of the projector. Defaults to 128.
+        norm_cfg: Norm of the projector. Defaults to None, as in GPaCo.
+
+    Raises:
+        InputTypeError: An argument is not a number.
+        InputValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        weight: float = 1.0,
+        alpha: float = 0.05,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        temperature: float = 0.2,
+        queue_size: int = 8192,
+        smoothing: float = 0.0,
+        hidden_channels: int = 512,
+        out_channels: int = 128,
+        norm_cfg: Optional[dict] = None,
+    ) -> None:
+        check_number('weight', weight, at_least=0)
+        check_number('alpha', alpha, at_least=0)
+        check_number('beta', beta, above=0)
+        check_number('gamma', gamma, above=0)
+        check_number('temperature', temperature, above=0)
+        check_number('queue_size', queue_size, at_least=0, whole=True)
+        check_number('smoothing', smoothing, at_least=0, below=1)
+        positive = dict(at_least=1, whole=True)
+        check_number('hidden_channels', hidden_channels, **positive)
+        check_number('out_channels', out_channels, **positive)
+        super().__init__()
+        self.num_classes = num_classes
+        self.weight = weight
+        self.weights = dict(alpha=alpha, beta=beta, gamma=gamma)
+        self.temperature = temperature
+        self.smoothing = smoothing
+        widths = in_channels, hidden_channels, out_channels
+        self.projector = Projector(*widths, norm_cfg)
+        self.register_buffer('queue', torch.zeros(queue_size, out_channels))
+        # -1 where the queue has no key yet.
+        empty = torch.full((queue_size,), -1)
+        self.register_buffer('queue_labels', empty)
+        self.register_buffer('position', torch.zeros((), dtype=torch.long))
+        self.register_buffer('log_prior', torch.zeros(num_classes), False)
+        self._knows_counts = False
+
+    def set_class_info(self, info: ClassInfo) -> None:
+        """Take the class prior of the training set."""
+        info.require_num_classes(self.num_classes)
+        counts = torch.as_tensor(info.counts, dtype=torch.float64)
+        self.log_prior.copy_(counts.log() - counts.sum().log())
+        self._knows_counts = True
+
+    def project(self, features: Tensor) -> Tensor:
+        """Unit-norm projections (rows, D) of features (rows, in_channels)."""
+        return unit_rows(self.projector(features))
+
+    def forward(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        targets: Tensor,
+        head: nn.Module,
+        **extra: Any,
+    ) -> Dict[str, Tensor]:
+        """Loss of all views.
+
+        Args:
+            features: (V, B, in_channels) of V >= 2 views.
+            labels: (B,) integer labels.
+            targets: Labels of the classes: the same, or (B, C) soft labels.
+                Keys are compared by ``labels``.
+            head: The head, whose ``logits()`` are those of the classes.
+            **extra: Not used.
+
+        Returns:
+            ``loss``, and for the log ``batch_positives``, the mean number of
+            an anchor's positives.
+
+        Raises:
+            InputValueError: There is one view, or the class counts are
+                unknown.
+        """
+        num_views = len(features)
+        if num_views < 2:
+            raise InputValueError(
+                'GPaCo needs at least 2 views of each image, got 1: use a '
+                'pipeline with MultiView'
+            )
+        if not self._knows_counts:
+            raise InputValueError(
+                'GPaCo needs class_counts: add ClassInfoHook to '
+                'default_hooks, or give class_counts=[...] to the head'
+            )
+        rows = features.flatten(0, 1)  # (M, D_in)
+        logits = head.logits(rows)
+        logits = logits + self.log_prior.to(logits)
+        # View 0 alone may be mixed.
+        soft = [soft_targets(y, logits[: len(y)]) for y in (targets, labels)]
+        soft = torch.cat([soft[0], soft[1].repeat(num_views - 1, 1)])
+        spread = self.smoothing / self.num_classes
+        soft = (1 - self.smoothing) * soft + spread
+        labels = labels.repeat(num_views)  # (M,)
+        with torch.autocast(rows.device.type, enabled=False):
+            dtype = torch.promote_types(rows.dtype, torch.float32)
+            anchors = self.project(rows.to(dtype))
+            batch_keys, batch_labels = gather(anchors), gather(labels)
+            keys = torch.cat([batch_keys, self.queue.to(anchors)])
+            key_labels = torch.cat([batch_labels, self.queue_labels])
+            similarities = anchors @ keys.T / self.temperature  # (M, N)
+        own = torch.arange(len(anchors), device=labels.device)
+        own = own + get_rank() * len(anchors)
+        columns = torch.arange(len(keys), device=labels.device)
+        others = (key_labels >= 0) & (columns != own[:, None])
+        positives = others & (key_labels == labels[:, None])
+        losses = parametric_contrastive_loss(
+            logits,
+            similarities,
+            soft,
+            positives,
+            others,
+            **self.weights,
+        )
+        if self.training:
+            self._enqueue(batch_keys.detach(), batch_labels)
+        return dict(
+            loss=self.weight * losses.mean(),
+            batch_positives=positives.sum(1).float().mean(),
+        )
+
+    @torch.no_grad()
+    def _enqueue(self, keys: Tensor, labels: Tensor) -> None:
+        """Replace the oldest keys of the queue by those of all processes."""
+        size = len(self.queue)
+        if size == 0:
+            return
+        keys, labels = keys[-size:], labels[-size:]
+        number = torch.arange(len(keys), device=labels.device)
+        places = (self.position + number) % size
+        self.queue[places] = keys.to(self.queue)
+        self.queue_labels[places] = labels
+        self.position.copy_((self.position + len(keys)) % size)

@@ -1,0 +1,14 @@
+_base_ = [
+    './_base_/methods/mislas.py',
+    './_base_/datasets/fashion_mnist_lt.py',
+    './_base_/schedules/crt_10e.py',
+    './_base_/runtime/default.py',
+]
+first_stage = 'ce_linear_resnet8_fashion_mnist_lt.py'
+model = dict(
+    backbone=_base_.resnet8,
+    head=dict(num_classes=10, in_channels=64),
+)
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type='bcl_mm.ClassBalancedSampler')
+)
