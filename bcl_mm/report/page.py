@@ -15,7 +15,7 @@ from bcl_mm.utils.files import write_atomically
 from . import figures, spaces
 from .errors import confusions, tail_classes
 from .style import THEMES, theme
-from .summary import Method, geometry_table, results_table
+from .summary import PRIORS, Method, geometry_table, results_table
 from .thumbnails import Pictures, data_address
 
 DPI = 180
@@ -113,6 +113,7 @@ def write_page(methods: List[Method], path: Path, pictures: Pictures) -> Path:
         groups=shot_groups(e.class_counts),
         tail=tail_classes(e.class_counts, e.totals > 0),
         results=results_table(methods),
+        priors=results_table(methods, PRIORS),
         geometry=geometry_table(methods),
         drawings=draw_all(methods, folder),
         confusions=[(m.name, confusion_rows(m, pictures)) for m in methods],

@@ -10,7 +10,7 @@ from typing import Dict, List, Sequence, Tuple
 import numpy as np
 
 from bcl_mm.apis.runs import TrainedRun
-from bcl_mm.evaluation import CalibrationError, ShotAccuracy
+from bcl_mm.evaluation import CalibrationError, PriorAccuracy, ShotAccuracy
 from bcl_mm.utils.errors import InputValueError
 
 from .evaluation import Evaluation
@@ -23,9 +23,18 @@ COLUMNS = dict(
     few=('few-shot', True),
     balanced=('balanced', True),
     harmonic=('harmonic mean', True),
+    geometric=('geometric mean', True),
     worst=('worst class', True),
     ece=('ECE', False),
+    ece_balanced=('ECE, balanced', False),
     ece_few=('ECE, few-shot', False),
+)
+_RATIOS = (50, 10, 2)
+PRIORS = dict(
+    prior_train=('as in training', True),
+    **{f'prior_forward_{r}': (f'forward {r}', True) for r in _RATIOS},
+    prior_uniform=('uniform', True),
+    **{f'prior_backward_{r}': (f'backward {r}', True) for r in _RATIOS[::-1]},
 )
 GEOMETRY = dict(
     nc1='NC1',
@@ -71,7 +80,9 @@ class Method:
             errors = CalibrationError.calculate(
                 *data, e.confidences, e.class_counts
             )
-            found.append({**accuracies, **errors, **e.geometry})
+            priors = PriorAccuracy.calculate(*data, e.class_counts, _RATIOS)
+            priors = {f'prior_{key}': value for key, value in priors.items()}
+            found.append({**accuracies, **errors, **priors, **e.geometry})
         return found
 
     @cached_property
@@ -156,18 +167,20 @@ def _make_names_unique(methods: List[Method]) -> None:
             method.name += f' #{number}'
 
 
-def results_table(methods: List[Method]) -> Tuple[List[str], List[list]]:
+def results_table(
+    methods: List[Method], columns: Dict[str, Tuple[str, bool]] = COLUMNS
+) -> Tuple[List[str], List[list]]:
     """Headings, and the cells of each method: (text, whether it is best)."""
-    names = [n for n in COLUMNS if any(m.values(n) for m in methods)]
+    names = [n for n in columns if any(m.values(n) for m in methods)]
     rows = [[(m.name, False), (str(len(m.runs)), False)] for m in methods]
     for name in names:
         values = [m.values(name) for m in methods]
         means = [round(statistics.mean(v), 1) if v else None for v in values]
         known = {mean for mean in means if mean is not None}
-        best = max(known) if COLUMNS[name][1] else min(known)
+        best = max(known) if columns[name][1] else min(known)
         for row, cell, mean in zip(rows, values, means):
             row.append((_cell(cell, 1), mean == best and len(known) > 1))
-    heads = ['method', 'runs', *(COLUMNS[name][0] for name in names)]
+    heads = ['method', 'runs', *(columns[name][0] for name in names)]
     return heads, rows
 
 

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from bcl_mm.evaluation import PriorAccuracy
 from bcl_mm.report import errors, figures, spaces, style, summary
 from bcl_mm.report import evaluation as evaluation_module
 from bcl_mm.report.evaluation import Evaluation, block_cosines
@@ -253,3 +254,17 @@ def test_foreign_files_are_not_read(tmp_path, monkeypatch):
 class Call:
     def __reduce__(self):
         return exit, (3,)
+
+
+def test_accuracies_under_other_priors_are_a_table():
+    methods = [one_method(PREDICTIONS), one_method(LABELS)]
+    heads, rows = summary.results_table(methods, summary.PRIORS)
+    assert heads[2:6] == [
+        'as in training',
+        'forward 50',
+        'forward 10',
+        'forward 2',
+    ]
+    balanced = PriorAccuracy.calculate(PREDICTIONS, LABELS, COUNTS)['uniform']
+    assert rows[0][heads.index('uniform')] == (f'{balanced:.1f}', False)
+    assert rows[1][heads.index('backward 50')] == ('100.0', True)
