@@ -6,6 +6,6 @@ train_dataloader = dict(
         _delete_=True,
         type='bcl_mm.MixFirstView',
         dataset=_base_.train_dataloader.dataset,
-        partner=_base_.one_view,
+        pipeline=_base_.one_view,
     )
 )

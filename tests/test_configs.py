@@ -211,7 +211,7 @@ def test_leaves_of_a_data_set_differ_in_the_method_only(data):
         assert has_prototypes == method.startswith(WITH_CONTRAST)
         if method.endswith('_cmo'):
             wrapper = cfg['train_dataloader']['dataset']
-            assert wrapper['partner'] == cfg['one_view']
+            assert wrapper['pipeline'] == cfg['one_view']
             cfg['train_dataloader']['dataset'] = wrapper['dataset']
         dataset = cfg['train_dataloader']['dataset']
         dataset = dataset.get('dataset', dataset)

@@ -53,7 +53,7 @@ class MixFirstView(WrappedDataset):
 
     Args:
         dataset: A data set with labels, or its config.
-        partner: Pipeline of the other image: that of one view, as long as
+        pipeline: Pipeline of the other image: that of one view, as long as
             view 0. It ends with PackInputs.
         mix: ``'cutmix'`` or ``'mixup'``. Defaults to ``'cutmix'``.
         power: The other image is drawn with a weight of :math:`n_c^{-power}`,
@@ -73,7 +73,7 @@ class MixFirstView(WrappedDataset):
     def __init__(
         self,
         dataset: Any,
-        partner: Sequence[dict],
+        pipeline: Sequence[dict],
         mix: str = 'cutmix',
         power: float = 1.0,
         prob: float = 0.5,
@@ -97,7 +97,7 @@ class MixFirstView(WrappedDataset):
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
         super().__init__(dataset)
-        self.partner = Compose(list(partner))
+        self.partner = Compose(list(pipeline))
         self.mix = mix
         self.prob = prob
         self.alpha = alpha
@@ -148,7 +148,7 @@ class MixFirstView(WrappedDataset):
             raise InputValueError(
                 f'view 0 has shape {tuple(image.shape)}, but the image that '
                 f'is mixed with it {tuple(other.shape)}: give MixFirstView '
-                'the pipeline of view 0 as partner'
+                'the pipeline of view 0'
             )
         if self.mix == 'mixup':
             mixed = own_share * image.float() + (1 - own_share) * other.float()

@@ -183,7 +183,7 @@ def test_workers_and_resuming_change_nothing(tmp_path):
     train = dict(
         type='bcl_mm.MixFirstView',
         dataset=inner,
-        partner=noise,
+        pipeline=noise,
         off_epochs=(1, 0),
     )
     whole = weights(tmp_path / 'whole', train=train)
