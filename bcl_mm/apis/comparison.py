@@ -235,15 +235,6 @@ def plan_runs(
             that does not exist.
     """
     read = functools.cache(read_config)
-
-    @functools.cache
-    def check(path: str) -> None:
-        try:
-            cfg = copy.deepcopy(read(path))
-            apply_options(cfg, parse_options(options), whole=True)
-        except InputValueError as error:
-            raise InputValueError(f'{path}: {error}') from error
-
     runs: Dict[Tuple[str, int], Run] = {}
 
     def add(path: str, seed: int, later: Tuple[str, ...] = ()) -> Run:
@@ -255,7 +246,6 @@ def plan_runs(
         key = real_path, seed
         if key not in runs:
             cfg, first = read(path), None
-            check(path)
             if cfg.get('first_stage'):
                 found = find_config(cfg.first_stage, os.path.dirname(path))
                 first = add(found, seed, (*later, real_path))
@@ -265,6 +255,12 @@ def plan_runs(
     for config in configs:
         for seed in dict.fromkeys(seeds):
             add(find_config(config), seed)
+    for path in dict.fromkeys(run.config for run in runs.values()):
+        try:
+            cfg = copy.deepcopy(read(path))
+            apply_options(cfg, parse_options(options), whole=True)
+        except InputValueError as error:
+            raise InputValueError(f'{path}: {error}') from error
     return list(runs.values())
 
 

@@ -287,14 +287,14 @@ def test_runs_side_by_side_have_gpus_of_their_own(monkeypatch, given, shares):
 
 def test_names_of_configs_and_their_first_stages(tmp_path):
     config = 'crt_resnet8_fashion_mnist_lt'
-    first, second = plan_runs([config], [3, 3], ['a=1'], tmp_path)
+    first, second = plan_runs([config], [3, 3], ['+a=1'], tmp_path)
     assert Path(first.config).stem == 'ce_linear_resnet8_fashion_mnist_lt'
     assert Path(second.config).stem == config
     assert second.first is first
     # Commands of the package, which need no file of tools/.
     start = [sys.executable, '-m', 'bcl_mm']
     path = bcl_mm.config_path('ce_linear_resnet8_fashion_mnist_lt')
-    options = '--cfg-options', 'randomness.seed=3', 'a=1'
+    options = '--cfg-options', 'randomness.seed=3', '+a=1'
     assert first.command(1) == [
         *(*start, 'train', path, '--work-dir', str(first.folder), *options)
     ]
