@@ -9,8 +9,8 @@ import torch
 from mmengine.dist import get_rank
 from torch import Tensor, nn
 
-from bcl_mm.classes import ClassInfo
 from bcl_mm.models.layers import Projector, unit_rows
+from bcl_mm.models.losses import LogitAdjustedLoss
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
 from bcl_mm.utils.errors import InputValueError, check_number
@@ -51,7 +51,7 @@ def parametric_contrastive_loss(
     class_logits, similarities = class_logits.to(dtype), similarities.to(dtype)
     keys = (similarities + math.log(gamma)).masked_fill(~others, -torch.inf)
     log_z = torch.cat([class_logits, keys], 1).logsumexp(1)  # (M,)
-    number = positives.sum(1)
+    number = positives.sum(1).to(dtype)
     own = (targets * class_logits).sum(1) - targets.sum(1) * log_z
     close = similarities.masked_fill(~positives, 0).sum(1) - number * log_z
     return -(beta * own + alpha * close) / (beta + alpha * number)
@@ -120,6 +120,7 @@ class GPaCo(nn.Module):
         check_number('out_channels', out_channels, **positive)
         super().__init__()
         self.num_classes = num_classes
+        self.prior = LogitAdjustedLoss()
         self.weight = weight
         self.weights = dict(alpha=alpha, beta=beta, gamma=gamma)
         self.temperature = temperature
@@ -131,15 +132,6 @@ class GPaCo(nn.Module):
         empty = torch.full((queue_size,), -1)
         self.register_buffer('queue_labels', empty)
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
-        self.register_buffer('log_prior', torch.zeros(num_classes), False)
-        self._knows_counts = False
-
-    def set_class_info(self, info: ClassInfo) -> None:
-        """Take the class prior of the training set."""
-        info.require_num_classes(self.num_classes)
-        counts = torch.as_tensor(info.counts, dtype=torch.float64)
-        self.log_prior.copy_(counts.log() - counts.sum().log())
-        self._knows_counts = True
 
     def project(self, features: Tensor) -> Tensor:
         """Unit-norm projections (rows, D) of features (rows, in_channels)."""
@@ -177,14 +169,9 @@ class GPaCo(nn.Module):
                 'GPaCo needs at least 2 views of each image, got 1: use a '
                 'pipeline with MultiView'
             )
-        if not self._knows_counts:
-            raise InputValueError(
-                'GPaCo needs class_counts: add ClassInfoHook to '
-                'default_hooks, or give class_counts=[...] to the head'
-            )
         rows = features.flatten(0, 1)  # (M, D_in)
         logits = head.logits(rows)
-        logits = logits + self.log_prior.to(logits)
+        logits = logits + self.prior.from_counts(logits)
         # View 0 alone may be mixed.
         soft = [soft_targets(y, logits[: len(y)]) for y in (targets, labels)]
         soft = torch.cat([soft[0], soft[1].repeat(num_views - 1, 1)])

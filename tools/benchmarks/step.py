@@ -138,6 +138,7 @@ class ResNetStep:
             model=self.model,
             optim_wrapper=OptimWrapper(optimizer),
             train_dataloader=range(1000),
+            train_loop=None,
             val_loop=None,
             **dict(iter=0, max_iters=1000, seed=0, rank=0, world_size=1),
         )
