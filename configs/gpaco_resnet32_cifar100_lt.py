@@ -10,9 +10,7 @@ model = dict(
         num_classes=100,
         in_channels=64,
         branches=dict(
-            paco=dict(
-                alpha=0.01, temperature=0.05, out_channels=32, queue_size=1024
-            )
+            paco=dict(alpha=0.01, temperature=0.05, out_channels=32)
         ),
     ),
 )

@@ -10,9 +10,7 @@ model = dict(
         num_classes=10,
         in_channels=64,
         scale=16.0,
-        branches=dict(
-            paco=dict(hidden_channels=128, out_channels=64, queue_size=1024)
-        ),
+        branches=dict(paco=dict(hidden_channels=128, out_channels=64)),
     ),
 )
 train_dataloader = dict(

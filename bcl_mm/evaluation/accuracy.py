@@ -152,7 +152,8 @@ class ShotAccuracy(ShotMetric):
             inverse = totals[tested] / hits[tested]
             metrics['harmonic'] = 100 * len(inverse) / inverse.sum()
         floored = np.maximum(accuracies[tested], _FLOOR)
-        metrics['geometric'] = np.exp(np.log(floored).mean())
+        # (Rounding may lead above 100.)
+        metrics['geometric'] = min(100, np.exp(np.log(floored).mean()))
         metrics['worst'] = accuracies[tested].min()
         if per_class:
             for i in np.flatnonzero(tested):

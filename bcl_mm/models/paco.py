@@ -199,7 +199,12 @@ class GPaCo(nn.Module):
             **self.weights,
         )
         if self.training:
-            self._enqueue(batch_keys.detach(), batch_labels)
+            # In the order of one process: view by view.
+            parts = -1, num_views, len(labels) // num_views
+            self._enqueue(
+                batch_keys.detach().unflatten(0, parts).transpose(0, 1),
+                batch_labels.unflatten(0, parts).transpose(0, 1),
+            )
         return dict(
             loss=self.weight * losses.mean(),
             batch_positives=positives.sum(1).float().mean(),
@@ -207,11 +212,16 @@ class GPaCo(nn.Module):
 
     @torch.no_grad()
     def _enqueue(self, keys: Tensor, labels: Tensor) -> None:
-        """Replace the oldest keys of the queue by those of all processes."""
+        """Replace the oldest keys of the queue by others, in their order.
+
+        Args:
+            keys: (..., D) of all processes.
+            labels: (...) integers.
+        """
         size = len(self.queue)
         if size == 0:
             return
-        keys, labels = keys[-size:], labels[-size:]
+        keys, labels = keys.flatten(0, -2)[-size:], labels.flatten()[-size:]
         number = torch.arange(len(keys), device=labels.device)
         places = (self.position + number) % size
         self.queue[places] = keys.to(self.queue)

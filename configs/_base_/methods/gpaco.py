@@ -6,6 +6,6 @@ model = dict(
     head=dict(
         classifier='linear',
         loss_cls=None,
-        branches=dict(paco=dict(type='bcl_mm.GPaCo')),
+        branches=dict(paco=dict(type='bcl_mm.GPaCo', queue_size=1024)),
     )
 )
