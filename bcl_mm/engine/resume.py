@@ -131,7 +131,8 @@ def check_epoch_length(runner: Runner, may_change: bool) -> None:
     length = len(runner.train_dataloader)
     if not isinstance(loop, EpochBasedTrainLoop):
         return
-    if runner.iter // length == runner.epoch:
+    # A checkpoint that counts iterations may end an epoch that still counts.
+    if 0 <= runner.iter - runner.epoch * length <= length:
         return
     change = (
         f'an epoch has {length} iterations, but in the checkpoint '
@@ -140,7 +141,7 @@ def check_epoch_length(runner: Runner, may_change: bool) -> None:
     )
     if not may_change:
         raise InputValueError(
-            f'{change}. Resume with the former ones, or go on with these by '
+            f'{change}. Restore them, or resume anyway with '
             '--allow-changed-data'
         )
     runner.logger.warning(change)

@@ -61,7 +61,9 @@ class _EpochSampler:
     indices in turn. These must therefore iterate together.
     """
 
-    def __init__(self, sampler: Any, dataset: Sized, num_epochs: int) -> None:
+    def __init__(
+        self, sampler: Any, dataset: Sized, num_epochs: int = 1
+    ) -> None:
         self.sampler = sampler
         self.length = len(dataset)
         self.epoch = 0
