@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
@@ -138,6 +139,7 @@ class ResNetStep:
             model=self.model,
             optim_wrapper=OptimWrapper(optimizer),
             train_dataloader=range(1000),
+            message_hub=MessageHub.get_instance('benchmark'),
             train_loop=None,
             val_loop=None,
             **dict(iter=0, max_iters=1000, seed=0, rank=0, world_size=1),
