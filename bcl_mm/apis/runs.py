@@ -68,7 +68,7 @@ def _numbers(entries: Dict[str, Any]) -> Dict[str, float]:
 
 
 def check_figures(figures: Any, source: str) -> Dict[str, float]:
-    """Figures of a test or a validation, without what is no number.
+    """Figures of a test or a validation, numbers only.
 
     Args:
         figures: Name -> value.
