@@ -80,6 +80,22 @@ def find_checkpoint(work_dir: str) -> Optional[str]:
     return latest
 
 
+def _amp_wrapper(kind: Any) -> str:
+    """The optimizer wrapper for mixed precision, AmpNAME of a NAME."""
+    from bcl_mm.registry import OPTIM_WRAPPERS
+
+    kind = getattr(kind, '__name__', kind) or 'OptimWrapper'
+    scope, dot, name = kind.rpartition('.')
+    if not name.startswith('Amp'):
+        name = f'Amp{name}'
+    if OPTIM_WRAPPERS.get(f'{scope}{dot}{name}') is None:
+        raise InputValueError(
+            f'--amp does not go with optim_wrapper.type={kind!r}: there is '
+            f'no {scope}{dot}{name}'
+        )
+    return f'{scope}{dot}{name}'
+
+
 def merge_options(cfg: Any, args: argparse.Namespace) -> None:
     """Apply the options of training to the config."""
     from bcl_mm.apis.config import check_checkpoint
@@ -89,9 +105,7 @@ def merge_options(cfg: Any, args: argparse.Namespace) -> None:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
-        kinds = {'bcl_mm.SAMOptimWrapper': 'bcl_mm.AmpSAMOptimWrapper'}
-        kind = cfg.optim_wrapper.get('type')
-        cfg.optim_wrapper.type = kinds.get(kind, 'AmpOptimWrapper')
+        cfg.optim_wrapper.type = _amp_wrapper(cfg.optim_wrapper.get('type'))
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume not in (None, 'auto'):
         cfg.resume, cfg.load_from = True, args.resume

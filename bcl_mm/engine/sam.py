@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import random
-from typing import Any, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 import numpy as np
 import torch
+from mmengine.model import BaseModel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ def _set_random_states(states: List[Any], device: torch.device) -> None:
         torch.get_device_module(device).set_rng_state(states[3], device)
 
 
-class _Call:
+class ModelCall:
     """A call of a model, which can be repeated from the same state."""
 
     def __init__(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -61,8 +62,8 @@ class _Call:
             self._restore(after)
 
 
-class _SharpnessAware:
-    """The two passes, for :class:`SAMOptimWrapper`."""
+class SharpnessAware:
+    """The passes of a step, for :class:`SAMOptimWrapper` and its relatives."""
 
     def __init__(self, rho: float = 0.05, **kwargs: Any) -> None:
         check_number('optim_wrapper.rho', rho, at_least=0)
@@ -74,14 +75,14 @@ class _SharpnessAware:
                 f'{self._accumulative_counts}'
             )
         self.rho = rho
-        self._call: Optional[_Call] = None
+        self._call: Optional[ModelCall] = None
 
     @contextlib.contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Remember how the model is called."""
 
         def remember(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            self._call = _Call(module, args, kwargs)
+            self._call = ModelCall(module, args, kwargs)
 
         handle = model.register_forward_pre_hook(remember, with_kwargs=True)
         try:
@@ -110,21 +111,42 @@ class _SharpnessAware:
                 "MMEngine's BaseModel does"
             )
         self.backward(self.scale_loss(loss))
+        self.add_passes(call)
+        self.step(**(step_kwargs or {}))
+        self.zero_grad(**(zero_kwargs or {}))
+
+    def add_passes(self, call: ModelCall) -> None:
+        """Replace the gradients by those of the step."""
+        with self.uphill():
+            self.run(call)
+
+    @contextlib.contextmanager
+    def uphill(self) -> Iterator[None]:
+        """Move the weights along their gradients, which are then cleared."""
         groups = self.optimizer.param_groups
         parameters = [p for group in groups for p in group['params']]
         moved = [p for p in parameters if p.grad is not None]
         weights = [p.detach().clone() for p in moved]
         try:
             self._ascend(moved)
-            self.zero_grad(**(zero_kwargs or {}))
-            with call.repeatable():
-                self._second_pass(call)
+            self.optimizer.zero_grad()
+            yield
         finally:
             with torch.no_grad():
                 for parameter, weight in zip(moved, weights):
                     parameter.copy_(weight)
-        self.step(**(step_kwargs or {}))
-        self.zero_grad(**(zero_kwargs or {}))
+
+    def run(self, call: ModelCall) -> None:
+        """Repeat the call, and add the gradient of :meth:`loss_of`."""
+        with call.repeatable():
+            with super().optim_context(call.model):
+                losses = call.model(*call.args, **call.kwargs)
+                loss = self.loss_of(losses, unwrapped(call.model))
+            self.backward(self.scale_loss(loss))
+
+    def loss_of(self, losses: Dict[str, Tensor], model: BaseModel) -> Tensor:
+        """The loss of a pass, a scalar; by default the sum of all."""
+        return model.parse_losses(losses)[0]
 
     @torch.no_grad()
     def _ascend(self, parameters: List[Tensor]) -> None:
@@ -138,15 +160,9 @@ class _SharpnessAware:
             step = factor.to(gradient.device) * gradient
             parameter.add_(step.nan_to_num(0, 0, 0).to(parameter))
 
-    def _second_pass(self, call: _Call) -> None:
-        with super().optim_context(call.model):
-            losses = call.model(*call.args, **call.kwargs)
-            loss, _ = unwrapped(call.model).parse_losses(losses)
-        self.backward(self.scale_loss(loss))
-
 
 @OPTIM_WRAPPERS.register_module()
-class SAMOptimWrapper(_SharpnessAware, OptimWrapper):
+class SAMOptimWrapper(SharpnessAware, OptimWrapper):
     r"""Sharpness-aware minimisation, SAM (Foret et al., ICLR 2021, Eq. 2).
 
     .. math::
@@ -172,7 +188,7 @@ class SAMOptimWrapper(_SharpnessAware, OptimWrapper):
 
 
 @OPTIM_WRAPPERS.register_module()
-class AmpSAMOptimWrapper(_SharpnessAware, AmpOptimWrapper):
+class AmpSAMOptimWrapper(SharpnessAware, AmpOptimWrapper):
     """:class:`SAMOptimWrapper` with mixed precision.
 
     ``bcl-mm train --amp`` takes it for a config with ``SAMOptimWrapper``.

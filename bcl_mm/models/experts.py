@@ -181,5 +181,4 @@ class ExpertHead(LongTailHead):
 
     def classification_loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of the experts, a scalar."""
-        logits = self.expert_logits(features)
-        return self.loss_module(logits, targets, avg_factor=len(targets))
+        return self.mean_loss(self.expert_logits(features), targets)

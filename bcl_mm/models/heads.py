@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
@@ -130,6 +130,8 @@ class LongTailHead(ClsHead):
         self.tau_norm = tau_norm
         self.posthoc_tau = posthoc_tau
         self.cls_weight = cls_weight
+        # (N,) labels or (N, C) soft labels -> (N,) weights in loss_cls.
+        self.sample_weights: Optional[Callable[[Tensor], Tensor]] = None
 
         self.classifier = self.build_classifier()
         if hasattr(self.loss_module, 'set_logit_scale'):
@@ -206,8 +208,18 @@ class LongTailHead(ClsHead):
             features: (N, in_channels) of the views that are classified.
             targets: (N,) labels or (N, C) soft labels.
         """
-        logits = self.logits(features)
-        return self.loss_module(logits, targets, avg_factor=len(targets))
+        return self.mean_loss(self.logits(features), targets)
+
+    def mean_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean of ``loss_cls`` over the samples, a scalar.
+
+        ``sample_weights``, where it is set, weighs them; the divisor stays
+        their number.
+        """
+        options = dict(avg_factor=len(targets))
+        if self.sample_weights is not None:
+            options['weight'] = self.sample_weights(targets)
+        return self.loss_module(logits, targets, **options)
 
     def targets(self, data_samples: List[DataSample]) -> Tensor:
         """(B,) labels; (B, C) soft labels if any sample has ``gt_score``.
@@ -271,9 +283,9 @@ class LongTailHead(ClsHead):
         """
         if not self._knows_counts:
             raise InputValueError(
-                'posthoc_tau needs class_counts, the number of training '
-                'images per class, and the checkpoint has none: give '
-                'model.head.class_counts=[...]'
+                'the class prior (of posthoc_tau or Focal-SAM) needs '
+                'class_counts, the number of training images per class, and '
+                'the checkpoint has none: give model.head.class_counts=[...]'
             )
         return self.class_counts.log() - self.class_counts.sum().log()
 

@@ -252,7 +252,7 @@ def test_wrong_models(call, trained, digits, tmp_path):
     del content['state_dict']['head.class_counts']
     del content['meta']['class_counts']
     torch.save(content, other)
-    message = 'posthoc_tau needs class_counts'
+    message = 'posthoc_tau or Focal-SAM) needs class_counts'
     assert message in error(BCL, other, digits[0], '--posthoc-tau', 1)
     options = '--cfg-options', 'model.head.posthoc_tau=1'
     assert message in error(BCL, other, digits[0], *options)

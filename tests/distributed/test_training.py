@@ -21,6 +21,7 @@ CASES = {
     'bcl, complement off at first': dict(begin_epoch=2, epochs=5),
     'endless sampler': dict(sampler=dict(type='InfiniteSampler'), workers=1),
     'SAM': dict(optim=dict(type='bcl_mm.SAMOptimWrapper', rho=0.1)),
+    'Focal-SAM': dict(optim=dict(type='bcl_mm.FocalSAMOptimWrapper', rho=0.1)),
     'class-balanced sampler, margins': dict(
         sampler=dict(type='bcl_mm.ClassBalancedSampler'),
         head=dict(loss_cls=dict(type='bcl_mm.LDAMLoss')),

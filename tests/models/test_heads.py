@@ -345,7 +345,7 @@ def test_posthoc_logit_adjustment_needs_counts():
     head = make(class_counts=None, posthoc_tau=1.0)
     feats, _ = batch([0])
     for _ in range(2):
-        with pytest.raises(ValueError, match='posthoc_tau needs class_counts'):
+        with pytest.raises(ValueError, match='posthoc_tau .* needs class'):
             head(feats)
         head.load_state_dict(make(class_counts=None).state_dict())
     head.load_state_dict(make().state_dict())
