@@ -32,7 +32,7 @@ LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 WITH_CONTRAST = ('bcl', 'supcon')
 # Other methods that train on three views.
-THREE_VIEWS = (*WITH_CONTRAST, 'gpaco', 'proco')
+THREE_VIEWS = (*WITH_CONTRAST, 'gpaco', 'paco', 'proco')
 
 
 # Their schedules apart, the others are these: see test_longer_schedules.
@@ -229,10 +229,13 @@ def test_leaves_of_a_data_set_differ_in_the_method_only(data):
             assert wrapper.pop('rho') > 0
             wrapper.pop('gamma', None)
             wrapper.pop('strength', None)
+        if method == 'paco':
+            assert cfg['model'].pop('momentum') == 0.999
+            cfg['model'].pop('type')
         head = cfg['model']['head']
         is_cosine = head.get('classifier', 'cosine') == 'cosine'
         needs_cosines = method.endswith(('dbm', 'gcl', 'ldam_drw'))
-        if method != 'gpaco':  # always linear
+        if method not in ('gpaco', 'paco'):  # always linear
             assert is_cosine == (needs_cosines or 'cifar' not in data)
         head.pop('classifier', None)
         own = {key: head.pop(key, None) for key in OF_THE_METHOD}

@@ -11,6 +11,7 @@ from .contrast import PrototypeContrast
 from .experts import ExpertHead, ExpertLoss, SharedTrunk
 from .heads import BCLHead, LongTailHead
 from .losses import *  # noqa: F403
+from .momentum import MomentumClassifier
 from .paco import GPaCo
 from .preprocessor import MultiViewDataPreprocessor
 from .proco import ProCo
@@ -26,6 +27,7 @@ __all__ = [
     'GPaCo',
     'LongTailHead',
     'MomentumAnnealingEMA',
+    'MomentumClassifier',
     'MultiViewDataPreprocessor',
     'ProCo',
     'PrototypeContrast',

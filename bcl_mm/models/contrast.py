@@ -77,8 +77,8 @@ def simplex(num_classes: int, dim: int) -> Tensor:
     return nn.functional.pad(corners, (0, dim - num_classes + 1))
 
 
-class ViewContrast(nn.Module):
-    """Base class of branches that contrast the views beside view 0.
+class ProjectedBranch(nn.Module):
+    """Base class of branches with a projector.
 
     Args:
         in_channels: Width of the features.
@@ -112,6 +112,10 @@ class ViewContrast(nn.Module):
     def project(self, features: Tensor) -> Tensor:
         """Unit-norm projections (rows, D) of features (rows, in_channels)."""
         return unit_rows(self.projector(features))
+
+
+class ViewContrast(ProjectedBranch):
+    """Base class of branches that contrast the views beside view 0."""
 
     def anchors(self, features: Tensor) -> Tensor:
         """Projections (M, D) of the contrastive views, view-major.

@@ -9,7 +9,7 @@ import torch
 from mmengine.dist import get_rank
 from torch import Tensor, nn
 
-from bcl_mm.models.layers import Projector, unit_rows
+from bcl_mm.models.contrast import ProjectedBranch
 from bcl_mm.models.losses import LogitAdjustedLoss
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
@@ -58,7 +58,7 @@ def parametric_contrastive_loss(
 
 
 @MODELS.register_module()
-class GPaCo(nn.Module):
+class GPaCo(ProjectedBranch):
     r"""The branch of GPaCo (Cui et al., TPAMI 2023), with a queue.
 
     :func:`parametric_contrastive_loss` of all views: anchors are the views
@@ -68,8 +68,9 @@ class GPaCo(nn.Module):
     temperature; the authors use a linear classifier. Label smoothing applies
     to the classes.
 
-    Unlike PaCo (ICCV 2021) it has no momentum encoder: keys are features of
-    the model itself, and have gradients but for those in the queue. The queue
+    Keys are features of the model itself, and have gradients but for those in
+    the queue. In a :class:`~bcl_mm.models.MomentumClassifier` they are those
+    of its key encoder, as in PaCo (ICCV 2021). The queue
     starts empty (the reference starts with random keys of random labels), and
     its keys are unit vectors (the reference normalises the first ones along
     the wrong axis).
@@ -108,34 +109,25 @@ class GPaCo(nn.Module):
         out_channels: int = 128,
         norm_cfg: Optional[dict] = None,
     ) -> None:
-        check_number('weight', weight, at_least=0)
         check_number('alpha', alpha, at_least=0)
         check_number('beta', beta, above=0)
         check_number('gamma', gamma, above=0)
         check_number('temperature', temperature, above=0)
         check_number('queue_size', queue_size, at_least=0, whole=True)
         check_number('smoothing', smoothing, at_least=0, below=1)
-        positive = dict(at_least=1, whole=True)
-        check_number('hidden_channels', hidden_channels, **positive)
-        check_number('out_channels', out_channels, **positive)
-        super().__init__()
+        super().__init__(
+            in_channels, weight, hidden_channels, out_channels, norm_cfg
+        )
         self.num_classes = num_classes
         self.prior = LogitAdjustedLoss()
-        self.weight = weight
         self.weights = dict(alpha=alpha, beta=beta, gamma=gamma)
         self.temperature = temperature
         self.smoothing = smoothing
-        widths = in_channels, hidden_channels, out_channels
-        self.projector = Projector(*widths, norm_cfg)
         self.register_buffer('queue', torch.zeros(queue_size, out_channels))
         # -1 where the queue has no key yet.
         empty = torch.full((queue_size,), -1)
         self.register_buffer('queue_labels', empty)
         self.register_buffer('position', torch.zeros((), dtype=torch.long))
-
-    def project(self, features: Tensor) -> Tensor:
-        """Unit-norm projections (rows, D) of features (rows, in_channels)."""
-        return unit_rows(self.projector(features))
 
     def forward(
         self,
@@ -143,6 +135,7 @@ class GPaCo(nn.Module):
         labels: Tensor,
         targets: Tensor,
         head: nn.Module,
+        keys: Optional[Tensor] = None,
         **extra: Any,
     ) -> Dict[str, Tensor]:
         """Loss of all views.
@@ -153,6 +146,8 @@ class GPaCo(nn.Module):
             targets: Labels of the classes: the same, or (B, C) soft labels.
                 Keys are compared by ``labels``.
             head: The head, whose ``logits()`` are those of the classes.
+            keys: (V * B, D) unit-norm keys of the same views, view-major.
+                Defaults to None: the anchors.
             **extra: Not used.
 
         Returns:
@@ -181,7 +176,8 @@ class GPaCo(nn.Module):
         with torch.autocast(rows.device.type, enabled=False):
             dtype = torch.promote_types(rows.dtype, torch.float32)
             anchors = self.project(rows.to(dtype))
-            batch_keys, batch_labels = gather(anchors), gather(labels)
+            keys = anchors if keys is None else keys.to(anchors)
+            batch_keys, batch_labels = gather(keys), gather(labels)
             keys = torch.cat([batch_keys, self.queue.to(anchors)])
             key_labels = torch.cat([batch_labels, self.queue_labels])
             similarities = anchors @ keys.T / self.temperature  # (M, N)

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
 
 from bcl_mm import config_path
+from bcl_mm.models import MomentumClassifier
 from bcl_mm.registry import MODELS
 from tests.distributed.common import on_ranks
 
@@ -22,6 +23,17 @@ CASES = {
     'endless sampler': dict(sampler=dict(type='InfiniteSampler'), workers=1),
     'SAM': dict(optim=dict(type='bcl_mm.SAMOptimWrapper', rho=0.1)),
     'Focal-SAM': dict(optim=dict(type='bcl_mm.FocalSAMOptimWrapper', rho=0.1)),
+    'PaCo': dict(
+        kind='bcl_mm.DoubleMomentumClassifier',
+        head=dict(
+            loss_con=None,
+            loss_cls=None,
+            classifier='linear',
+            branches=dict(
+                paco=dict(type='bcl_mm.GPaCo', queue_size=50, out_channels=8)
+            ),
+        ),
+    ),
     'class-balanced sampler, margins': dict(
         sampler=dict(type='bcl_mm.ClassBalancedSampler'),
         head=dict(loss_cls=dict(type='bcl_mm.LDAMLoss')),
@@ -38,6 +50,11 @@ class DoubleClassifier(ImageClassifier):
         self.double()
 
 
+@MODELS.register_module()
+class DoubleMomentumClassifier(MomentumClassifier, DoubleClassifier):
+    """Momentum keys in float64."""
+
+
 def config(
     work_dir,
     world_size,
@@ -47,15 +64,17 @@ def config(
     sampler=None,
     head=None,
     optim=None,
+    kind='bcl_mm.DoubleClassifier',
 ):
     """BCL on digits with all augmentations and no batch statistics."""
     name = 'bcl_resnet8_digits_lt'
-    if head is not None:
+    is_plain = kind == 'bcl_mm.DoubleClassifier'
+    if head is not None and is_plain:
         name = 'ce_resnet8_digits_lt'
     cfg = Config.fromfile(config_path(name))
     cfg.pop('default_scope')  # which would stay, for other tests
     cfg.work_dir = str(work_dir)
-    cfg.model.type = 'bcl_mm.DoubleClassifier'
+    cfg.model.type = kind
     cfg.model.backbone.update(
         base_channels=4, norm_cfg=dict(type='GN', num_groups=2)
     )
@@ -66,6 +85,8 @@ def config(
         cfg.custom_hooks[0].begin_epoch = begin_epoch
     else:
         cfg.model.head.update(head)
+        if not is_plain:
+            cfg.custom_hooks = []  # those of BCL
     cfg.train_dataloader.update(
         batch_size=GLOBAL_BATCH // world_size, drop_last=True
     )

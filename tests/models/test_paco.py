@@ -31,13 +31,14 @@ def features(views=2, images=3):
     return rows.requires_grad_()
 
 
-def definition(head, rows, labels, targets, queue, options):
+def definition(head, rows, labels, targets, queue, options, keys=None):
     """Anchor by anchor, class by class, key by key."""
     branch = head.branches['paco']
     rows, views = rows.flatten(0, 1), len(rows)
     z = branch.projector(rows)
     z = z / z.norm(dim=1, keepdim=True)
-    keys = [(z[i], labels[i % len(labels)]) for i in range(len(z))] + queue
+    keys = z if keys is None else keys
+    keys = [(keys[i], labels[i % len(labels)]) for i in range(len(z))] + queue
     weight, bias = head.classifier.weight, head.classifier.bias
     losses = []
     for i in range(len(z)):
@@ -101,6 +102,19 @@ def test_equals_the_definition(options, soft):
         queue = queue[-5:]
         assert_same(ours, expected, rows)
         assert branch.position == 5 * (step + 1) % 5
+
+
+def test_keys_of_a_momentum_encoder():
+    options = OPTIONS[1]
+    head = make(**options)
+    branch = head.branches['paco']
+    labels, rows = torch.tensor([0, 1, 1]), features()
+    keys = torch.nn.functional.normalize(torch.randn(6, 3).double(), dim=1)
+    args = head, rows, labels.tolist(), None, [], options, keys
+    expected = definition(*args)
+    ours = branch(rows, labels, labels, head, keys=keys)['loss']
+    assert_same(ours, expected, rows)
+    assert torch.allclose(branch.queue, keys[-5:], atol=1e-6)
 
 
 def test_the_queue_holds_unit_vectors_or_nothing():

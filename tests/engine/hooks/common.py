@@ -27,7 +27,7 @@ INFO_HOOKS = dict(
 )
 
 
-def make(work_dir, train=None, head=None, hook=None, **options):
+def make(work_dir, train=None, head=None, hook=None, model=None, **options):
     """A Runner of two epochs on digits, with a tiny model."""
 
     def loader(dataset, **options):
@@ -50,7 +50,6 @@ def make(work_dir, train=None, head=None, hook=None, **options):
     )
     settings = dict(
         model=dict(
-            type='mmpretrain.ImageClassifier',
             data_preprocessor=dict(type='bcl_mm.MultiViewDataPreprocessor'),
             backbone=dict(
                 type='bcl_mm.CIFARResNet',
@@ -64,6 +63,7 @@ def make(work_dir, train=None, head=None, hook=None, **options):
                 **(dict(loss_con=None) if 'type' not in (head or {}) else {}),
                 **(head or {}),
             },
+            **(model or dict(type='mmpretrain.ImageClassifier')),
         ),
         train_dataloader=loader(train or DIGITS),
         train_cfg=dict(by_epoch=True, max_epochs=2),

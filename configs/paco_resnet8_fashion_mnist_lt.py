@@ -1,0 +1,18 @@
+_base_ = [
+    './_base_/methods/paco.py',
+    './_base_/datasets/fashion_mnist_lt.py',
+    './_base_/schedules/fashion_mnist_lt.py',
+    './_base_/runtime/default.py',
+]
+model = dict(
+    backbone=_base_.resnet8,
+    head=dict(
+        num_classes=10,
+        in_channels=64,
+        scale=16.0,
+        branches=dict(paco=dict(hidden_channels=128, out_channels=64)),
+    ),
+)
+train_dataloader = dict(
+    dataset=dict(dataset=dict(pipeline=_base_.three_views))
+)

@@ -1,0 +1,15 @@
+_base_ = [
+    './_base_/methods/paco.py',
+    './_base_/datasets/imagenet_lt.py',
+    './_base_/schedules/imagenet_lt_90e.py',
+    './_base_/runtime/default.py',
+]
+model = dict(
+    backbone=_base_.resnext50,
+    head=dict(
+        num_classes=1000,
+        in_channels=2048,
+        branches=dict(paco=dict(hidden_channels=2048, queue_size=8192)),
+    ),
+)
+train_dataloader = dict(dataset=dict(pipeline=_base_.three_views))
