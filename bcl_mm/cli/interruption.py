@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import glob
 import multiprocessing
 import os
 import signal
 import sys
 from types import FrameType
-from typing import Optional
+from typing import Optional, Set
 
 
 def _advice(work_dir: Optional[str]) -> str:
@@ -40,6 +41,15 @@ def end_with_launcher() -> None:
         set_parent_death_signal = 1
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def _children() -> Set[int]:
+    """Process ids of the children, with one that was just born."""
+    children = {child.pid for child in multiprocessing.active_children()}
+    for path in glob.glob('/proc/self/task/*/children'):  # Linux
+        with contextlib.suppress(OSError), open(path) as file:
+            children.update(map(int, file.read().split()))
+    return children
 
 
 def watch(work_dir: Optional[str] = None) -> None:
@@ -74,8 +84,9 @@ def watch(work_dir: Optional[str] = None) -> None:
                     sys.stdout.flush()
                 with contextlib.suppress(OSError):
                     os.write(1, line.encode())
-            for child in multiprocessing.active_children():
-                child.kill()
+            for child in _children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
         finally:
             # Not an exception: libraries may catch it, and exit handlers may
             # wait long for other processes.

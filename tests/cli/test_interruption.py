@@ -136,9 +136,7 @@ def test_signals_with_data_workers(tmp_path, kill, number, status):
     await_checkpoint(process, tmp_path)
     assert stop(process, tmp_path, kill, number) == status
     with pytest.raises(ProcessLookupError):
-        # The workers end, too; one that was just born, when torch's watchdog
-        # looks, every 5 s.
-        for _ in range(300):
+        for _ in range(100):  # the workers end, too
             os.killpg(process.pid, 0)
             time.sleep(0.05)
 
