@@ -179,7 +179,7 @@ def test_leaf_is_short_and_flat(leaf):
     parents = re.findall(r"^_base_ = './(\w+)\.py'$", bases, re.M)
     if parents:  # a variant: a few lines over its parent
         assert len(code) <= 10
-        assert re.sub('_(sam|cmo)_', '_', leaf).startswith(parents[0])
+        assert re.sub('_(sam|focal_sam|cmo)_', '_', leaf).startswith(parents[0])
         return
     assert len(code) <= 20
     for kind in ('methods', 'datasets', 'schedules', 'runtime'):
@@ -231,7 +231,9 @@ def test_leaves_of_a_data_set_differ_in_the_method_only(data):
             wrapper.pop('strength', None)
         if method == 'paco':
             assert cfg['model'].pop('momentum') == 0.999
-            cfg['model'].pop('type')
+            kind = cfg['model'].pop('type')
+            assert kind == 'bcl_mm.MomentumClassifier'
+            cfg['model']['type'] = 'mmpretrain.ImageClassifier'
         head = cfg['model']['head']
         is_cosine = head.get('classifier', 'cosine') == 'cosine'
         needs_cosines = method.endswith(('dbm', 'gcl', 'ldam_drw'))
@@ -285,7 +287,7 @@ def test_fashion_mnist_lt_has_every_method():
             )
             assert losses[1] == bcl.loss_con
             assert head == {k: v for k, v in bcl.items() if 'loss' not in k}
-    assert len(names) == len(methods) == 28
+    assert len(names) == len(methods) == 29
     for second in ('crt', 'tau_norm', 'los', 'lws', 'mislas'):
         cfg = read(f'{second}_resnet8_fashion_mnist_lt')
         first = Config.fromfile(ROOT / 'configs' / cfg.first_stage)
