@@ -179,7 +179,9 @@ def test_leaf_is_short_and_flat(leaf):
     parents = re.findall(r"^_base_ = './(\w+)\.py'$", bases, re.M)
     if parents:  # a variant: a few lines over its parent
         assert len(code) <= 10
-        assert re.sub('_(sam|focal_sam|cmo)_', '_', leaf).startswith(parents[0])
+        assert re.sub('_(sam|focal_sam|cmo)_', '_', leaf).startswith(
+            parents[0]
+        )
         return
     assert len(code) <= 20
     for kind in ('methods', 'datasets', 'schedules', 'runtime'):

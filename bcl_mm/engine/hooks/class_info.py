@@ -76,9 +76,9 @@ class ClassInfoHook(Hook):
             self.info.require_same(
                 resumed,
                 'the checkpoint',
-                'Resume with the data that it was trained on, go on with '
-                'these by --allow-changed-data, or start a new training from '
-                'its weights with load_from',
+                'Resume with the data that it was trained on, keep these '
+                'with --allow-changed-data, or start a new training from its '
+                'weights with load_from',
             )
         except InputValueError as error:
             shifted = shifted_classes(self.info.names, resumed.names)
