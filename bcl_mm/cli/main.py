@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from typing import List, Optional
 
@@ -53,7 +55,7 @@ def main(
 
     An InputError, or that of a full disk, becomes one sentence on stderr and
     exit status 1; every other error keeps its traceback. After Ctrl-C the
-    status is 130.
+    status is 130, and after a closed pipe 141.
 
     Args:
         argv: Words of the command line. Defaults to None: those of this
@@ -73,6 +75,11 @@ def main(
     except KeyboardInterrupt:
         print('Interrupted by SIGINT', file=sys.stderr)
         status = 130
+    except BrokenPipeError:
+        # The reader of our output has ended (| head), as is its right. What
+        # is left in the buffer must not become an error when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
     except Exception as error:
         told = as_input_error(error, 'the output')
         if told is None:

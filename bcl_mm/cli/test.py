@@ -62,21 +62,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show_images(cfg: Any, args: argparse.Namespace) -> None:
-    """Let mmpretrain's hook draw the predictions."""
+    """Let a hook draw the predictions."""
     if args.tta:
         args.error('--show and --show-dir draw no images of --tta')
     if args.show_dir is not None:
         make_folder('--show-dir', args.show_dir)
-    hook = dict(type='mmpretrain.VisualizationHook')
-    hook.update(cfg.default_hooks.get('visualization') or {})
-    cfg.default_hooks.visualization = dict(
-        hook,
+    settings = dict(cfg.default_hooks.get('visualization') or {})
+    settings.update(
+        type='bcl_mm.PredictionImagesHook',
         enable=True,
         show=args.show,
         wait_time=args.wait_time,
         out_dir=args.show_dir,
         interval=args.interval,
     )
+    cfg.default_hooks.visualization = settings
 
 
 def _augment(cfg: Any) -> None:

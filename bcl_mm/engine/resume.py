@@ -93,12 +93,17 @@ def obstacle_of_training(
             if isinstance(value, (int, float, tuple))
             and not isinstance(value, bool)
         }
-        for group in groups:
+        # AdamW is Adam with this flag, and the names are the same.
+        flag = 'decoupled_weight_decay'
+        kind = type(wrapper.optimizer).__name__
+        for group, owned in zip(groups, own):
+            if group.get(flag, owned.get(flag)) != owned.get(flag):
+                return f'its optimizer is not {kind}: {flag} differs'
             missing = sorted(settings.difference(group))
             if missing:
                 return (
                     f'its optimizer has no {", ".join(missing)}, which '
-                    f'{type(wrapper.optimizer).__name__} needs'
+                    f'{kind} needs'
                 )
     if not schedules:
         return None

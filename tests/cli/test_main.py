@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import sys
 from types import ModuleType
 
@@ -154,3 +155,28 @@ def test_help_of_scripts_installs_nothing(run, tmp_path, tool):
         done = run('bash', script, option, PATH=path, VIRTUAL_ENV='x')
         assert f'bash tools/{tool}.sh' in done.stdout
         assert 'called' not in done.stdout
+
+
+TALKATIVE = """
+import argparse, types
+import bcl_mm.cli.main as program
+
+def run(args):
+    for line in range(100000):
+        print(line)
+
+found = types.SimpleNamespace(run=run), argparse.ArgumentParser()
+program.load_command = lambda name, prog: found
+program.main(['predict'])
+"""
+
+
+def test_a_reader_that_ends_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, 'w') as output:
+        command = [sys.executable, '-c', TALKATIVE]
+        result = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, text=True
+        )
+    assert (result.returncode, result.stderr) == (141, '')

@@ -70,6 +70,22 @@ def test_another_optimizer_is_an_error(resume):
         resume({}, optim_wrapper=adam)
 
 
+def test_adam_is_not_adamw(resume, tmp_path):
+    # Their states have the same names.
+    adam, adamw = (
+        dict(optimizer=dict(type=name, lr=0.01)) for name in ('Adam', 'AdamW')
+    )
+    folder = tmp_path / 'adam'
+    prepare(folder, 1, optim_wrapper=adam).train()
+    content = torch.load(folder / 'epoch_1.pth')
+    group = content['optimizer']['param_groups'][0]
+    if 'decoupled_weight_decay' not in group:
+        pytest.skip('this torch does not record the difference')
+    with pytest.raises(InputValueError, match='optimizer is not AdamW: dec'):
+        resume(content, optim_wrapper=adamw)
+    resume(content, optim_wrapper=adam)
+
+
 def test_weights_that_do_not_fit_are_not_left_out(resume, content):
     state = dict(content['state_dict'])
     for name in ('head.classifier.weight', 'backbone.stem.0.weight'):

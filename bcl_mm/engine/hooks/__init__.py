@@ -11,6 +11,7 @@ from .class_info import ClassInfoHook
 from .corrupt_images import CorruptImageHook
 from .finite_loss import FiniteLossHook
 from .metric_model import MetricModelHook
+from .prediction_images import PredictionImagesHook
 from .progress import ProgressHook
 from .run_config import RunConfigHook
 from .sample_seed import SampleSeedHook
@@ -24,6 +25,7 @@ __all__ = [
     'CorruptImageHook',
     'FiniteLossHook',
     'MetricModelHook',
+    'PredictionImagesHook',
     'ProgressHook',
     'RunConfigHook',
     'SafeCheckpointHook',

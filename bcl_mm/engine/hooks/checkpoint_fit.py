@@ -2,19 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict
+from typing import Any, Callable, Dict, List
 
 from mmengine.hooks import Hook
+from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, Runner
+from torch import nn
 
 from bcl_mm.engine.resume import obstacle_of_training
 from bcl_mm.registry import HOOKS
+from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.modules import training_state, unwrapped
 from bcl_mm.utils.weights import is_only_for_training, misfits, weights_of
 
 # What a new training takes from ``load_from``.
 _KEPT = ('backbone.', 'neck.')
+
+
+def _check_initialised(model: nn.Module) -> None:
+    """Raise an InputValueError where an ``init_cfg`` checkpoint did not fit.
+
+    Other weights may be in the checkpoint, such as those of a head, or
+    missing, but none of another shape.
+    """
+    for name, module in model.named_modules():
+        for cfg in _listed(getattr(module, 'init_cfg', None)):
+            if cfg.get('type') not in ('Pretrained', PretrainedInit):
+                continue
+            source, prefix = cfg['checkpoint'], cfg.get('prefix')
+            weights = weights_of(load_checkpoint(source))
+            if prefix:
+                start = f'{prefix}.'
+                weights = {
+                    key.removeprefix(start): value
+                    for key, value in weights.items()
+                    if key.startswith(start)
+                }
+            own = module.state_dict()
+            shared = {key: weights[key] for key in own if key in weights}
+            wrong = [
+                f'{key} {misfit}'
+                for key, misfit in misfits(module, shared).items()
+                if key in shared
+            ]
+            if not shared:
+                wrong = [f'it has no {next(iter(own), "weight")}']
+            if wrong:
+                raise InputValueError(
+                    f'model{f".{name}" if name else ""}.init_cfg: the '
+                    f'checkpoint {source!r} does not fit: '
+                    + '; '.join(wrong[:3])
+                )
+
+
+def _listed(init_cfg: Any) -> List[dict]:
+    configs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    return [cfg for cfg in configs if isinstance(cfg, dict)]
 
 
 @HOOKS.register_module()
@@ -28,6 +72,7 @@ class CheckpointFitHook(Hook):
     - In a training that resumes, where optimizer and schedules must fit, too.
     - In a new training (``load_from``), in backbone and neck; another head
       may start.
+    - In a part of the model that ``init_cfg`` initialises from a checkpoint.
 
     A new training starts with the initial state of branches and losses: their
     class statistics and queues come from other data. A ``pretrained`` that the
@@ -68,13 +113,18 @@ class CheckpointFitHook(Hook):
                         weights[key] = buffer.detach().cpu().clone()
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse a ``pretrained`` that nothing has read.
+        """Refuse weights that do not fit, or that nothing has read.
 
         Raises:
-            InputValueError: Another program than ``bcl-mm train`` trains.
+            InputValueError: The checkpoint of an ``init_cfg`` does not fit,
+                or another program than ``bcl-mm train`` trains and ignores
+                ``pretrained``.
         """
+        if runner._resume:
+            return
+        _check_initialised(unwrapped(runner.model))
         source = runner.cfg.get('pretrained')
-        if source is None or runner._resume:
+        if source is None:
             return
         backbone = dict(runner.cfg.model).get('backbone') or {}
         is_timm = str(backbone.get('type')).endswith('TimmBackbone')

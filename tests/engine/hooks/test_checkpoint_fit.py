@@ -44,7 +44,8 @@ def test_a_test_of_another_model_is_an_error(tmp_path):
 def test_pretrained_that_nothing_has_read_is_an_error(settings, is_read):
     backbone = {'type': 'bcl_mm.CIFARResNet', **settings}
     cfg = Config(dict(pretrained='x.pth', model=dict(backbone=backbone)))
-    runner = SimpleNamespace(cfg=cfg, _resume=False)
+    model = torch.nn.Linear(1, 1)
+    runner = SimpleNamespace(cfg=cfg, _resume=False, model=model)
     hook = CheckpointFitHook()
     if is_read:
         hook.before_train(runner)
@@ -53,4 +54,31 @@ def test_pretrained_that_nothing_has_read_is_an_error(settings, is_read):
             hook.before_train(runner)
         runner._resume = True
         hook.before_train(runner)
-    hook.before_train(SimpleNamespace(cfg=Config(), _resume=False))
+    hook.before_train(
+        SimpleNamespace(cfg=Config(), _resume=False, model=model)
+    )
+
+
+@pytest.mark.parametrize('prefix', [None, 'backbone'])
+def test_an_init_cfg_that_does_not_fit_is_an_error(prefix, tmp_path):
+    # MMEngine only logs it, and trains random weights.
+    def train(folder, weights):
+        torch.save(weights, tmp_path / 'x.pth')
+        init = dict(type='Pretrained', checkpoint=str(tmp_path / 'x.pth'))
+        if prefix:
+            init['prefix'] = prefix
+        runner = make(tmp_path / folder)
+        runner.model.backbone.init_cfg = init
+        runner.train()
+        return runner.model.backbone
+
+    start = f'{prefix}.' if prefix else ''
+    name = 'stem.0.weight'
+    own = make(tmp_path / 'own').model.backbone.state_dict()
+    message = r'model.backbone.init_cfg: .*stem.0.weight has shape \(1,\), not'
+    with pytest.raises(ValueError, match=message):
+        train('a', {f'{start}{name}': torch.zeros(1), f'{start}x': own[name]})
+    with pytest.raises(ValueError, match='does not fit: it has no stem.0'):
+        train('b', {f'{start}y': torch.zeros(1)})
+    # Without the rest of it, for example.
+    train('c', {f'{start}{name}': own[name], 'fc.weight': torch.zeros(1)})
