@@ -25,10 +25,14 @@ _KEPT = {
 
 
 class Arguments(NamedTuple):
-    """Names of arguments; ``is_open`` if any other is taken, too."""
+    """Names of arguments; ``is_open`` if any other is taken, too.
+
+    ``flags`` are those that are True or False.
+    """
 
     names: FrozenSet[str]
     is_open: bool
+    flags: FrozenSet[str] = frozenset()
 
 
 class _Use(NamedTuple):
@@ -110,19 +114,25 @@ def arguments_of(component: Any) -> Arguments:
             if '__init__' in vars(c) and c not in (object, nn.Module)
         ]
     names: Set[str] = set()
+    flags: Set[str] = set()
     given: Set[str] = set()
+
+    def found(is_open: bool) -> Arguments:
+        return Arguments(frozenset(names), is_open, frozenset(flags))
+
     for owner in owners:
         try:
             parameters = inspect.signature(owner).parameters.values()
         except (TypeError, ValueError):
-            return Arguments(frozenset(names), True)
+            return found(True)
         own = {p.name for p in parameters if p.kind in _KINDS} - {'self'}
         names |= own - given
+        flags |= {p.name for p in parameters if p.annotation in (bool, 'bool')}
         rest: Optional[str] = next(
             (p.name for p in parameters if p.kind is p.VAR_KEYWORD), None
         )
         if rest is None:
-            return Arguments(frozenset(names), False)
+            return found(False)
         use = _use_of(inspect.unwrap(owner), rest)
         names |= use.names
         given |= use.given
@@ -130,8 +140,8 @@ def arguments_of(component: Any) -> Arguments:
             break
     else:
         # The last parent, object or nn.Module, takes none.
-        return Arguments(frozenset(names), not inspect.isclass(component))
+        return found(not inspect.isclass(component))
     for kind, function in _KEPT.items():
         if inspect.isclass(component) and issubclass(component, kind):
             names |= set(inspect.signature(function).parameters)
-    return Arguments(frozenset(names), use.is_open)
+    return found(use.is_open)

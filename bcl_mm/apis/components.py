@@ -108,10 +108,19 @@ class ComponentCheck:
         more: Iterable[str] = (),
         of: str = '',
     ) -> None:
-        """Compare the keys of a dict with the arguments that are taken."""
+        """Compare the keys of a dict with the arguments that are taken.
+
+        Text for a flag, such as ``no``, would be taken for True.
+        """
         self.checked.add(path)
         known = arguments.names.union(more)
-        for name in config:
+        for name, value in config.items():
+            if name in arguments.flags and isinstance(value, str):
+                key = *path, name
+                self.problem(
+                    key,
+                    f'{dotted(key)} must be True or False, got {value!r}',
+                )
             if name in known or name in _TAKEN:
                 continue
             # Of what takes anything, only a near miss is wrong.
@@ -193,6 +202,8 @@ class ComponentCheck:
         if preprocessor is not None:
             inner = (*path, 'data_preprocessor')
             self.component(inner, preprocessor, root.MODELS, PREPROCESSOR)
+        if config.get('head', ...) is None:
+            self.lacks(path, 'a head')
         mixing = config.get('train_cfg')
         if isinstance(mixing, dict):
             names = Arguments(frozenset(('augments', 'probs')), False)

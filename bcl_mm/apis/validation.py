@@ -76,6 +76,8 @@ _OF_LOADERS = (
     *('dataset', 'disable_subprocess_warning', 'num_batch_per_epoch'),
     'type',  # which MMEngine ignores
 )
+# Top-level settings that MMEngine's runner cannot have as None.
+_NEVER_NONE = 'data_preprocessor', 'env_cfg', 'randomness', 'work_dir'
 _GIVEN_TO_LOOPS = ('runner', 'dataloader', 'evaluator')
 
 
@@ -85,6 +87,8 @@ class _ConfigCheck(ComponentCheck):
     def top(self, key: str, value: Any) -> None:
         """Check a top-level setting."""
         path = (key,)
+        if value is None and key in _NEVER_NONE:
+            self.problem(path, f'{key} must not be None: leave it out')
         if value is None and key != 'model':
             return
         if key in _COMPONENTS:
@@ -117,6 +121,9 @@ class _ConfigCheck(ComponentCheck):
             if function is not None:
                 known = arguments_of(function)
             self.keys(path, value, known, names.split())
+        if path == ('randomness',) and value.get('seed') is not None:
+            rule = dict(at_least=0, below=2**32, whole=True)
+            self.number((*path, 'seed'), value['seed'], **rule)
         for key, inner in value.items() if len(path) == 1 else ():
             if key != 'paramwise_cfg' or 'constructor' not in value:
                 self.settings((*path, key), inner)
@@ -129,7 +136,7 @@ class _ConfigCheck(ComponentCheck):
         for name in ('dataset', 'sampler', 'batch_size'):
             if name not in config and 'batch_sampler' not in config:
                 self.lacks(path, name)
-        if config.get('batch_size') is not None:
+        if 'batch_size' in config:
             self.number((*path, 'batch_size'), config['batch_size'])
         for name, registry in (
             ('dataset', root.DATASETS),
@@ -321,6 +328,18 @@ def _missing_parts(cfg: Any) -> Dict[Path, str]:
                 f'{" and ".join(there)} need {" and ".join(gone)}, too: give '
                 'all three, or set all three to None'
             )
+    sizes = [
+        part.get('num_classes') if isinstance(part, dict) else None
+        for part in (
+            _part(cfg, ('model', 'head')),
+            cfg.get('data_preprocessor'),
+        )
+    ]
+    if all(isinstance(size, int) for size in sizes) and sizes[0] != sizes[1]:
+        missing['data_preprocessor', 'num_classes'] = (
+            'data_preprocessor.num_classes must be model.head.num_classes='
+            f'{sizes[0]}, got {sizes[1]}'
+        )
     return missing
 
 

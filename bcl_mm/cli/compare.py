@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='CONFIG',
         help='paths of configs, or names of configs that come with bcl_mm',
     )
-    add('--seeds', type=int, nargs='+', default=[0])
+    seed = whole_number(0, 2**32 - 1)
+    add('--seeds', type=seed, nargs='+', default=[0])
     number = whole_number(1)
     add('--jobs', type=number, default=1, help='runs side by side')
     add(

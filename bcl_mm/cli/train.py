@@ -181,6 +181,11 @@ def _train(cfg: Any, args: argparse.Namespace) -> Union[None, int, str]:
             require_one_batch(runner.train_dataloader, runner.world_size)
             runner.register_hook(start)
             runner.train()
+        if not start.has_started and is_main_process():
+            print(
+                f'Nothing is left to train: {cfg.load_from} has reached the '
+                'max_epochs or max_iters of train_cfg'
+            )
         del runner
         leave_process_group()
     except CheckpointError as error:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import uuid
 from pathlib import Path, PurePath
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.utils import is_list_of
+from torch.optim import Optimizer
 
 from bcl_mm.utils.checkpoint import is_file, load_checkpoint
 from bcl_mm.utils.errors import InputError, InputValueError, MissingFileError
@@ -61,8 +63,64 @@ def _paired(ours: Any, theirs: Any) -> Iterator[Tuple[Any, Any]]:
         yield part, theirs.get(name) if isinstance(theirs, dict) else None
 
 
+def _settings_of(schedule: Any) -> Set[str]:
+    """Names of the arguments of a schedule."""
+    names = {
+        name
+        for owner in type(schedule).__mro__
+        for name in inspect.signature(owner.__init__).parameters
+    }
+    return names - {'last_step', 'verbose'}
+
+
+def _difference(owner: str, name: str, old: Any, new: Any) -> str:
+    """A setting whose value in the config would be ignored."""
+    return (
+        f'{name} of {owner} is {old!r} in it, and {new!r} in the config. '
+        'Training resumes with the settings that it had: restore the config, '
+        'or start a new training from its weights with load_from'
+    )
+
+
+def _other_settings(
+    optimizer: Optimizer, groups: List[Dict[str, Any]]
+) -> Optional[str]:
+    """What differs in the settings of an optimizer's state, None if nothing.
+
+    Args:
+        optimizer: That of the config.
+        groups: Groups of parameters in the checkpoint.
+    """
+    kind = type(optimizer).__name__
+    # Flags may be missing: they came with later versions of torch.
+    needed = {
+        name
+        for name, value in optimizer.defaults.items()
+        if isinstance(value, (int, float, tuple))
+        and not isinstance(value, bool)
+    }
+    for group, own in zip(groups, optimizer.param_groups):
+        missing = sorted(needed.difference(group))
+        if missing:
+            return (
+                f'its optimizer has no {", ".join(missing)}, which {kind} '
+                'needs'
+            )
+        # AdamW is Adam with this flag, and the names are the same.
+        for name in ('decoupled_weight_decay', *sorted(needed)):
+            first = f'initial_{name}'  # of what schedules change
+            key = first if first in group and first in own else name
+            old, new = group.get(key, own.get(key)), own.get(key)
+            if old != new:
+                return _difference(kind, name, old, new)
+    return None
+
+
 def obstacle_of_training(
-    content: Dict[str, Any], optimizers: Any, schedules: Any
+    content: Dict[str, Any],
+    optimizers: Any,
+    schedules: Any,
+    may_change: bool = False,
 ) -> Optional[str]:
     """Reason why this training cannot resume from a checkpoint.
 
@@ -73,6 +131,9 @@ def obstacle_of_training(
         content: The checkpoint.
         optimizers: The Runner's ``optim_wrapper``.
         schedules: The Runner's ``param_schedulers``.
+        may_change: Whether the settings of schedules may differ, as they do
+            where they count iterations and the data have changed. Defaults
+            to False.
     """
     for wrapper, state in _paired(optimizers, content['optimizer']):
         groups = state.get('param_groups') if isinstance(state, dict) else ()
@@ -86,25 +147,9 @@ def obstacle_of_training(
             return (
                 'its optimizer is of other parameters than those of the model'
             )
-        # Flags may be missing: they came with later versions of torch.
-        settings = {
-            name
-            for name, value in wrapper.optimizer.defaults.items()
-            if isinstance(value, (int, float, tuple))
-            and not isinstance(value, bool)
-        }
-        # AdamW is Adam with this flag, and the names are the same.
-        flag = 'decoupled_weight_decay'
-        kind = type(wrapper.optimizer).__name__
-        for group, owned in zip(groups, own):
-            if group.get(flag, owned.get(flag)) != owned.get(flag):
-                return f'its optimizer is not {kind}: {flag} differs'
-            missing = sorted(settings.difference(group))
-            if missing:
-                return (
-                    f'its optimizer has no {", ".join(missing)}, which '
-                    f'{kind} needs'
-                )
+        obstacle = _other_settings(wrapper.optimizer, groups)
+        if obstacle is not None:
+            return obstacle
     if not schedules:
         return None
     if not content.get('param_schedulers'):
@@ -116,9 +161,13 @@ def obstacle_of_training(
                 f'{len(ours)}'
             )
         for schedule, state in zip(ours, theirs):
-            if set(schedule.state_dict()) != set(state):
-                kind = type(schedule).__name__
+            kind = type(schedule).__name__
+            own = schedule.state_dict()
+            if set(own) != set(state):
                 return f'its param_schedulers have none of {kind}'
+            for name in _settings_of(schedule).intersection(own):
+                if not may_change and own[name] != state[name]:
+                    return _difference(kind, name, state[name], own[name])
     return None
 
 

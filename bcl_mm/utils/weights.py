@@ -81,6 +81,8 @@ def _check_meta(meta: Any) -> None:
         if isinstance(counts, (list, tuple)):
             for count in counts:
                 _require(count, Real, 'a class count in meta', 'a number')
+    if meta.get('data_digest') is not None:
+        _require(meta['data_digest'], str, 'meta.data_digest', 'text')
     if meta.get('dataset_meta') is None:
         return
     _require(meta['dataset_meta'], dict, 'meta.dataset_meta', 'a dict')

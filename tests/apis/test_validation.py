@@ -272,6 +272,20 @@ SGD = dict(type='SGD', lr=0.1)
         ),
         ('default_scope', 'mmpretrian', 'is mmpretrain meant?'),
         ('default_scope', 'nothing', "use 'mmpretrain'"),
+        ('train_dataloader.sampler.shuffle', 'no', 'must be True or False'),
+        ('train_dataloader.drop_last', 'no', 'must be True or False, got'),
+        ('randomness.deterministic', 'maybe', 'deterministic must be True or'),
+        ('randomness.seed', -1, 'randomness.seed must be .*, got -1'),
+        ('randomness.seed', 2**32, 'randomness.seed must be in'),
+        ('randomness.seed', 1.5, 'randomness.seed must be'),
+        ('randomness.seed', True, 'randomness.seed must be'),
+        ('randomness', None, 'randomness must not be None: leave it out'),
+        ('work_dir', None, 'work_dir must not be None'),
+        ('env_cfg', None, 'env_cfg must not be None'),
+        ('data_preprocessor', None, 'data_preprocessor must not be None'),
+        ('data_preprocessor.num_classes', 7, 'model.head.num_classes=10, got'),
+        ('train_dataloader.batch_size', None, 'batch_size must be'),
+        ('model.head', None, 'model needs a head'),
     ],
 )
 def test_wrong_configs(key, value, message):
@@ -351,8 +365,8 @@ class Keeps(Parent):
 
 
 def test_arguments_are_followed_to_parents():
-    assert arguments_of(Child) == ({'b', 'c', 'd'}, False)
-    assert arguments_of(Keeps) == (set(), True)
+    assert arguments_of(Child) == ({'b', 'c', 'd'}, False, set())
+    assert arguments_of(Keeps) == (set(), True, set())
     assert arguments_of(len).names == set()
     timm = arguments_of(MODELS.get('TimmBackbone'))
     assert timm.is_open and 'pretrained' in timm.names

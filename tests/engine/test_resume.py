@@ -70,6 +70,33 @@ def test_another_optimizer_is_an_error(resume):
         resume({}, optim_wrapper=adam)
 
 
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (
+            dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.5))),
+            'lr of SGD is 0.01 in it, and 0.5 in the config. Training resumes',
+        ),
+        (
+            dict(
+                optim_wrapper=dict(
+                    optimizer=dict(type='SGD', lr=0.01, weight_decay=0.1)
+                )
+            ),
+            'weight_decay of SGD is 0.* in it, and 0.1 in the config',
+        ),
+        (
+            dict(param_scheduler=[dict(SCHEDULE, end=10)]),
+            'end of LinearLR is 20 in it, and 10 in the config',
+        ),
+        (dict(randomness=dict(seed=5)), 'its seed is 0, and randomness.seed'),
+    ],
+)
+def test_settings_that_would_be_ignored_are_errors(resume, options, message):
+    with pytest.raises(InputValueError, match=message):
+        resume({}, **options)
+
+
 def test_adam_is_not_adamw(resume, tmp_path):
     # Their states have the same names.
     adam, adamw = (
@@ -81,7 +108,10 @@ def test_adam_is_not_adamw(resume, tmp_path):
     group = content['optimizer']['param_groups'][0]
     if 'decoupled_weight_decay' not in group:
         pytest.skip('this torch does not record the difference')
-    with pytest.raises(InputValueError, match='optimizer is not AdamW: dec'):
+    with pytest.raises(
+        InputValueError,
+        match='decoupled_weight_decay of AdamW is F',
+    ):
         resume(content, optim_wrapper=adamw)
     resume(content, optim_wrapper=adam)
 
@@ -113,6 +143,18 @@ def test_epochs_of_another_length_need_an_option(resume):
     message = 'an epoch has 7 iterations, but in the checkpoint 1 had 4: .*all'
     with pytest.raises(InputValueError, match=message):
         resume({}, train_dataloader=loader)
+
+
+def test_other_images_of_the_same_counts_need_an_option(resume):
+    train = dict(DIGITS, seed=3)
+    message = 'training images are not those of the checkpoint.*--allow-cha'
+    with pytest.raises(InputValueError, match=message):
+        resume({}, train=train)
+    hooks = dict(
+        INFO_HOOKS,
+        class_info=dict(type='bcl_mm.ClassInfoHook', allow_changed_data=True),
+    )
+    resume({}, train=train, default_hooks=hooks)
 
 
 def test_other_data_are_allowed_by_an_option(resume):

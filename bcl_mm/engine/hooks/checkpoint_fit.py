@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit
@@ -20,11 +20,22 @@ from bcl_mm.utils.weights import is_only_for_training, misfits, weights_of
 _KEPT = ('backbone.', 'neck.')
 
 
+def _other_seed(checkpoint: dict, randomness: dict) -> Optional[str]:
+    """A seed in the config that would be ignored, None if there is none."""
+    old = checkpoint['meta'].get('seed')
+    new = randomness.get('seed')
+    if old is None or new is None or old == new:
+        return None
+    return (
+        f'its seed is {old}, and randomness.seed is {new}: training resumes '
+        'with the seed that it had. Leave randomness.seed out'
+    )
+
+
 def _check_initialised(model: nn.Module) -> None:
     """Raise an InputValueError where an ``init_cfg`` checkpoint did not fit.
 
-    Other weights may be in the checkpoint, such as those of a head, or
-    missing, but none of another shape.
+    Other weights may be in the checkpoint, such as those of a head.
     """
     for name, module in model.named_modules():
         for cfg in _listed(getattr(module, 'init_cfg', None)):
@@ -44,10 +55,8 @@ def _check_initialised(model: nn.Module) -> None:
             wrong = [
                 f'{key} {misfit}'
                 for key, misfit in misfits(module, shared).items()
-                if key in shared
+                if not is_only_for_training(key)
             ]
-            if not shared:
-                wrong = [f'it has no {next(iter(own), "weight")}']
             if wrong:
                 raise InputValueError(
                     f'model{f".{name}" if name else ""}.init_cfg: the '
@@ -96,9 +105,16 @@ class CheckpointFitHook(Hook):
         trains = isinstance(runner._train_loop, BaseLoop)  # it is built
         if runner._resume and trains:
             self._require_fit()
-            obstacle = obstacle_of_training(
-                checkpoint, runner.optim_wrapper, runner.param_schedulers
+            may_change = any(
+                getattr(hook, 'allow_changed_data', False)
+                for hook in runner.hooks
             )
+            obstacle = obstacle_of_training(
+                checkpoint,
+                runner.optim_wrapper,
+                runner.param_schedulers,
+                may_change,
+            ) or _other_seed(checkpoint, runner._randomness_cfg)
             if obstacle is not None:
                 raise InputValueError(
                     f'training cannot resume from the checkpoint: {obstacle}'

@@ -17,6 +17,7 @@ from bcl_mm.classes import (
     shifted_classes,
     source_of,
 )
+from bcl_mm.engine.data_digest import data_digest
 from bcl_mm.engine.metric_names import check_metric_names
 from bcl_mm.engine.resume import check_epoch_length
 from bcl_mm.registry import DATASETS, HOOKS
@@ -42,7 +43,8 @@ class ClassInfoHook(Hook):
     training set, if that exists.
 
     Labels and class names of the validation and test set must fit those of
-    the training set; on resuming, so must the counts in the checkpoint. The
+    the training set; on resuming, so must the counts in the checkpoint, and
+    the images must be the same. The
     metrics must have different names, and ``save_best`` must name one of them.
 
     Args:
@@ -61,6 +63,7 @@ class ClassInfoHook(Hook):
         check_flag('allow_changed_data', allow_changed_data)
         self.allow_changed_data = allow_changed_data
         self.info: Optional[ClassInfo] = None
+        self._digest: Optional[str] = None
 
     def before_train(self, runner: Runner) -> None:
         """Count the training set and hand the counts on.
@@ -85,6 +88,7 @@ class ClassInfoHook(Hook):
             if shifted or not self.allow_changed_data:
                 raise
             runner.logger.warning(f'resuming with other data: {error}')
+        self._compare_digests(runner)
         if runner._resume:
             check_epoch_length(runner, self.allow_changed_data)
         # Now, and not when the first validation comes, after hours.
@@ -123,11 +127,32 @@ class ClassInfoHook(Hook):
         """Write the counts into the checkpoint's ``meta``."""
         if self.info is not None:
             self.info.write(checkpoint['meta'])
+        if self._digest is not None:
+            checkpoint['meta']['data_digest'] = self._digest
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Read the counts, unless the training set has been counted."""
         if self.info is None:
             self.info = ClassInfo.from_meta(checkpoint.get('meta', {}))
+        self._digest = checkpoint.get('meta', {}).get('data_digest')
+
+    def _compare_digests(self, runner: Runner) -> None:
+        """Check that training resumes with the same images."""
+        old = self._digest
+        self._digest = data_digest(runner.train_dataloader.dataset)
+        if not runner._resume or old is None or old == self._digest:
+            return
+        message = (
+            'the training images are not those of the checkpoint, or are in '
+            'another order'
+        )
+        if not self.allow_changed_data:
+            raise InputValueError(
+                f'{message}. Resume with the data that it was trained on, '
+                'keep these with --allow-changed-data, or start a new '
+                'training from its weights with load_from'
+            )
+        runner.logger.warning(f'resuming with other data: {message}')
 
     def _check_labels(self, dataset: Any, name: str) -> Optional[np.ndarray]:
         """Check the labels and names of a dataset; None without labels."""

@@ -74,11 +74,15 @@ def test_an_init_cfg_that_does_not_fit_is_an_error(prefix, tmp_path):
 
     start = f'{prefix}.' if prefix else ''
     name = 'stem.0.weight'
-    own = make(tmp_path / 'own').model.backbone.state_dict()
+    backbone = make(tmp_path / 'own').model.backbone.state_dict()
+    own = {f'{start}{key}': value for key, value in backbone.items()}
     message = r'model.backbone.init_cfg: .*stem.0.weight has shape \(1,\), not'
     with pytest.raises(ValueError, match=message):
-        train('a', {f'{start}{name}': torch.zeros(1), f'{start}x': own[name]})
-    with pytest.raises(ValueError, match='does not fit: it has no stem.0'):
+        train('a', {**own, f'{start}{name}': torch.zeros(1)})
+    with pytest.raises(ValueError, match='fit: stem.0.weight is missing; st'):
         train('b', {f'{start}y': torch.zeros(1)})
-    # Without the rest of it, for example.
-    train('c', {f'{start}{name}': own[name], 'fc.weight': torch.zeros(1)})
+    del own[f'{start}{name}']
+    with pytest.raises(ValueError, match='fit: stem.0.weight is missing$'):
+        train('c', own)
+    own[f'{start}{name}'] = backbone[name]
+    train('d', {**own, 'fc.weight': torch.zeros(1)})
