@@ -29,7 +29,7 @@ from bcl_mm.apis.validation import check_config, new_paths, resembling
 from bcl_mm.engine.processes import await_ranks, init_cpu_process_group
 from bcl_mm.engine.resume import obstacle_to_resume
 from bcl_mm.engine.run_config import read_run_config
-from bcl_mm.models.pretrained import apply_pretrained
+from bcl_mm.models.pretrained import apply_frozen, apply_pretrained
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError
 from bcl_mm.utils.files import end_at_full_disk
@@ -298,6 +298,7 @@ def complete_model(cfg: Config, checkpoint: Optional[str] = None) -> None:
     """
     with explained_build_errors(cfg):
         resolve_num_classes(cfg, checkpoint)
+        apply_frozen(cfg, checkpoint)
         apply_pretrained(cfg, load=checkpoint is None)
 
 

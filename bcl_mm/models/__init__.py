@@ -10,6 +10,7 @@ from .classifiers import FrozenBackboneClassifier
 from .contrast import PrototypeContrast
 from .experts import ExpertHead, ExpertLoss, SharedTrunk
 from .heads import BCLHead, LongTailHead
+from .lift import AdaptedBackbone
 from .losses import *  # noqa: F403
 from .momentum import MomentumClassifier
 from .paco import GPaCo
@@ -18,6 +19,7 @@ from .proco import ProCo
 from .weight_scaling import WeightScalingHead
 
 __all__ = [
+    'AdaptedBackbone',
     'BCLHead',
     'CIFARResNet',
     'ExpertHead',

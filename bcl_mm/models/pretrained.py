@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Dict, Optional, Tuple
 
 from mmengine.registry import DefaultScope
@@ -81,6 +82,45 @@ def _check_timm_name(name: str) -> None:
     if not timm.is_model(name):
         similar = similar_names(name.split('.')[0], timm.list_models())
         raise InputValueError(f'timm has no model {name!r}{similar}')
+
+
+def apply_frozen(cfg: dict, checkpoint: Optional[str] = None) -> None:
+    """Tell an ``AdaptedBackbone`` the file of its frozen weights.
+
+    ``pretrained`` of the config becomes its ``weights_file``, as an absolute
+    path. Without that, a checkpoint names the file that it was trained with.
+
+    Args:
+        cfg: Config, changed in place; unchanged if it has another backbone.
+        checkpoint: The checkpoint that is tested, or that training resumes
+            from. Defaults to None.
+
+    Raises:
+        InputValueError: ``pretrained`` is not a file or an address of one, or
+            the checkpoint is damaged.
+        InputFileError: The checkpoint does not exist.
+    """
+    backbone = (cfg.get('model') or {}).get('backbone') or {}
+    if not str(backbone.get('type')).endswith('AdaptedBackbone'):
+        return
+    source = cfg.get('pretrained') or backbone.get('weights_file')
+    if source is None and checkpoint:
+        meta = load_checkpoint(checkpoint).get('meta', {})
+        source = (meta.get('frozen_backbone') or {}).get('file')
+    if source is None:
+        return
+    if not isinstance(source, str):
+        raise InputTypeError(f'pretrained must be text, got {source!r}')
+    if source.startswith(_TIMM):
+        raise InputValueError(
+            'a frozen backbone needs a file of its weights: give '
+            f'pretrained=FILE instead of {source}, and model.backbone.frozen='
+            "dict(type='bcl_mm.TimmBackbone', "
+            f'name={source.removeprefix(_TIMM)!r})'
+        )
+    if '://' not in source:
+        source = os.path.abspath(os.path.expanduser(source))
+    backbone['weights_file'], cfg['pretrained'] = source, None
 
 
 def apply_pretrained(cfg: dict, load: bool = True) -> None:

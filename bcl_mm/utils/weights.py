@@ -83,6 +83,11 @@ def _check_meta(meta: Any) -> None:
                 _require(count, Real, 'a class count in meta', 'a number')
     if meta.get('data_digest') is not None:
         _require(meta['data_digest'], str, 'meta.data_digest', 'text')
+    frozen = meta.get('frozen_backbone')
+    if frozen is not None:
+        _require(frozen, dict, 'meta.frozen_backbone', 'a dict')
+        for name, value in frozen.items():
+            _require(value, str, f'meta.frozen_backbone.{name}', 'text')
     if meta.get('dataset_meta') is None:
         return
     _require(meta['dataset_meta'], dict, 'meta.dataset_meta', 'a dict')

@@ -41,6 +41,14 @@ for _ in range(60):
         (weights(meta=dict(iter=-1)), 'meta.iter must be >= 0'),
         (weights(meta=dict(class_counts='12')), 'must be a list of numbers'),
         (weights(meta=dict(class_counts=NESTED)), 'count in meta must be a n'),
+        (
+            weights(meta=dict(frozen_backbone='a')),
+            'meta.frozen_backbone must be a dict',
+        ),
+        (
+            weights(meta=dict(frozen_backbone=dict(file=[]))),
+            'meta.frozen_backbone.file must be text, got list',
+        ),
         (weights(meta=dict(dataset_meta=[])), 'dataset_meta must be a dict'),
         (
             weights(meta=dict(dataset_meta=dict(classes='ab'))),

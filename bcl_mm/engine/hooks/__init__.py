@@ -10,6 +10,7 @@ from .class_complement import ClassComplementHook
 from .class_info import ClassInfoHook
 from .corrupt_images import CorruptImageHook
 from .finite_loss import FiniteLossHook
+from .lift import LIFTHook
 from .metric_model import MetricModelHook
 from .prediction_images import PredictionImagesHook
 from .progress import ProgressHook
@@ -24,6 +25,7 @@ __all__ = [
     'ClassInfoHook',
     'CorruptImageHook',
     'FiniteLossHook',
+    'LIFTHook',
     'MetricModelHook',
     'PredictionImagesHook',
     'ProgressHook',

@@ -50,6 +50,7 @@ def make(work_dir, train=None, head=None, hook=None, model=None, **options):
     )
     settings = dict(
         model=dict(
+            type='mmpretrain.ImageClassifier',
             data_preprocessor=dict(type='bcl_mm.MultiViewDataPreprocessor'),
             backbone=dict(
                 type='bcl_mm.CIFARResNet',
@@ -63,8 +64,8 @@ def make(work_dir, train=None, head=None, hook=None, model=None, **options):
                 **(dict(loss_con=None) if 'type' not in (head or {}) else {}),
                 **(head or {}),
             },
-            **(model or dict(type='mmpretrain.ImageClassifier')),
-        ),
+        )
+        | (model or {}),
         train_dataloader=loader(train or DIGITS),
         train_cfg=dict(by_epoch=True, max_epochs=2),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
