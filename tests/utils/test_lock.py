@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from bcl_mm.utils.errors import InputFileError
 from bcl_mm.utils.lock import LockedFolderError, lock_folder, locked_for
 
 TRY = """
@@ -55,3 +56,37 @@ def test_an_error_leaves_no_new_folder(tmp_path):
         with pytest.raises(KeyError), lock_folder(folder, is_new=is_new):
             raise KeyError
         assert folder.exists() == remains
+
+
+@pytest.mark.parametrize('kind', ['link', 'dangling', 'fifo', 'folder'])
+def test_a_lock_is_a_regular_file(tmp_path, kind):
+    """A work dir may come from elsewhere; nothing is emptied or awaited."""
+    work_dir, precious = tmp_path / 'work', tmp_path / 'precious'
+    work_dir.mkdir()
+    precious.write_text('precious')
+    lock = work_dir / 'lock'
+    if kind == 'fifo':
+        os.mkfifo(lock)
+    elif kind == 'folder':
+        lock.mkdir()
+    else:
+        lock.symlink_to(precious if kind == 'link' else tmp_path / 'none')
+    message = f"^the lock '{lock}' must be a regular file: remove it, or give"
+    with pytest.raises(InputFileError, match=message), lock_folder(work_dir):
+        pass
+    assert precious.read_text() == 'precious'
+    assert not (tmp_path / 'none').exists()
+
+
+def test_a_lock_is_not_emptied(tmp_path):
+    """It may be a hard link."""
+    (tmp_path / 'lock').write_text('precious')
+    with lock_folder(tmp_path):
+        assert (tmp_path / 'lock').read_text() == 'precious'
+
+
+def test_a_lock_that_cannot_be_opened(tmp_path):
+    message = r"lock' cannot be opened \(No such file or directory\): give an"
+    folder = tmp_path / 'none'
+    with pytest.raises(InputFileError, match=message), lock_folder(folder):
+        pass
