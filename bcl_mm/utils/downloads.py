@@ -50,18 +50,15 @@ def _download(address: str, path: Path) -> None:
     """Download a file: completely, or not at all."""
     print(f'Downloading {address} ...', file=sys.stderr, flush=True)
     request = Request(address, headers={'User-Agent': 'bcl_mm'})
-    # Several processes of a training may download it: each under its name.
-    part = path.with_name(f'{path.name}.{os.getpid()}')
     try:
         with urlopen(request, timeout=30) as answer:
             expected = answer.headers.get('Content-Length')
-            with open_atomically(part, 'wb') as file:
+            with open_atomically(path, 'wb') as file:
                 while block := answer.read(1 << 20):
                     file.write(block)
                 received = file.tell()
                 if expected not in (None, str(received)):
                     raise ValueError(f'{received} of {expected} bytes came')
-        part.replace(path)
     except (OSError, ValueError, HTTPException) as error:
         raise InputFileError(
             f'{address} cannot be downloaded ({error}): give a file'

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import fcntl
+import fnmatch
+import glob
 import logging
 import os
+import secrets
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Union
+from typing import Any, Iterable, Iterator, Tuple, Union
 
 from bcl_mm.utils.errors import InputFileError, as_input_error
 
@@ -22,8 +26,10 @@ def open_atomically(
 ) -> Iterator[Any]:
     """Open a file for writing that appears when it is complete.
 
-    The content goes to ``PATH.part``, which is synced and renamed at the
-    end. After an error, or a kill, the file is as it was before.
+    The content goes to ``PATH.XXXXXXXX.part``, of a random name, which is
+    synced and renamed at the end. After an error, or a kill, the file is as
+    it was before. Of several writers the last one to end wins. What a killed
+    one left is removed when the same file is written again.
 
     Args:
         path: The file.
@@ -35,21 +41,27 @@ def open_atomically(
         InputFileError: The file cannot be written; the message names it and
             the cause, and nothing is left of the attempt.
     """
-    part = Path(f'{path}.part')
+    folder, name = os.path.split(path)
     if 'b' not in mode:
         options.setdefault('encoding', 'utf-8')
         options.setdefault('errors', 'backslashreplace')
+    part = ''
     try:
-        with open(part, mode, **options) as file:
+        remove_leftovers(folder, glob.escape(name))
+        part, file = _open_part(path, mode, options)
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+            os.replace(part, path)  # not closed before: it keeps the lock
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        if part:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
         # Not an error that the caller's own reading raises in the block.
-        if isinstance(error, OSError) and error.filename in (None, str(part)):
+        if isinstance(error, OSError) and (
+            not part or error.filename in (None, part)
+        ):
             raise InputFileError(
                 f'{path} cannot be written: {error.strerror or error}'
             ) from error
@@ -57,11 +69,73 @@ def open_atomically(
     # The new name, too, should survive a power failure; not all file systems
     # can sync a folder.
     with contextlib.suppress(OSError):
-        folder = os.open(part.parent, os.O_RDONLY)
+        descriptor = os.open(folder or '.', os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
+
+
+def _open_part(
+    path: Union[str, Path], mode: str, options: dict
+) -> Tuple[str, Any]:
+    """Path of a new file that no other writer uses, and the file, locked."""
+    while True:
+        part = f'{path}.{secrets.token_hex(4)}.part'
+        try:
+            # Not a temporary file of Python's, which only its owner may read.
+            file = open(part, mode.replace('w', 'x'), **options)  # noqa: SIM115
+        except FileExistsError:
+            continue
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # see below
+            file.close()
+            continue
+        except OSError:  # not all file systems have locks
+            pass
+        # Before the lock, another writer may take it for a leftover.
+        if os.fstat(file.fileno()).st_nlink:
+            return part, file
+        file.close()
+
+
+def remove_leftovers(
+    folder: Union[str, Path], target: str, *, is_owner: bool = False
+) -> None:
+    """Remove what killed writers left of a file.
+
+    A part that is still written has a lock, which ends with its process, also
+    on another machine that shares the folder.
+
+    Args:
+        folder: The folder.
+        target: Name of the file, or a pattern such as ``'*.pth'``.
+        is_owner: Whether nobody else writes such files there: on a file
+            system without locks, only then are parts removed. Defaults to
+            False.
+    """
+    pattern = f'{target}.{"[0-9a-f]" * 8}.part'
+    with contextlib.suppress(OSError):
+        for name in fnmatch.filter(os.listdir(folder or '.'), pattern):
+            _remove_part(os.path.join(folder, name), is_owner)
+
+
+def _remove_part(part: str, is_owner: bool) -> None:
+    # Whatever has this name: no link is followed, no FIFO is waited for.
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+    with contextlib.suppress(OSError):
+        descriptor = os.open(part, flags)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(part)
+        except BlockingIOError:
+            pass  # still written
+        except OSError:
+            if is_owner:
+                os.unlink(part)
+        finally:
+            os.close(descriptor)
 
 
 def write_atomically(

@@ -17,7 +17,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from bcl_mm.engine.resume import latest_checkpoint, name_training
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import InputError, InputFileError
-from bcl_mm.utils.files import write_atomically
+from bcl_mm.utils.files import remove_leftovers, write_atomically
 
 
 class CheckpointError(InputError, RuntimeError):
@@ -111,9 +111,8 @@ class SafeCheckpointHook(CheckpointHook):
             self._training = name_training(runner.work_dir, self._training)
             suffix = Path(self.filename_tmpl).suffix
             for folder in {str(self.out_dir), runner.work_dir}:
-                for pattern in (f'*{suffix}.part', 'last_checkpoint.part'):
-                    for path in Path(folder).glob(pattern):
-                        path.unlink(missing_ok=True)
+                for name in (f'*{suffix}', 'last_checkpoint'):
+                    remove_leftovers(folder, name, is_owner=True)
         is_done = info.get('validated_iter') == runner.iter
         if _validation_is_due(runner) and not is_done:
             # The checkpoint to update with the best score.

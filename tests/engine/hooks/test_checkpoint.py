@@ -81,8 +81,8 @@ def test_the_best_one_goes_after_its_successor_is_known(tmp_path):
     # Never better than the first; then always.
     runner(tmp_path, 2, options).train()
     (best,) = tmp_path.glob('best_*')
-    (tmp_path / 'epoch_9.pth.part').write_bytes(b'half')
-    (tmp_path / 'last_checkpoint.part').write_bytes(b'half')
+    for name in ('epoch_9.pth', 'last_checkpoint'):
+        (tmp_path / f'{name}.0123abcd.part').write_bytes(b'half')
     resumed = runner(tmp_path, 3, options, resume=True)
     resumed.train()
     assert len(list(tmp_path.glob('best_*'))) == 1
