@@ -1,4 +1,4 @@
-"""Logging to TensorBoard and Weights & Biases."""
+"""Logging: its level, TensorBoard, and Weights & Biases."""
 
 from __future__ import annotations
 
@@ -6,12 +6,31 @@ import os
 from importlib.util import find_spec
 from typing import Any, Sequence
 
-from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.errors import InputValueError, shown
 
 # Package -> registry name.
 BACKENDS = dict(
     tensorboard='TensorboardVisBackend', wandb='bcl_mm.WandbVisBackend'
 )
+
+
+_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
+_OTHER_NAMES = ('FATAL', 'NOTSET', 'WARN')  # of Python, for the same
+
+
+def check_log_level(level: Any) -> None:
+    """Raise an InputValueError unless MMEngine knows a ``log_level``.
+
+    Args:
+        level: What the config has: a name, or Python's number.
+    """
+    is_number = isinstance(level, int) and not isinstance(level, bool)
+    if is_number or level in (*_LEVELS, *_OTHER_NAMES):
+        return
+    raise InputValueError(
+        f'log_level must be {", ".join(_LEVELS[:-1])} or {_LEVELS[-1]}, got '
+        f'{shown(level)}'
+    )
 
 
 def check_log_packages(names: Sequence[str]) -> None:

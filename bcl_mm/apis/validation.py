@@ -28,6 +28,7 @@ from bcl_mm.apis.components import (
     Path,
     dotted,
 )
+from bcl_mm.apis.log_backends import check_log_level
 from bcl_mm.utils.errors import (
     InputError,
     InputValueError,
@@ -280,6 +281,7 @@ def check_config(
     """
     scope = cfg.get('default_scope', 'mmpretrain')
     _check_scope(scope)
+    check_log_level(cfg.get('log_level', 'INFO'))
     check = _ConfigCheck(allowed)
     with DefaultScope.overwrite_default_scope(scope):
         for key in cfg:

@@ -286,6 +286,10 @@ SGD = dict(type='SGD', lr=0.1)
         ('data_preprocessor.num_classes', 7, 'model.head.num_classes=10, got'),
         ('train_dataloader.batch_size', None, 'batch_size must be'),
         ('model.head', None, 'model needs a head'),
+        ('log_level', 'FOO', "log_level must be DEBUG, .* CRITICAL, got 'FOO"),
+        ('log_level', None, 'log_level must be .*, got None'),
+        ('log_level', True, 'log_level must be .*, got True'),
+        ('log_level', ['INFO'], 'log_level must be .*, got .*INFO'),
     ],
 )
 def test_wrong_configs(key, value, message):
