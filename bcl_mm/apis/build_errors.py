@@ -52,6 +52,22 @@ def _find(cfg: Any, part: dict, path: Tuple[str, ...] = ()) -> Optional[str]:
     return None
 
 
+def lack_of_type(error: BaseException) -> Optional[str]:
+    """Sentence on a dict that MMEngine cannot build as it has no type.
+
+    MMEngine's own holds the whole dict. None for another error.
+    """
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    cfg = frame.f_locals.get('cfg')
+    is_builder = frame.f_code.co_filename == build_functions.__file__
+    if not (is_builder and isinstance(error, KeyError)):
+        return None
+    if not isinstance(cfg, dict) or 'type' in cfg:
+        return None
+    beside = f' beside {", ".join(map(str, cfg))}' if cfg else ''
+    return f'the key type, the name of a component, is missing{beside}'
+
+
 def _explain(error: Exception, cfg: Any) -> Optional[str]:
     """What cannot be built, and why; None if it is not the config's fault."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -71,14 +87,15 @@ def _explain(error: Exception, cfg: Any) -> Optional[str]:
         for part in frame.f_locals.values():
             if where is None and isinstance(part, dict) and part:
                 where = _find(dict(cfg), part)
+    where = where or 'a part of the config'
+    lack = lack_of_type(error)
+    if lack:
+        return f'{where} cannot be built: {lack}'
     text = str(error.args[0] if error.args else error)
     if not text:  # of an assertion
         text = traceback.extract_tb(error.__traceback__)[-1].line
     text = ' '.join(text.split())[:500]
-    return (
-        f'{where or "a part of the config"} cannot be built: '
-        f'{type(error).__name__}: {text}'
-    )
+    return f'{where} cannot be built: {type(error).__name__}: {text}'
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ from bcl_mm.engine.resume import obstacle_to_resume
 from bcl_mm.engine.run_config import read_run_config
 from bcl_mm.models.pretrained import apply_frozen, apply_pretrained
 from bcl_mm.utils.checkpoint import load_checkpoint
-from bcl_mm.utils.errors import InputValueError, MissingFileError
+from bcl_mm.utils.errors import InputValueError, MissingFileError, described
 from bcl_mm.utils.files import end_at_full_disk
 
 # Options that apply to all data sets that have them: splits by different
@@ -190,10 +190,7 @@ def read_config(path: str, allow_code: bool = False) -> Config:
     try:
         return Config.fromfile(path)
     except Exception as error:  # a config is Python
-        text = ' '.join(str(error).split())
-        raise InputValueError(
-            f'{path}: {type(error).__name__}: {text}'
-        ) from error
+        raise InputValueError(f'{path}: {described(error)}') from error
 
 
 def load_config(args: argparse.Namespace, whole: bool = False) -> Config:

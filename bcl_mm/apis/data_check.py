@@ -16,6 +16,7 @@ from bcl_mm.apis.from_data import FROM_DATA, LOADERS, for_checking
 from bcl_mm.classes import shot_groups
 from bcl_mm.datasets import audit
 from bcl_mm.datasets.audit import Split
+from bcl_mm.utils.errors import described
 from bcl_mm.utils.files import CsvWriter, open_atomically
 from bcl_mm.utils.progress import show_progress
 
@@ -47,7 +48,7 @@ def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
                 )
         except Exception as error:
             message = ' '.join(str(error).split())  # on one line
-            problems.append(f'{name}: {message or type(error).__name__}')
+            problems.append(f'{name}: {message or described(error)}')
     return splits, problems, notes
 
 

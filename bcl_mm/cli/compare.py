@@ -95,7 +95,10 @@ def run(args: argparse.Namespace) -> bool:
             command = [*COMMAND, 'report', *folders, '-o', page]
             command += ['--allow-code'] * args.allow_code
             if subprocess.run(command).returncode:
-                failures.append('The report failed; the table is written.')
+                failures.append(
+                    'The report has failed, or lacks runs (see above); the '
+                    'table is written.'
+                )
     for failure in failures:
         print(visible(failure), file=sys.stderr)
     return bool(failures)

@@ -16,7 +16,12 @@ from mmengine.config import Config
 from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.utils import get_object_from_string, import_modules_from_strings
 
-from bcl_mm.utils.errors import InputFileError, InputTypeError, InputValueError
+from bcl_mm.utils.errors import (
+    InputFileError,
+    InputTypeError,
+    InputValueError,
+    shown,
+)
 from bcl_mm.utils.files import write_atomically
 from bcl_mm.utils.registered import (
     check_registered,
@@ -71,6 +76,18 @@ def _encode(value: Any, key: str = '') -> Any:
     return path if key.rpartition('.')[2] == 'type' else {_OBJECT: path}
 
 
+def _check_mark(mark: str, content: Any) -> None:
+    if mark in (_OBJECT, _NUMBER):
+        rule, is_right = 'text', isinstance(content, str)
+    else:
+        rule, is_right = 'a list', isinstance(content, list)
+    if is_right and mark == _ITEMS:
+        rule = 'a list of pairs [KEY, VALUE]'
+        is_right = all(isinstance(p, list) and len(p) == 2 for p in content)
+    if not is_right:
+        raise TypeError(f'{mark} must be {rule}, got {shown(content)}')
+
+
 def _decode(value: Any, allow_code: bool) -> Any:
     if isinstance(value, list):
         return [_decode(part, allow_code) for part in value]
@@ -78,6 +95,8 @@ def _decode(value: Any, allow_code: bool) -> Any:
         return value
     if len(value) == 1:
         ((mark, content),) = value.items()
+        if mark in _MARKS:
+            _check_mark(mark, content)
         if mark == _TUPLE:
             return tuple(_decode(content, allow_code))
         if mark == _NUMBER:

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bcl_mm import __version__
+from bcl_mm.apis.build_errors import lack_of_type
 from bcl_mm.apis.config import check_data_roots
 from bcl_mm.apis.inference import load_model
 from bcl_mm.apis.runs import TrainedRun
@@ -29,6 +30,9 @@ from bcl_mm.utils.errors import (
     InputError,
     InputFileError,
     InputValueError,
+    as_input_error,
+    described,
+    place_of,
     visible,
 )
 from bcl_mm.utils.files import open_atomically
@@ -284,7 +288,8 @@ def evaluate_run(
 
     Raises:
         MissingFileError: The test set does not exist.
-        InputValueError: The checkpoint does not fit, or has no class counts.
+        InputValueError: The checkpoint does not fit, or has no class counts;
+            the config cannot be built, or its test fails.
     """
     if run.progress:
         note = visible(f'Unfinished, {run.progress}: {run.folder}')
@@ -318,11 +323,26 @@ def evaluate_run(
     except InputError:
         raise
     except Exception as error:  # what a foreign config names or lacks
-        text = ' '.join(str(error).split())
+        reason = lack_of_type(error) or described(error)
         raise InputValueError(
-            f'{run.config} cannot be used: {type(error).__name__}: {text}'
+            f'{run.config} cannot be used: {reason}'
         ) from error
-    found = evaluate(loader, model, meta['class_counts'])
+    try:
+        found = evaluate(loader, model, meta['class_counts'])
+    except InputError:
+        raise
+    except Exception as error:
+        told = as_input_error(error)  # such as full shared memory
+        if told is not None:
+            raise told from error
+        # Perhaps a bug of ours: the place tells it from a foreign config.
+        reason = described(error)
+        place = place_of(error).partition(':')[0]
+        if place and place not in reason:
+            reason += f' ({place})'
+        raise InputValueError(
+            f'{run.config}: its test has failed: {reason}'
+        ) from error
     try:
         found.save(path, key)
     except InputFileError as error:  # perhaps on a read-only disk

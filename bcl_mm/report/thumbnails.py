@@ -14,7 +14,7 @@ from PIL import Image
 from bcl_mm.apis.inference import load_test_config
 from bcl_mm.apis.runs import TrainedRun
 from bcl_mm.datasets.transforms.loading import LoadImageFromFile
-from bcl_mm.utils.errors import visible
+from bcl_mm.utils.errors import described, visible
 
 SIZE = 64  # pixels
 # From the index of a test image to the address of its picture, if it has one.
@@ -48,7 +48,8 @@ def pictures_of(
         # The order of images in memory; files are loaded as BGR.
         is_bgr = bool((cfg.get('data_preprocessor') or {}).get('to_rgb'))
     except Exception as error:  # of a config or data from elsewhere
-        note = visible(f'No test images are shown: {error}')
+        reason = str(error) or described(error)
+        note = visible(f'No test images are shown: {reason}')
         print(note, file=sys.stderr)
         return lambda index: None
     load = LoadImageFromFile().transform

@@ -6,8 +6,10 @@ import difflib
 import errno
 import math
 import re
+import traceback
 import unicodedata
 from numbers import Integral, Real
+from pathlib import PurePath
 from typing import Any, Iterable, Optional
 
 
@@ -80,6 +82,42 @@ def as_input_error(
             'workers: give it more space, or set num_workers=0'
         )
     return None
+
+
+# In a traceback: file, line number and code.
+_PLACE = re.compile(r'File "(.+)", line (\d+), in .+\n +(.*)')
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error arose: ``runs.py, line 3: raise KeyError``, or ''."""
+    # A data worker's error has its own traceback in its message.
+    entries = traceback.format_tb(error.__traceback__)
+    for text in (str(error), *reversed(entries)):
+        places = _PLACE.findall(text)
+        if places:
+            file, number, code = places[-1]
+            return f'{PurePath(file).name}, line {number}: {code}'
+    return ''
+
+
+def described(error: BaseException) -> str:
+    """Type and message of an error that is not ours, in one line.
+
+    An error without a message is described by its place and the code there.
+    More than 500 characters are cut.
+    """
+    kind, text = type(error).__name__, str(error).strip()
+    if 'in DataLoader worker' in text:  # the end of its traceback
+        *_, end = re.split(_PLACE, text)
+        found = re.search(
+            r'^[\w.]+(?::(.*))?\Z', end, re.MULTILINE | re.DOTALL
+        )
+        text = (found[1] or '') if found else text
+    text = ' '.join(text.split())
+    if not text:
+        place = place_of(error)
+        return f'{kind} in {place}' if place else f'{kind} without a message'
+    return f'{kind}: {text[:500]}' + (' ...' if len(text) > 500 else '')
 
 
 def visible(text: str) -> str:

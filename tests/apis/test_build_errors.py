@@ -35,6 +35,11 @@ from tests.apis.test_validation import DELETE, DIGITS, changed
             dict(num_groups=2),
             'model.backbone cannot be built: KeyError: .* key "type"',
         ),
+        (
+            'model.backbone',
+            dict(depth=8),
+            'cannot be built: the key type, .* is missing beside depth$',
+        ),
         ('model.backbone', 3, 'model cannot be built: TypeError: cfg'),
         (
             'model.head.loss_cls',

@@ -139,6 +139,27 @@ def test_damaged_ones_are_one_sentence(tmp_path, text):
         read_run_config(path)
 
 
+@pytest.mark.parametrize(
+    ('mark', 'content', 'rule'),
+    [
+        ('object', 5, 'text, got 5'),
+        ('number', [], r'text, got \[\]'),
+        ('tuple', 3, 'a list, got 3'),
+        ('items', 'ab', "a list, got 'ab'"),
+        ('items', [[1]], r'a list of pairs \[KEY, VALUE\], got \[\[1\]\]'),
+    ],
+)
+def test_what_stands_for_other_values_is_checked(
+    tmp_path, mark, content, rule
+):
+    path = tmp_path / 'config.json'
+    path.write_text(json.dumps(dict(a={f'__{mark}__': content})))
+    message = f'config.json is damaged: __{mark}__ must be {rule}$'
+    for allow_code in (False, True):
+        with pytest.raises(ValueError, match=message):
+            read_run_config(path, allow_code)
+
+
 def test_the_hook_of_trainings_and_tests(tmp_path, caplog):
     runner = SimpleNamespace(
         cfg=Config(dict(a=1)),

@@ -1,5 +1,6 @@
 """Figures and tables of the report, against small cases."""
 
+import errno
 import os
 import zipfile
 
@@ -11,7 +12,7 @@ from bcl_mm.report import errors, figures, spaces, style, summary
 from bcl_mm.report import evaluation as evaluation_module
 from bcl_mm.report.evaluation import Evaluation, block_cosines
 from bcl_mm.report.figures import smooth
-from bcl_mm.utils.errors import InputFileError
+from bcl_mm.utils.errors import InputFileError, InputValueError
 from tests.report.common import (
     COUNTS,
     LABELS,
@@ -230,6 +231,43 @@ def test_odd_configs_and_read_only_disks(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(module.Runner, build, lambda *_, **__: None)
     assert module.evaluate_run(run).classes == evaluation().classes
     assert 'Read-only file system; another report' in capsys.readouterr().err
+
+
+def test_a_test_that_fails_is_one_sentence(monkeypatch, tmp_path):
+    """The report leaves out this run, and compares the others."""
+    run = trained_run()
+    run.checkpoint = tmp_path / 'epoch_1.pth'
+    run.checkpoint.touch()
+    module, cause = evaluation_module, []
+
+    def fail(*_):
+        raise cause[0]
+
+    for name, stand_in in (
+        ('load_checkpoint', lambda *_: dict(meta=dict(class_counts=COUNTS))),
+        ('load_model', lambda *_, **__: (run.cfg, None)),
+        ('check_data_roots', lambda *_: None),
+        ('evaluate', fail),
+    ):
+        monkeypatch.setattr(module, name, stand_in)
+    monkeypatch.setattr(module.Runner, 'build_dataloader', lambda *_, **__: 0)
+    run.cfg.test_dataloader = {}
+    place = r'test_tables.py, line \d+'
+    for error, message in (
+        (TypeError('no  such\nthing'), rf'TypeError: no such thing \({place}'),
+        (AssertionError(), rf'AssertionError in {place}: raise cause\[0\]$'),
+    ):
+        cause[:] = [error]
+        message = f'^a_b.py: its test has failed: {message}'
+        with pytest.raises(InputValueError, match=message) as caught:
+            module.evaluate_run(run)
+        assert caught.value.__cause__ is error
+    cause[:] = [OSError(errno.ENOSPC, 'No space left')]
+    with pytest.raises(InputFileError, match='^a file cannot be written: No'):
+        module.evaluate_run(run)
+    cause[:] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        module.evaluate_run(run)
 
 
 def test_foreign_files_are_not_read(tmp_path, monkeypatch):

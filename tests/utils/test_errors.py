@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from bcl_mm.classes import shot_groups
 from bcl_mm.datasets import Digits, LongTailDataset
@@ -28,7 +29,12 @@ from bcl_mm.models.losses import (
     ldam_margins,
     logit_adjusted_cross_entropy,
 )
-from bcl_mm.utils.errors import check_flag, check_number
+from bcl_mm.utils.errors import (
+    check_flag,
+    check_number,
+    described,
+    place_of,
+)
 
 LABELS = torch.arange(4)
 LOGITS = torch.eye(4)
@@ -68,6 +74,49 @@ def test_no_numbers(value, whole):
     message = re.escape(f'x must be {kind}, got {value!r}')
     with pytest.raises(TypeError, match=f'^{message}$'):
         check_number('x', value, whole=whole)
+
+
+class Refusing:
+    """A data set of which no image can be loaded."""
+
+    def __init__(self, *words):
+        self.words = words
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise FileNotFoundError(*self.words)
+
+
+def caught(function, *args):
+    with pytest.raises(Exception) as error:  # noqa: PT011
+        function(*args)
+    return error.value
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_errors_without_a_message_are_described_by_their_place(workers):
+    """Errors of data workers, too, which hold their traceback as text."""
+
+    def load(*words):
+        next(iter(DataLoader(Refusing(*words), num_workers=workers)))
+
+    place = r'test_errors.py, line \d+: raise FileNotFoundError.\*self.words.'
+    error = caught(load)
+    assert re.fullmatch(f'FileNotFoundError in {place}', described(error))
+    error = caught(load, ' a\n b: c ')
+    assert described(error) == 'FileNotFoundError: a b: c'
+    assert re.fullmatch(place, place_of(error))
+
+
+def test_descriptions_of_errors():
+    error = caught(exec, 'raise KeyError')
+    assert re.match(r'KeyError in test_errors.py, line \d+', described(error))
+    assert described(KeyError()) == 'KeyError without a message'
+    assert place_of(KeyError()) == ''
+    assert described(KeyError('a')) == "KeyError: 'a'"
+    assert described(ValueError('x' * 501)) == f'ValueError: {"x" * 500} ...'
 
 
 def test_what_passes():
