@@ -13,6 +13,7 @@ from bcl_mm.utils.errors import (
     check_number,
     visible,
 )
+from bcl_mm.utils.folds import check_folds
 
 
 def printable(name: str) -> str:
@@ -160,7 +161,8 @@ def labels_of(dataset: Any) -> np.ndarray:
 
     Raises:
         InputTypeError: The dataset has none of them.
-        InputValueError: A sample does not have exactly one integer label.
+        InputValueError: A sample does not have exactly one integer label, or
+            a KFoldDataset divides the images wrongly.
     """
     name = type(dataset).__name__
     try:
@@ -176,7 +178,9 @@ def labels_of(dataset: Any) -> np.ndarray:
             f'{name} must have one integer label per image, got labels of '
             f'shape {labels.shape} and type {labels.dtype}'
         )
-    return labels.astype(np.int64)
+    labels = labels.astype(np.int64)
+    check_folds(dataset, labels)
+    return labels
 
 
 def bincount_labels(

@@ -9,12 +9,20 @@ from importlib import import_module
 from typing import Any, Collection, Dict, Iterable, List, Sequence, Set, Tuple
 
 from mmengine import registry as root
+from mmengine.dataset import (
+    ClassBalancedDataset,
+    ConcatDataset,
+    RepeatDataset,
+)
 from mmengine.registry import DefaultScope, Registry
 from mmpretrain import registry as stock
+from mmpretrain.datasets import KFoldDataset
 from mmpretrain.models import ImageClassifier
 
 from bcl_mm.apis.arguments import Arguments, arguments_of
-from bcl_mm.utils.errors import shown
+from bcl_mm.datasets.wrapping import WrappedDataset
+from bcl_mm.utils.errors import InputError, shown
+from bcl_mm.utils.folds import check_fold_numbers
 
 Path = Tuple[str, ...]
 
@@ -48,6 +56,11 @@ _MORE = dict(
 )
 # Arguments whose dicts have a type that is no component: LoRA's, metainfo.
 _PLAIN = 'metainfo', 'targets'
+# Wrappers without a subset, or whose subset would be that of what is inside.
+_INDIVISIBLE = (
+    *(ClassBalancedDataset, ConcatDataset, KFoldDataset, RepeatDataset),
+    WrappedDataset,
+)
 PREPROCESSOR = 'mmpretrain.ClsDataPreprocessor'  # the default
 # What MMEngine itself takes from the dict of a component.
 _TAKEN = ('type', '_scope_', '_delete_')
@@ -188,6 +201,8 @@ class ComponentCheck:
                 arguments = arguments._replace(names=names)
                 label = getattr(found, '__name__', str(kind))
                 self.keys(path, config, arguments, more, f' of {label}')
+            if found is KFoldDataset:
+                self.folds(path, config, registry)
             if _is_classifier(found):
                 self.parts_of_classifier(path, config)
             # What takes anything may change what is inside before it is built.
@@ -195,6 +210,28 @@ class ComponentCheck:
             if registry is not root.MODELS or is_closed:
                 self.children(path, config, registry)
         return found
+
+    def folds(self, path: Path, config: dict, registry: Registry) -> None:
+        """Check a KFoldDataset, which is divided as soon as it is built."""
+        names = 'fold', 'num_splits', 'test_mode', 'seed'
+        given = {name: config[name] for name in names if name in config}
+        try:
+            check_fold_numbers(**given, prefix=f'{dotted(path)}.')
+        except InputError as error:
+            self.problem(path, str(error))
+        inner = config.get('dataset')
+        kind = inner.get('type') if isinstance(inner, dict) else None
+        if isinstance(kind, str):
+            kind = _in_scope(registry).get(kind)
+        if inspect.isclass(kind) and issubclass(kind, _INDIVISIBLE):
+            remedy = 'put it around each data set inside'
+            if kind is KFoldDataset:
+                remedy = 'divide the data once'
+            self.problem(
+                (*path, 'dataset'),
+                f'{dotted(path)}.dataset must be a data set that KFoldDataset '
+                f'can divide, got {kind.__name__}: {remedy}',
+            )
 
     def parts_of_classifier(self, path: Path, config: dict) -> None:
         """Check the dicts of an ImageClassifier that need no type."""

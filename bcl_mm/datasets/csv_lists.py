@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import os.path as osp
 import re
+import unicodedata
 from decimal import Decimal
 from io import StringIO
-from typing import Iterable, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from bcl_mm.datasets.annotations import Row, read_bytes
 from bcl_mm.datasets.transforms.loading import is_image_name
@@ -18,6 +19,19 @@ PARTS = dict(
     train=('train', 'training'),
     val=('val', 'valid', 'validation'),
     test=('test', 'testing'),
+)
+# What else a column may call a part: never the name of a folder of images.
+_OTHER_PARTS = ('dev', 'development', 'eval', 'evaluation', 'holdout')
+# Names of columns that divide a list, whatever is in them. Others, such as
+# "set" or "phase", may be anything, and do so by the names of parts in them.
+_SPLIT_COLUMN = re.compile(
+    '(?:(?:data|data_?set|cv|k)_?)?(?:split|subset|partition|fold)s?'
+    '(?:_?(?:id|idx|index|no|nr|number))?'
+    '|is_?(?:train|val|valid|test)(?:ing|idation|ation)?'
+)
+_PLAIN_NUMBER = re.compile(r'[+-]?[0-9]+(\.[0-9]*)?')
+_NUMBER = re.compile(
+    r'[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?'
 )
 
 
@@ -67,9 +81,10 @@ def _refuse_splits(
 ) -> None:
     """Raise an InputValueError if a column divides the list into parts."""
     words = {word for part in PARTS.values() for word in part}
+    words.update(_OTHER_PARTS, [''])  # some images may be in no part
     for column, name in enumerate(header):
         parts = sorted({fields[column] for fields, _ in rows})
-        is_split = name in ('split', 'subset', 'partition', 'is_valid')
+        is_split = _SPLIT_COLUMN.fullmatch(re.sub('[ -]', '_', name))
         is_split = is_split or {part.lower() for part in parts} <= words
         if is_split and name != 'label' and len(parts) > 1:
             raise InputValueError(
@@ -161,20 +176,67 @@ def is_csv_list(path: str, folder: str) -> bool:
     return _names_columns(fields) or is_row
 
 
-def sorted_names(labels: Iterable[str]) -> Tuple[str, ...]:
-    """Class names in order, each once: numbers by value, others as text.
+def refuse_lookalikes(names: Sequence[str], source: str) -> None:
+    """Check that no two class names are one text for the eye.
+
+    An accented letter may be one character or two: macOS and Linux write
+    file names differently.
+
+    Args:
+        names: The names, each once.
+        source: The folder or list that has them, for the message.
 
     Raises:
-        InputValueError: Two names are one number, such as 1 and 1.0.
+        InputValueError: Two names are equal in Unicode's normal form.
+    """
+    earlier: Dict[str, str] = {}
+    for name in names:
+        other = earlier.setdefault(unicodedata.normalize('NFC', name), name)
+        if other != name:
+            raise InputValueError(
+                f'{source}: a class must have one name, but {ascii(other)} '
+                f'and {ascii(name)} are the same text, {name!r}, in two '
+                'Unicode spellings: write it in one way'
+            )
+
+
+def _refuse_same(names: Sequence[str], source: str) -> None:
+    """Raise an InputValueError if two labels are one number or bool."""
+    kinds: List[Tuple[str, Dict[str, Any]]] = []
+    if all(map(_NUMBER.fullmatch, names)):
+        kinds.append(('number', {name: Decimal(name) for name in names}))
+    kinds.append(
+        (
+            'truth value',
+            {n: n.lower() for n in names if n.lower() in ('true', 'false')},
+        )
+    )
+    for kind, values in kinds:
+        earlier: Dict[Any, str] = {}
+        for name, value in values.items():
+            other = earlier.setdefault(value, name)
+            if other != name:
+                raise InputValueError(
+                    f'{source}: a class must have one name, but the labels '
+                    f'{other} and {name} are the same {kind}: write it in '
+                    'one way'
+                )
+
+
+def sorted_names(labels: Iterable[str], source: str) -> Tuple[str, ...]:
+    """Class names in order, each once: numbers by value, others as text.
+
+    Args:
+        labels: Labels of the images.
+        source: The list that has them, for messages.
+
+    Raises:
+        InputValueError: Two names are one number, such as 1 and 1.0, one
+            truth value, such as True and true, or look alike.
     """
     names = sorted(set(labels))
-    number = re.compile(r'[+-]?[0-9]+(\.[0-9]*)?')
-    if all(map(number.fullmatch, names)):
+    refuse_lookalikes(names, source)
+    _refuse_same(names, source)
+    if all(map(_PLAIN_NUMBER.fullmatch, names)):
         names.sort(key=Decimal)
-        for name, other in zip(names, names[1:]):
-            if Decimal(name) == Decimal(other):
-                raise InputValueError(
-                    f'a class must have one name, but the labels {name} and '
-                    f'{other} are the same number: write it in one way'
-                )
     return tuple(names)

@@ -157,7 +157,7 @@ class CustomImages(TableDataset):
             return ImageTable(own, rows), names
         images = ImageTable(osp.join(osp.dirname(own), self.prefix), rows)
         if self.check_files:
-            self.refuse_missing(images, images.missing())
+            self.refuse_missing(images, self.find_missing(images))
         return images, names
 
     def _read(self, path: str, names: Sequence[str]) -> List[Row]:
@@ -168,8 +168,9 @@ class CustomImages(TableDataset):
             images, left_out = read_tree(path)
             self.notes += [f'{path}: {note}' for note in left_out]
         label_of = {name: label for label, name in enumerate(names)}
-        unknown = sorted_names({name for _, name, _ in images} - set(label_of))
+        unknown = {name for _, name, _ in images} - set(label_of)
         if unknown:
+            unknown = sorted_names(unknown, path)
             shown = ', '.join(map(repr, unknown[:8]))
             raise InputValueError(
                 f'{path} must have no other classes than the training part '
@@ -196,7 +197,7 @@ def _class_names(path: str) -> Sequence[str]:
     """Names of the classes of a list or a tree, two or more."""
     if not osp.isfile(path):
         return classes_in(path)
-    names = sorted_names(name for _, name, _ in read_csv(path))
+    names = sorted_names((name for _, name, _ in read_csv(path)), path)
     if len(names) < 2:
         raise InputValueError(
             f'{path} must have at least two classes, got only {names[0]!r}'

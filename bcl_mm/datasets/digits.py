@@ -7,6 +7,7 @@ from typing import Any, List
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
+from bcl_mm.datasets.options import check_options
 from bcl_mm.registry import DATASETS
 from bcl_mm.utils.errors import InputValueError, check_number
 
@@ -28,6 +29,7 @@ class Digits(BaseDataset):
 
     Raises:
         InputTypeError: ``test_per_class`` is not a whole number.
+        InputError: Another argument is wrong (see :func:`check_options`).
         InputValueError: ``split`` is unknown, or ``test_per_class`` is not in
             [1, 173], which leaves an image of each class in each split.
         ImportError: scikit-learn is not installed.
@@ -44,6 +46,7 @@ class Digits(BaseDataset):
             )
         name = 'test_per_class'
         check_number(name, test_per_class, at_least=1, at_most=173, whole=True)
+        check_options(kwargs)
         self.split = split
         self.test_per_class = test_per_class
         super().__init__(ann_file='', **kwargs)

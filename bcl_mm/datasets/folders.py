@@ -9,7 +9,8 @@ from typing import Dict, List, Optional, Tuple
 
 from bcl_mm.classes import printable
 from bcl_mm.datasets.annotations import Row
-from bcl_mm.datasets.csv_lists import PARTS, is_csv_list
+from bcl_mm.datasets.csv_lists import PARTS, is_csv_list, refuse_lookalikes
+from bcl_mm.datasets.links import FilesOfTree, identity_of
 from bcl_mm.datasets.transforms.loading import is_image_name
 from bcl_mm.utils.errors import (
     InputFileError,
@@ -35,15 +36,8 @@ def class_folders(folder: str) -> List[str]:
     return [entry.name for entry in _entries(folder) if entry.is_dir()]
 
 
-def _identity(folder: str) -> Tuple[int, int]:
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
-
-
 def find_images(
-    folder: str,
-    owners: Optional[Dict[Tuple[int, int], str]] = None,
-    links: Optional[List[str]] = None,
+    folder: str, files: Optional[FilesOfTree] = None
 ) -> Tuple[List[str], List[str]]:
     """Find the files below a folder, at any depth, that are not hidden.
 
@@ -52,9 +46,8 @@ def find_images(
 
     Args:
         folder: The folder to search.
-        owners: Device and inode of folders that belong to others, with their
-            paths. Folders that were read are added. Defaults to None: none.
-        links: Gets the paths of images that are links. Defaults to None.
+        files: What was found in folders that belong to others; the folders
+            and images that are found are added. Defaults to None: nothing.
 
     Returns:
         Sorted paths, relative to the folder, of the images and of all other
@@ -66,12 +59,12 @@ def find_images(
         InputValueError: A link leads to a folder that belongs to another.
     """
     images, others = [], []
-    owners = {} if owners is None else owners
+    owners = {} if files is None else files.owners
     earlier = set(owners)
 
     def search(path: str, prefix: str) -> None:
         entries = _entries(path)
-        identity = _identity(path)
+        identity = identity_of(path)
         if identity in earlier:
             raise InputValueError(
                 f'an image must be in one class, but {path!r} is a link to '
@@ -88,8 +81,8 @@ def find_images(
                 entry.is_file() or not osp.exists(entry.path)
             ):
                 images.append(relative)
-                if links is not None and entry.is_symlink():
-                    links.append(entry.path)
+                if files is not None:
+                    files.add(entry)
             else:  # FIFOs and devices, too
                 others.append(relative)
 
@@ -101,24 +94,6 @@ def _images_in(folder: str) -> List[str]:
     """Names of the images that lie in a folder directly."""
     images = [e for e in _entries(folder) if is_image_name(e.name)]
     return [image.name for image in images if image.is_file()]
-
-
-def _refuse_double(
-    links: List[str], owners: Dict[Tuple[int, int], str]
-) -> None:
-    """Raise an InputValueError if a link leads to an image of the tree."""
-    earlier: Dict[str, str] = {}
-    for link in links:
-        image = osp.realpath(link)
-        folder = osp.dirname(image)
-        other = earlier.setdefault(image, link)
-        if osp.isdir(folder) and _identity(folder) in owners:
-            other = image
-        if other != link:
-            raise InputValueError(
-                f'an image must be in one class, once, but {link!r} and '
-                f'{other!r} are the same file: remove the link'
-            )
 
 
 def read_tree(folder: str) -> Tuple[List[Row], List[str]]:
@@ -137,14 +112,15 @@ def read_tree(folder: str) -> Tuple[List[Row], List[str]]:
         InputValueError: A link makes a folder belong to two classes, or an
             image occur twice.
     """
-    rows, left_out, links = [], [], []
-    owners = {_identity(folder): folder}
+    rows, left_out = [], []
+    files = FilesOfTree(owners={identity_of(folder): folder})
     for name in class_folders(folder):
-        images, others = find_images(osp.join(folder, name), owners, links)
+        images, others = find_images(osp.join(folder, name), files)
         rows += [(f'{name}/{path}', name, 0) for path in images]
         left_out += [f'{name}/{path}' for path in others]
-    del owners[_identity(folder)]  # images in it belong to no class
-    _refuse_double(links, owners)
+    # Images in it belong to no class.
+    del files.owners[identity_of(folder)]
+    files.refuse_double()
     notes = []
     if left_out:
         endings = Counter(osp.splitext(path)[1] for path in left_out)
@@ -169,11 +145,12 @@ def classes_in(folder: str) -> List[str]:
     """Names of the classes of a tree, without a search for images.
 
     Raises:
-        InputValueError: A name begins or ends with a space, or there are
-            fewer than two class folders; the message says what is there
-            instead.
+        InputValueError: A name begins or ends with a space, two names look
+            alike, or there are fewer than two class folders; the message
+            says what is there instead.
     """
     names = class_folders(folder)
+    refuse_lookalikes(names, folder)
     for name in names:
         if name != name.strip():
             raise InputValueError(

@@ -34,7 +34,8 @@ class ImageList(TableDataset):
         MissingFileError: ``data_root`` or the list does not exist (the
             message says how to get them), or images are missing (the message
             counts them and gives file and line of the first).
-        InputValueError: A line is not ``path label``, or there is none.
+        InputValueError: A line is not ``path label``, or there is none, or an
+            image is listed twice.
     """
 
     DATA_ROOT = ''
@@ -73,7 +74,7 @@ class ImageList(TableDataset):
 
         Without ``check_files``, it need not look for missing ones.
         """
-        return images, images.missing() if self.check_files else []
+        return images, self.find_missing(images) if self.check_files else []
 
     def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
         """Images of the list, and the names of the classes."""
@@ -111,7 +112,7 @@ class ImageNetLT(ImageList):
 
     def locate(self, images: ImageTable) -> Tuple[ImageTable, List[int]]:
         """Images in class folders or flat, and the missing ones."""
-        missing = images.missing()
+        missing = self.find_missing(images)
         flat = {}
         for i in missing:
             folder, name = osp.split(images.row(i)[0])

@@ -142,7 +142,16 @@ def changed(key, value):
     return cfg
 
 
+def folds(dataset='bcl_mm.Digits', **options):
+    """Config of a KFoldDataset over a dataset or a wrapper of that type."""
+    inner = dict(type=dataset)
+    if dataset == 'bcl_mm.Digits':
+        inner['split'] = 'train'
+    return dict(type='KFoldDataset', dataset=inner, **options)
+
+
 DELETE = object()
+DATA = 'train_dataloader.dataset'
 SGD = dict(type='SGD', lr=0.1)
 
 
@@ -269,6 +278,24 @@ SGD = dict(type='SGD', lr=0.1)
             'optim_wrapper',
             DELETE,
             'train_dataloader and train_cfg need optim_w',
+        ),
+        (DATA, folds(num_splits=0), 'dataset.num_splits must be >= 2, got 0'),
+        (
+            DATA,
+            folds(fold=5, num_splits=2),
+            r'fold must be in \[0, 2\), got',
+        ),
+        (DATA, folds(fold=-1), r'dataset.fold must be in \[0, 5\), got -1'),
+        (DATA, folds(test_mode='no'), 'test_mode must be True or False, got'),
+        (DATA, folds(seed='0'), "seed must be a whole number, got '0'"),
+        (DATA, folds('KFoldDataset'), 'got KFoldDataset: divide the data onc'),
+        (DATA, folds('ConcatDataset'), 'got ConcatDataset: put it around eac'),
+        (DATA, folds('RepeatDataset'), 'dataset.dataset must be a data set t'),
+        (DATA, folds('bcl_mm.MixFirstView'), 'can divide, got MixFirstView'),
+        (
+            DATA,
+            dict(type='RepeatDataset', times=2, dataset=folds(fold=9)),
+            r'train_dataloader.dataset.dataset.fold must be in \[0, 5\)',
         ),
         ('default_scope', 'mmpretrian', 'is mmpretrain meant?'),
         ('default_scope', 'nothing', "use 'mmpretrain'"),

@@ -8,6 +8,7 @@ from torch.utils.data import Subset
 from bcl_mm.classes import count_classes, labels_of
 from bcl_mm.datasets import Digits, LongTailDataset
 from bcl_mm.datasets.audit import published_figures
+from bcl_mm.utils.errors import InputError
 from tests import oracles
 from tests.test_classes import Labelled
 
@@ -88,6 +89,37 @@ def test_folds_divide_the_subset(test_mode):
         ).all()
         inner = fold._ori_indices[7]
         assert np.array_equal(fold[7]['img'], whole[inner]['img'])
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(fold=5, num_splits=2), r'fold must be in \[0, 2\), got 5'),
+        (
+            dict(num_splits=1, test_mode=True),
+            'num_splits must be >= 2, got 1',
+        ),
+        (dict(test_mode='no', seed=0), "test_mode must be .*, got 'no'"),
+        (dict(), 'seed must be a number where the images come class by class'),
+        (dict(test_mode=True, num_splits=2), 'seed must be a number where'),
+    ],
+)
+def test_folds_that_are_not_what_was_meant(options, message):
+    tail = dict(
+        type='bcl_mm.LongTailDataset',
+        imbalance_factor=2,
+        dataset=dict(type='bcl_mm.Digits', split='train'),
+    )
+    folds = KFoldDataset(tail, **options)
+    for count in (count_classes, labels_of):
+        with pytest.raises(InputError, match=message):
+            count(folds)
+
+
+def test_folds_of_shuffled_images_need_no_seed():
+    # The digits come in the order in which they were written.
+    folds = KFoldDataset(dict(type='bcl_mm.Digits', split='train'))
+    assert (count_classes(folds) > 0).all()
 
 
 def test_a_part_has_no_published_figures():

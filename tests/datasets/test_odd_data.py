@@ -1,5 +1,7 @@
 """Folders and lists that would be read otherwise than meant."""
 
+import functools
+import os
 import shutil
 
 import numpy as np
@@ -11,6 +13,7 @@ from bcl_mm.classes import ClassInfo, count_classes, name_classes, printable
 from bcl_mm.datasets import CustomImages, ImageList
 from bcl_mm.datasets.csv_lists import read_csv, sorted_names
 from bcl_mm.datasets.folders import find_images, read_tree
+from bcl_mm.datasets.links import FilesOfTree
 from tests.trees import write_classes
 
 NAMES = ['ant', 'bee', 'cat']
@@ -77,6 +80,42 @@ def test_a_link_must_not_repeat_an_image(tree, tmp_path, place):
         CustomImages(str(tree))
 
 
+@pytest.mark.parametrize('place', ['bee/x.png', 'ant/x.png', 'ant/d/x.png'])
+def test_a_hard_link_must_not_repeat_an_image(tree, tmp_path, place):
+    link = tree / place
+    link.parent.mkdir(exist_ok=True)
+    os.link(tree / 'ant' / '1.png', link)
+    with pytest.raises(ValueError, match='in one class, once, .*linked.: rem'):
+        CustomImages(str(tree))
+    assert len(find_images(str(tree))[0]) == 4 + 3 + 2 + 1  # to predict
+    link.unlink()
+    # A second name outside the tree does no harm.
+    os.link(tree / 'ant' / '1.png', tmp_path / 'copy.png')
+    assert len(read_tree(str(tree))[0]) == 4 + 3 + 2
+    link.symlink_to(tmp_path / 'copy.png')
+    with pytest.raises(ValueError, match=r'x.png. and .*1.png. are the same'):
+        CustomImages(str(tree))
+    link.unlink()
+    (tree / 'cat' / 'gone.png').symlink_to(tmp_path / 'nothing.png')
+    assert len(read_tree(str(tree))[0]) == 4 + 3 + 2 + 1
+
+
+def test_one_inode_on_two_devices_is_two_files(tree):
+    files = FilesOfTree()
+    images = [str(tree / name / '1.png') for name in ('ant', 'bee')]
+    files.twins = [tuple(images)]
+    files.refuse_double()
+
+
+def test_names_in_two_unicode_spellings(tree):
+    (tree / 'bee').rename(tree / 'caf\u00e9')
+    assert len(CustomImages(str(tree))) == 3 + 2 + 1
+    (tree / 'cat').rename(tree / 'cafe\u0301')
+    message = r"tree: .*'caf.xe9' are the same text, .* write it in one way"
+    with pytest.raises(ValueError, match=message):
+        CustomImages(str(tree))
+
+
 def test_a_loop_inside_a_class_is_read_once(tree):
     (tree / 'ant' / 'deep').mkdir()
     (tree / 'ant' / 'deep' / 'back').symlink_to(tree / 'ant')
@@ -137,6 +176,12 @@ def test_control_characters_do_not_reach_the_terminal(tree):
         ('Split,label,path', ('0', '1')),
         ('path,label,is_valid', ('True', 'False')),
         ('path,label,phase', ('Train', 'TEST')),
+        ('path,label,set', ('train', 'dev')),
+        ('path,label,usage', ('train', '')),
+        ('path,label,fold', ('0', '1')),
+        ('path,label,CV fold', ('a', 'b')),
+        ('path,label,dataset-split', ('a', 'b')),
+        ('path,label,is_train', ('1', '0')),
     ],
 )
 def test_a_column_that_splits_is_not_ignored(tmp_path, header, parts):
@@ -158,6 +203,8 @@ def test_a_column_that_splits_is_not_ignored(tmp_path, header, parts):
 def test_other_columns_are_ignored(tmp_path):
     text = 'path,label,part,split\na.png,0,hand,train\nb.png,1,foot,train\n'
     assert len(read_csv(write_csv(tmp_path, text))) == 2
+    text = 'path,label,set,phase,unfolded\na.png,0,1,2,3\nb.png,1,4,5,6\n'
+    assert len(read_csv(write_csv(tmp_path, text))) == 2
 
 
 def test_a_column_is_named_once(tmp_path):
@@ -177,15 +224,34 @@ def test_a_column_is_named_once(tmp_path):
     ],
 )
 def test_numbers_are_sorted_by_value(names, expected):
-    assert ' '.join(sorted_names(names.split())) == expected
+    assert ' '.join(sorted_names(names.split(), 'list')) == expected
 
 
-@pytest.mark.parametrize('names', [['1', '01'], ['1', '1.0'], ['-0', '0']])
+@pytest.mark.parametrize(
+    'names',
+    [['1', '01'], ['1', '1.0'], ['-0', '0'], ['1', '1e0'], ['.5', '5E-1']],
+)
 def test_a_number_is_written_in_one_way(names):
     with pytest.raises(
-        ValueError, match='are the same number: write it in on'
+        ValueError, match='list: .* are the same number: write it in on'
     ):
-        sorted_names([*names, '7'])
+        sorted_names([*names, '7'], 'list')
+    assert len(sorted_names([*names, 'f7'], 'list')) == 3  # names of any kind
+
+
+@pytest.mark.parametrize(
+    ('names', 'kind'),
+    [
+        (['True', 'true', 'False'], 'truth value'),
+        (['no', 'FALSE', 'false'], 'truth value'),
+        (['caf\u00e9', 'cafe\u0301'], 'text'),
+    ],
+)
+def test_a_label_is_written_in_one_way(tmp_path, names, kind):
+    rows = [f'{i}.png,{names[i % len(names)]}' for i in range(9)]
+    path = write_csv(tmp_path, '\n'.join(['path,label', *rows]))
+    with pytest.raises(ValueError, match=f'all.csv: .* the same {kind}'):
+        CustomImages(path, check_files=False)
 
 
 @pytest.mark.parametrize('cell', ['nan', 'NaN', '<NA>'])
@@ -205,6 +271,42 @@ def test_an_image_is_one_however_it_is_written(tmp_path):
     assert len(read_csv(write_csv(tmp_path, text))) == 2
     with pytest.raises(ValueError, match=":3: .*, but '/.* in line 2"):
         read_csv(write_csv(tmp_path, text), prefix='a')
+
+
+def test_a_list_of_lines_names_an_image_once(tree, tmp_path):
+    path = tmp_path / 'list.txt'
+    lines = ['tree/ant/1.png 0', 'tree/bee/1.png 1']
+    for again in (
+        'tree/ant/1.png 0',
+        'tree/ant/1.png 1',
+        './tree//ant/1.png 1',
+        'tree/bee/../ant/1.png 1',
+        f'{tmp_path}/tree/ant/1.png 1',
+    ):
+        path.write_text('\n'.join([*lines, again]))
+        message = ':3: an image must be listed once, but .* in line 1: rem'
+        with pytest.raises(ValueError, match=message):
+            ImageList('list.txt', data_root=str(tmp_path))
+        # The check of the data reads it, and lists all such images.
+        ImageList('list.txt', data_root=str(tmp_path), check_files=False)
+    path.write_text('\n'.join([*lines, 'tree/ant/0.JPG 0']))
+    assert len(ImageList('list.txt', data_root=str(tmp_path))) == 3
+
+
+@pytest.mark.parametrize('is_csv', [False, True])
+def test_a_list_names_no_file_twice_through_hard_links(tree, is_csv):
+    os.link(tree / 'ant' / '1.png', tree / 'bee' / 'x.png')
+    rows = [f'{c}/{name},{c}' for c in NAMES for name in ('0.JPG', '1.png')]
+    if is_csv:
+        path = write_csv(tree, '\n'.join([*rows, 'bee/x.png,bee']))
+        build = functools.partial(CustomImages, path)
+    else:
+        lines = [row.split(',')[0] + ' 0' for row in [*rows, 'bee/x.png,']]
+        (tree / 'list.txt').write_text('\n'.join(lines))
+        build = functools.partial(ImageList, 'list.txt', str(tree))
+    with pytest.raises(ValueError, match=r'once, but .* same file .linked.:'):
+        build()
+    build(check_files=False)
 
 
 def test_labels_above_a_million(tmp_path):

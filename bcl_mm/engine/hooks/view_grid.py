@@ -119,7 +119,8 @@ class ViewGridHook(Hook):
 
     The hook draws no random numbers and does not affect training. A batch
     without images of one or three channels, or a file that cannot be written,
-    causes a warning.
+    causes a warning. So do views that the head does not use, with or without
+    a picture.
 
     Args:
         num_images: Number of images; 0 disables the picture. Defaults to 8.
@@ -132,13 +133,12 @@ class ViewGridHook(Hook):
     def __init__(self, num_images: int = 8) -> None:
         check_number('num_images', num_images, at_least=0, whole=True)
         self.num_images = num_images
-        self._is_due = num_images > 0
+        self._is_due = True
 
     def before_train(self, runner: Runner) -> None:
         """Decide whether to draw a picture."""
         path = Path(runner.work_dir) / 'views.png'
-        is_wanted = runner.iter == 0 or not path.is_file()
-        self._is_due = self.num_images > 0 and is_wanted
+        self._is_due = runner.iter == 0 or not path.is_file()
 
     @master_only
     def before_train_iter(
@@ -148,13 +148,27 @@ class ViewGridHook(Hook):
         if not self._is_due:
             return
         self._is_due = False
-        grid = self._draw(runner, data_batch)
-        if grid is None:
+        batch = data_batch if isinstance(data_batch, dict) else {}
+        views = _views_of(batch.get('inputs'))
+        roles: Tuple[str, ...] = ()
+        if views is not None:
+            model = unwrapped(runner.model)
+            roles = _roles(getattr(model, 'head', None), len(views))
+        if 'unused' in roles:
+            runner.logger.warning(
+                f'The pipeline makes {len(views)} views of each image, and '
+                'the head uses one: a pipeline of one view (one_view) saves '
+                'time, and a contrastive method needs a branch'
+            )
+        if self.num_images == 0:
+            return
+        if views is None:
             runner.logger.warning(
                 'views.png is omitted: the batch has no "inputs" of one or '
                 'three channels'
             )
             return
+        grid = self._draw(runner, batch, views, roles)
         try:
             path = Path(runner.work_dir) / 'views.png'
             with open_atomically(path, 'wb') as file:
@@ -163,24 +177,19 @@ class ViewGridHook(Hook):
         except OSError as error:
             runner.logger.warning(f'views.png could not be written: {error}')
 
-    def _draw(self, runner: Runner, data_batch: Any) -> Optional[Image.Image]:
-        batch = data_batch if isinstance(data_batch, dict) else {}
-        views = _views_of(batch.get('inputs'))
-        if views is None:
-            return None
+    def _draw(
+        self,
+        runner: Runner,
+        batch: dict,
+        views: List[Sequence[Tensor]],
+        roles: Sequence[str],
+    ) -> Image.Image:
         model, shown = unwrapped(runner.model), slice(self.num_images)
         preprocessor = getattr(model, 'data_preprocessor', None)
         is_bgr = bool(getattr(preprocessor, 'to_rgb', False))
         columns = [
             [to_image(i, is_bgr) for i in view[shown]] for view in views
         ]
-        roles = _roles(getattr(model, 'head', None), len(views))
-        if 'unused' in roles:
-            runner.logger.warning(
-                f'The pipeline makes {len(views)} views of each image, and '
-                'the head uses one: a pipeline of one view (one_view) saves '
-                'time, and a contrastive method needs a branch'
-            )
         names = [f'view {i}\n{role}' for i, role in enumerate(roles)]
         class_names = class_names_of(runner.train_dataloader.dataset)
         samples = batch.get('data_samples') or [None] * len(views[0])

@@ -114,6 +114,22 @@ def test_what_the_views_are_for(tmp_path, monkeypatch, head, roles):
     assert len(warned) == ('unused' in roles)
 
 
+def test_unused_views_are_said_without_a_picture(tmp_path, monkeypatch):
+    drawn = record_grids(monkeypatch)
+    runner = make(
+        tmp_path,
+        train=digits(THREE_VIEWS),
+        default_hooks=hooks(num_images=0),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+    )
+    said = []
+    monkeypatch.setattr(runner.logger, 'warning', said.append)
+    runner.train()
+    assert sum('makes 3 views of each image' in text for text in said) == 1
+    assert not drawn
+    assert not (tmp_path / 'views.png').exists()
+
+
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_training_is_the_same_bit_for_bit(tmp_path, by_epoch):
     def weights(name, default_hooks):
