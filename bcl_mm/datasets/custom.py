@@ -142,6 +142,11 @@ class CustomImages(TableDataset):
         self.notes.insert(0, f'{self.split} is {own}')
         if len(set(map(str.casefold, names))) < len(names):
             self.notes.append('names of classes differ only in case')
+        folder = osp.join(osp.dirname(own), self.prefix) if is_list else own
+        if is_list and self.check_files:
+            # Before the split, whose parts must not share a file either.
+            images = ImageTable(folder, rows)
+            self.refuse_missing(images, self.find_missing(images))
         if own == train:
             # Another part of a concatenation may have the others of the
             # given classes; ClassInfoHook counts them all.
@@ -153,12 +158,7 @@ class CustomImages(TableDataset):
                     f', of which validation gets {self.val_fraction:g} '
                     '(val_fraction) of each class'
                 )
-        if not is_list:
-            return ImageTable(own, rows), names
-        images = ImageTable(osp.join(osp.dirname(own), self.prefix), rows)
-        if self.check_files:
-            self.refuse_missing(images, self.find_missing(images))
-        return images, names
+        return ImageTable(folder, rows), names
 
     def _read(self, path: str, names: Sequence[str]) -> List[Row]:
         """Images of a list or a tree, with labels."""
