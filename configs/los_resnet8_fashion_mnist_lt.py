@@ -9,3 +9,5 @@ model = dict(
     backbone=_base_.resnet8,
     head=dict(num_classes=10, in_channels=64),
 )
+# The authors' rate. With cRT's, the classifier loses what it has learnt.
+optim_wrapper = dict(optimizer=dict(lr=0.0005, weight_decay=0.0))
