@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import gc
 import os
 import re
 import warnings
@@ -306,6 +307,10 @@ def build_runner(cfg: Config) -> Runner:
     cfg.default_hooks.setdefault(
         'run_config', dict(type='bcl_mm.RunConfigHook')
     )
+    # MMEngine collects garbage for each data set it builds: half a second, if
+    # all that was imported is searched.
+    if not gc.get_freeze_count():  # once: garbage would stay, too
+        gc.freeze()
     runner = (
         RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     )
