@@ -1,7 +1,7 @@
 _base_ = [
     './_base_/methods/los.py',
     './_base_/datasets/cifar100_lt.py',
-    './_base_/schedules/crt_10e.py',
+    './_base_/schedules/los_10e.py',
     './_base_/runtime/default.py',
 ]
 first_stage = 'ce_resnet32_cifar100_lt.py'
@@ -9,5 +9,3 @@ model = dict(
     backbone=_base_.resnet32,
     head=dict(num_classes=100, in_channels=64),
 )
-# The authors' rate.
-optim_wrapper = dict(optimizer=dict(lr=0.0005, weight_decay=0.0))

@@ -10,7 +10,16 @@ model = dict(
         num_classes=10,
         in_channels=64,
         scale=16.0,
-        branches=dict(paco=dict(hidden_channels=128, out_channels=64)),
+        # As on CIFAR-100-LT, with alpha for a tenth of its classes: an anchor
+        # has ten times as many positives.
+        branches=dict(
+            paco=dict(
+                alpha=0.001,
+                temperature=0.05,
+                hidden_channels=128,
+                out_channels=64,
+            )
+        ),
     ),
 )
 train_dataloader = dict(

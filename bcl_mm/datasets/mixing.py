@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from mmengine.dataset import Compose
 from torch import Tensor
 
 from bcl_mm.classes import bincount_labels, class_names_of, labels_of
+from bcl_mm.datasets.transforms.loading import CorruptImageError
 from bcl_mm.datasets.wrapping import WrappedDataset
 from bcl_mm.registry import DATASETS
 from bcl_mm.utils.errors import InputValueError, check_number
@@ -107,6 +108,8 @@ class MixFirstView(WrappedDataset):
         counts = bincount_labels(labels, len(names) if names else None)
         self._num_classes = len(counts)
         self._cumulated = np.cumsum(counts[labels] ** -float(power))
+        # CorruptImageHook sets it: then other images cannot end training.
+        self.skips_corrupt = False
 
     def _is_off(self, index: int) -> bool:
         epoch = getattr(index, 'epoch', None)
@@ -121,10 +124,9 @@ class MixFirstView(WrappedDataset):
         if self._is_off(index) or np.random.rand() >= self.prob:
             # Soft, too: mmpretrain's preprocessor expects as much of a batch.
             return self._labelled(sample, sample, 1.0)
-        draw = np.random.rand() * self._cumulated[-1]
-        # Without the last boundary, to which a draw may be rounded up.
-        other = np.searchsorted(self._cumulated[:-1], draw, side='right')
-        partner = self.partner(self.dataset.get_data_info(int(other)))
+        partner = self._draw_partner()
+        if partner is None:
+            return self._labelled(sample, sample, 1.0)
         own_share = np.random.beta(self.alpha, self.alpha)
         views = sample['inputs']
         several = isinstance(views, (list, tuple))
@@ -132,6 +134,19 @@ class MixFirstView(WrappedDataset):
         mixed, share = self._mixed(first, partner['inputs'], own_share)
         sample['inputs'] = [mixed, *views[1:]] if several else mixed
         return self._labelled(sample, partner, share)
+
+    def _draw_partner(self) -> Optional[dict]:
+        """Another image, packed; None if none of ten can be loaded."""
+        for _ in range(10):
+            draw = np.random.rand() * self._cumulated[-1]
+            # Without the last boundary, to which a draw may be rounded up.
+            other = np.searchsorted(self._cumulated[:-1], draw, side='right')
+            try:
+                return self.partner(self.dataset.get_data_info(int(other)))
+            except CorruptImageError:
+                if not self.skips_corrupt:
+                    raise
+        return None
 
     def _labelled(self, sample: dict, partner: dict, share: float) -> dict:
         score = torch.zeros(self._num_classes)

@@ -29,11 +29,12 @@ from bcl_mm.utils.modules import given_info, tell
 
 
 def _take_loaded_counts(head: LongTailHead, incompatible_keys: Any) -> None:
-    """Give the loss the counts that a checkpoint brought."""
+    """Give losses and branches the counts that a checkpoint brought."""
     head._knows_counts = bool(head.class_counts.any())
-    if head._knows_counts and hasattr(head.loss_module, 'set_class_info'):
+    if head._knows_counts:
         info = ClassInfo(head.class_counts.cpu().numpy())
-        head.loss_module.set_class_info(info)
+        for part in head.children():
+            tell(part, 'set_class_info', info)
 
 
 @MODELS.register_module()

@@ -186,7 +186,7 @@ class ProCo(ViewContrast):
             InputValueError: There are fewer than two contrastive views.
         """
         anchors = self.anchors(features)  # (M, D)
-        labels = labels.repeat(len(features) - 1)  # (M,)
+        labels = labels.long().repeat(len(features) - 1)  # (M,)
         if self.training:
             with torch.autocast(anchors.device.type, enabled=False):
                 rows = gather(anchors.detach()).to(self.means)

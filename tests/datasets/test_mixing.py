@@ -6,6 +6,8 @@ import torch
 
 from bcl_mm.datasets import MixFirstView
 from bcl_mm.datasets.mixing import random_box
+from bcl_mm.datasets.transforms.loading import CorruptImageError
+from bcl_mm.engine.hooks.corrupt_images import _SkippingDataset
 from bcl_mm.engine.hooks.sample_seed import _SampleIndex
 from bcl_mm.registry import DATASETS
 from tests.engine.hooks.common import DIGITS
@@ -131,6 +133,43 @@ def test_the_first_and_last_epochs_train_without_it():
         for epoch in range(10)
     ]
     assert on == [False] * 3 + [True] * 5 + [False] * 2
+
+
+def test_a_damaged_image_is_not_mixed():
+    data = mixed(prob=1.0)
+    partner, loaded = data.partner, []
+
+    def load(info):
+        loaded.append(info)
+        if len(loaded) % 2:
+            raise CorruptImageError('it is empty')
+        return partner(info)
+
+    data.partner = load
+    with pytest.raises(CorruptImageError):
+        data[0]
+    skipping = _SkippingDataset(data)
+    loaded.clear()
+    sample = skipping[3]['data_samples']  # with the second that was drawn
+    assert len(loaded) == 2 and sample.gt_score.sum() == 1
+    assert 'left_out' not in sample
+    data.partner = lambda info: load(loaded.clear() or info)
+    assert skipping[3]['data_samples'].gt_score.max() == 1
+
+
+def test_what_replaces_an_image_is_of_the_same_epoch():
+    data = _SkippingDataset(mixed(prob=1.0, off_epochs=(3, 0)))
+    np.random.seed(0)
+
+    def smallest_share(epoch):
+        samples = [
+            data._replacement(index(number, epoch), CorruptImageError('x'))
+            for number in range(20)
+        ]
+        return min(s['data_samples'].gt_score.max() for s in samples)
+
+    assert smallest_share(0) == 1
+    assert smallest_share(5) < 1
 
 
 def test_the_draws_of_the_views_do_not_depend_on_it():

@@ -7,7 +7,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
 from bcl_mm.classes import ClassInfo
-from bcl_mm.models.heads import BCLHead
+from bcl_mm.models.heads import BCLHead, LongTailHead
 from bcl_mm.utils.modules import tell
 from tests import oracles
 
@@ -359,3 +359,22 @@ def test_margins_know_the_scale_of_the_logits():
     assert head.loss_module.scale == 16.0
     with pytest.raises(ValueError, match='LDAMLoss needs a normalised class'):
         make(loss_cls=dict(type='bcl_mm.LDAMLoss'), classifier='linear')
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(loss_cls=dict(type='bcl_mm.DBMLoss')),
+        dict(branches=dict(proco=dict(type='bcl_mm.ProCo'))),
+    ],
+    ids=str,
+)
+def test_counts_of_a_checkpoint_reach_all_losses(settings):
+    sizes = dict(num_classes=4, in_channels=6)
+    counts = [9, 5, 2, 1]
+    trained = LongTailHead(**sizes, **settings, class_counts=counts)
+    head = LongTailHead(**sizes, **settings)
+    head.load_state_dict(trained.state_dict())
+    samples = [DataSample().set_gt_label(label) for label in (0, 3)]
+    losses = head.loss((torch.randn(6, 6),), samples)
+    assert all(torch.isfinite(value) for value in losses.values())

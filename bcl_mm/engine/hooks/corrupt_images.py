@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from bcl_mm.classes import labels_of
+from bcl_mm.datasets.mixing import MixFirstView
 from bcl_mm.datasets.transforms.loading import CorruptImageError
 from bcl_mm.datasets.wrapping import WrappedDataset
 from bcl_mm.engine.hooks.progress import epoch_and_position
@@ -26,6 +27,8 @@ class _SkippingDataset(WrappedDataset):
     def __init__(self, dataset: Any) -> None:
         super().__init__(dataset)
         self.labels = labels_of(dataset)
+        if isinstance(dataset, MixFirstView):
+            dataset.skips_corrupt = True
 
     def __getitem__(self, index: int) -> Any:
         try:
@@ -39,7 +42,7 @@ class _SkippingDataset(WrappedDataset):
         # SampleSeedHook has seeded this draw by epoch and index.
         for other in np.random.permutation(members[members != index]):
             try:
-                data = self.dataset[int(other)]
+                data = self.original(_moved(index, other))
             except CorruptImageError as another:
                 left_out.append(str(another))
                 continue
@@ -51,6 +54,14 @@ class _SkippingDataset(WrappedDataset):
             f'{error}; no other image of class {label} can be loaded to take '
             'its place'
         )
+
+
+def _moved(index: int, other: int) -> int:
+    """Another index, of the same epoch if the first one carries it."""
+    moved = type(index)(other)
+    if hasattr(index, '__dict__'):
+        vars(moved).update(vars(index))
+    return moved
 
 
 @HOOKS.register_module()

@@ -93,8 +93,8 @@ class LIFTHook(Hook):
 
     Before a new training, one pass over the training images, as the
     ``test_dataloader`` prepares images, gives the mean feature of each class;
-    with unit norm, it becomes the class vector. A training that resumes keeps
-    its classifier.
+    with unit norm, it becomes the class vector. A training that resumes, or
+    starts from the weights of another (``load_from``), keeps its classifier.
 
     Checkpoints get file and fingerprint (hexadecimal SHA-256) of an
     :class:`~bcl_mm.models.lift.AdaptedBackbone` as ``meta.frozen_backbone``.
@@ -108,7 +108,7 @@ class LIFTHook(Hook):
                 training set is a stream, the config has no test pipeline, or
                 no image of a class can be loaded.
         """
-        if runner.iter:
+        if runner.iter or runner._load_from:
             return
         model = unwrapped(runner.model)
         head = model.head

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from typing import Any, Iterator, Optional, Sized
 
@@ -163,7 +164,11 @@ class SampleSeedHook(Hook):
         # Without a seed in the config, the sampler was built with a new one.
         if self._resumed_seed is not None and hasattr(sampler, 'seed'):
             sampler.seed = self._resumed_seed
-        num_epochs = -(-runner.max_iters // len(loader))
+        length = len(loader)
+        if isinstance(sampler, InfiniteSampler):  # a pass is an epoch
+            images = batches.batch_size * get_dist_info()[1]
+            length = len(loader.dataset) / images
+        num_epochs = math.ceil(runner.max_iters / length)
         batches.sampler = _EpochSampler(sampler, loader.dataset, num_epochs)
         replace_dataset(runner, _SeededDataset(loader.dataset, runner.seed))
 

@@ -8,6 +8,7 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
+from bcl_mm.classes import ClassInfo
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import check_number
 from bcl_mm.utils.labels import check_hard_labels
@@ -85,10 +86,16 @@ class DBMLoss(ScaledLoss):
         super().__init__(**kwargs)
         self.loss = MODELS.build(loss)
         if self.given_info is not None:
-            tell(self.loss, 'set_class_info', self.given_info)
+            self.set_class_info(self.given_info)
         self.max_margin = max_margin
         self.tau = tau
         self.difficulty = difficulty
+
+    def set_class_info(self, info: ClassInfo) -> None:
+        """Take the training images per class, for the other loss, too."""
+        super().set_class_info(info)
+        if hasattr(self, 'loss'):  # not yet, in the constructor
+            tell(self.loss, 'set_class_info', info)
 
     def set_logit_scale(self, scale: Optional[float]) -> None:
         """Set the scale of the head's logits, for the other loss, too."""

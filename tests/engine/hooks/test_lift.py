@@ -95,6 +95,16 @@ def test_it_starts_from_class_means(tmp_path):
     assert torch.allclose(found.norm(dim=1), torch.ones(10))
 
 
+def test_load_from_keeps_the_loaded_classifier(tmp_path):
+    lift(tmp_path, 1, name='first').train()
+    path = tmp_path / 'first' / 'epoch_1.pth'
+    still = dict(optimizer=dict(type='SGD', lr=0.0))
+    options = dict(load_from=str(path), optim_wrapper=still)
+    found = start(lift(tmp_path, 1, name='second', **options))
+    loaded = torch.load(path)['state_dict']['head.classifier.weight']
+    assert torch.equal(found, loaded)
+
+
 def test_it_sees_test_views(tmp_path):
     """Means are not of the augmented views of training."""
     views = dict(type='mmpretrain.Rotate', angle=180.0, prob=1.0)

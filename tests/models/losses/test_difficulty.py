@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from bcl_mm.classes import ClassInfo
 from bcl_mm.models import BCLHead
 from bcl_mm.models.losses import DBMLoss, LDAMLoss, LogitAdjustedLoss
 from bcl_mm.models.losses.difficulty import add_angular_margin
@@ -127,6 +128,9 @@ def test_counts_of_the_config_reach_the_other_loss():
     given = DBMLoss(class_counts=COUNTS)
     assert torch.isfinite(given(logits, labels))
     assert isinstance(given.loss, LogitAdjustedLoss)
+    told = DBMLoss()
+    told.set_class_info(ClassInfo(COUNTS))
+    assert torch.equal(told(logits, labels), given(logits, labels))
 
 
 @pytest.mark.parametrize(
