@@ -74,8 +74,8 @@ def test_pretrained_and_resumed(run, tmp_path, tree):
     net = MODELS.build(dict(type='bcl_mm.CIFARResNet', depth=8))
     weights, file = net.state_dict(), tmp_path / 'net.pth'
     torch.save(weights, file)
-    option = f'pretrained={file}'
-    output = train(run, tmp_path, tree, option, 'optim_wrapper.optimizer.lr=0')
+    options = f'pretrained={file}', 'optim_wrapper.optimizer.lr=0'
+    output = train(run, tmp_path, tree, *options)
     assert_quiet(output)
     trained = torch.load(tmp_path / 'run' / 'epoch_1.pth')['state_dict']
     for name, weight in weights.items():
@@ -85,7 +85,7 @@ def test_pretrained_and_resumed(run, tmp_path, tree):
     file.unlink()
     more = '--resume', '--no-validate'
     output = train(
-        run, tmp_path, tree, option, 'train_cfg.max_epochs=2', more=more
+        run, tmp_path, tree, *options, 'train_cfg.max_epochs=2', more=more
     )
     assert 'resumed epoch: 1' in output
     assert_quiet(output)
