@@ -132,8 +132,8 @@ def obstacle_of_training(
         optimizers: The Runner's ``optim_wrapper``.
         schedules: The Runner's ``param_schedulers``.
         may_change: Whether the settings of schedules may differ, as they do
-            where they count iterations and the data have changed. Defaults
-            to False.
+            where the data or the end of training have changed. Defaults to
+            False.
     """
     for wrapper, state in _paired(optimizers, content['optimizer']):
         groups = state.get('param_groups') if isinstance(state, dict) else ()

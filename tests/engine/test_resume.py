@@ -86,7 +86,7 @@ def test_another_optimizer_is_an_error(resume):
             'weight_decay of SGD is 0.* in it, and 0.1 in the config',
         ),
         (
-            dict(param_scheduler=[dict(SCHEDULE, end=10)]),
+            dict(param_scheduler=[dict(SCHEDULE, end=10)], epochs=1),
             'end of LinearLR is 20 in it, and 10 in the config',
         ),
         (dict(randomness=dict(seed=5)), 'its seed is 0, and randomness.seed'),
@@ -95,6 +95,24 @@ def test_another_optimizer_is_an_error(resume):
 def test_settings_that_would_be_ignored_are_errors(resume, options, message):
     with pytest.raises(InputValueError, match=message):
         resume({}, **options)
+
+
+def test_training_may_be_extended(content, tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save(content, path)
+    assert content['message_hub']['runtime_info']['max_epochs'] == 1
+    runner = prepare(
+        tmp_path,
+        epochs=3,
+        resume=True,
+        load_from=str(path),
+        param_scheduler=[dict(SCHEDULE, end=30)],
+    )
+    warnings = []
+    runner.logger.warning = warnings.append
+    runner.train()
+    assert runner.epoch == 3
+    assert any('max_epochs was 1' in str(warning) for warning in warnings)
 
 
 def test_adam_is_not_adamw(resume, tmp_path):

@@ -20,6 +20,20 @@ from bcl_mm.utils.weights import is_only_for_training, misfits, weights_of
 _KEPT = ('backbone.', 'neck.')
 
 
+def _has_other_length(checkpoint: dict, runner: Runner) -> bool:
+    """Whether training resumes to another end; a warning says so."""
+    info = checkpoint['message_hub']['runtime_info']
+    name = 'max_epochs' if runner.max_epochs else 'max_iters'
+    old, new = info.get(name), getattr(runner, name)
+    if old is None or old == new:
+        return False
+    runner.logger.warning(
+        f'{name} was {old} when training started, and is {new} now: the '
+        'schedules keep the lengths that they had'
+    )
+    return True
+
+
 def _other_seed(checkpoint: dict, randomness: dict) -> Optional[str]:
     """A seed in the config that would be ignored, None if there is none."""
     old = checkpoint['meta'].get('seed')
@@ -105,7 +119,8 @@ class CheckpointFitHook(Hook):
         trains = isinstance(runner._train_loop, BaseLoop)  # it is built
         if runner._resume and trains:
             self._require_fit()
-            may_change = any(
+            is_longer = _has_other_length(checkpoint, runner)
+            may_change = is_longer or any(
                 getattr(hook, 'allow_changed_data', False)
                 for hook in runner.hooks
             )
