@@ -214,7 +214,7 @@ def test_other_test_data_than_those_of_the_validation(compare, tmp_path):
     assert note['figures'] == metrics
 
 
-def test_usage_errors(run, tmp_path):
+def test_usage_errors(call, tmp_path):
     broken, unknown = tmp_path / 'broken.py', tmp_path / 'unknown.py'
     broken.write_text('model = dict(\n')
     unknown.write_text("first_stage = 'gone.py'\n")
@@ -238,9 +238,10 @@ def test_usage_errors(run, tmp_path):
         ),
         ([CE, '--jobs', '0'], "must be a whole number >= 1, got '0'"),
     ):
-        words = [sys.executable, TOOL, '--work-dir', tmp_path / 'new']
-        done = run(*words, *arguments, ok=False)
-        assert message in done.stdout
+        words = '--work-dir', tmp_path / 'new', *arguments
+        status, _, errors = call('compare', *words)
+        assert status != 0
+        assert message in f'{status} {errors}'
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 
 import bcl_mm  # noqa: F401  (allows torch.load what checkpoints contain)
+from bcl_mm.cli import interruption
 from bcl_mm.engine.run_config import read_run_config
 from tests.cli.common import (
     BCL,
@@ -126,11 +127,11 @@ def test_train_resume_and_test(run, tmp_path):
         ),
     ],
 )
-def test_errors_of_train(run, tmp_path, arguments, message):
-    done = run(
-        sys.executable, TRAIN, *arguments, '--work-dir', tmp_path, ok=False
-    )
-    assert message in done.stdout
+def test_errors_of_train(call, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.setattr(interruption, 'watch', lambda work_dir=None: None)
+    status, _, errors = call('train', *arguments, '--work-dir', tmp_path)
+    assert status == 1
+    assert message in errors
 
 
 def test_what_resume_finds(run, tmp_path):
