@@ -255,7 +255,7 @@ def test_leaves_of_a_data_set_differ_in_the_method_only(data):
         head = cfg['model']['head']
         is_cosine = head.get('classifier', 'cosine') == 'cosine'
         needs_cosines = method.endswith(('dbm', 'gcl', 'ldam_drw'))
-        if method not in ('gpaco', 'paco', 'vs'):  # always linear
+        if method not in ('gpaco', 'paco'):  # always linear
             assert is_cosine == (needs_cosines or 'cifar' not in data)
         head.pop('classifier', None)
         own = {key: head.pop(key, None) for key in OF_THE_METHOD}
