@@ -11,7 +11,7 @@ from torch import nn
 
 from bcl_mm.engine.resume import obstacle_of_training
 from bcl_mm.registry import HOOKS
-from bcl_mm.utils.checkpoint import load_checkpoint
+from bcl_mm.utils.checkpoint import load_from_bcl_mm
 from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.modules import training_state, unwrapped
 from bcl_mm.utils.weights import is_only_for_training, misfits, weights_of
@@ -56,7 +56,7 @@ def _check_initialised(model: nn.Module) -> None:
             if cfg.get('type') not in ('Pretrained', PretrainedInit):
                 continue
             source, prefix = cfg['checkpoint'], cfg.get('prefix')
-            weights = weights_of(load_checkpoint(source))
+            weights = weights_of(load_from_bcl_mm(source))  # as MMEngine
             if prefix:
                 start = f'{prefix}.'
                 weights = {
