@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
@@ -16,15 +17,51 @@ from bcl_mm.apis.from_data import FROM_DATA, LOADERS, for_checking
 from bcl_mm.classes import shot_groups
 from bcl_mm.datasets import audit
 from bcl_mm.datasets.audit import Split
+from bcl_mm.datasets.findings import Finding, each_once, shorten_findings
 from bcl_mm.utils.errors import described
 from bcl_mm.utils.files import CsvWriter, open_atomically
 from bcl_mm.utils.progress import show_progress
 
 
-def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
-    """Splits of the config, problems, and notes."""
+@dataclass
+class CheckResult:
+    """What a check of the data found.
+
+    Attributes:
+        splits: The splits that could be read.
+        problems: What must be repaired before training.
+        warnings: What should be looked at.
+        notes: What is good to know.
+    """
+
+    splits: List[Split] = field(default_factory=list)
+    problems: List[Finding] = field(default_factory=list)
+    warnings: List[Finding] = field(default_factory=list)
+    notes: List[Finding] = field(default_factory=list)
+
+    def describe(self, most: Optional[int] = 10) -> str:
+        """All findings as text, under titles.
+
+        Args:
+            most: Findings of one kind that are written out. Defaults to 10;
+                None: all.
+        """
+        blocks = []
+        for title in ('notes', 'warnings', 'problems'):
+            findings = getattr(self, title)
+            if findings:
+                lines = shorten_findings(findings, most)
+                title = f'{title.capitalize()} ({len(findings):,}):'
+                blocks.append('\n'.join([title, *lines]))
+        if not self.problems:
+            blocks.append('No problems.')
+        return '\n\n'.join(blocks)
+
+
+def _load_splits(cfg: Config, result: CheckResult) -> None:
+    """Add the splits of the config, and what their readers say."""
     configs: Dict[str, Any] = {}
-    splits, problems, notes = [], [], []
+    told = set()  # parts of one data set say the same
     for loader in LOADERS:
         if cfg.get(loader) is None:
             continue
@@ -33,26 +70,36 @@ def _load_splits(cfg: Config) -> Tuple[List[Split], List[str], List[str]]:
         try:
             configs[name] = for_checking(cfg[loader].dataset)
             if name == 'test' and configs.get('val') == configs['test']:
-                notes.append('test is the same data set as val')
+                note = 'test is the same data set as val'
+                result.notes.append(Finding('same data set', note))
                 continue
             check_data_roots(cfg, (loader,))
             print(f'Reading {name} ...', flush=True)
             dataset = DATASETS.build(configs[name])
-            splits.append(Split.from_dataset(name, dataset))
-            notes += [n for n in audit.notes_of(dataset) if n not in notes]
+            result.splits.append(Split.from_dataset(name, dataset))
+            notes = audit.notes_of(dataset)
             other = audit.unpublished_list(dataset)
             if other:
                 notes.append(
                     f'{name}: {other} is not one of the published lists of '
                     f'{type(dataset).__name__}: its figures are not compared'
                 )
+            for note in notes:
+                if note not in told:
+                    result.notes.append(Finding('reading', note))
+            told.update(notes)
         except Exception as error:
             message = ' '.join(str(error).split())  # on one line
-            problems.append(f'{name}: {message or described(error)}')
-    return splits, problems, notes
+            message = message or described(error)
+            if message not in told:
+                text = f'{name}: {message}'
+                result.problems.append(Finding('reading', text))
+            told.add(message)
 
 
-def _check_files(splits: List[Split], fast: bool, workers: int) -> List[str]:
+def _check_files(
+    splits: List[Split], fast: bool, workers: int
+) -> List[Finding]:
     """Find problems of the files; set the digests of the splits."""
     paths = list(dict.fromkeys(p for s in splits for p in s.paths if p))
     check = partial(audit.check_image, fast=fast)
@@ -63,34 +110,35 @@ def _check_files(splits: List[Split], fast: bool, workers: int) -> List[str]:
         with ProcessPoolExecutor(workers) as pool:
             results = list(progress(pool.map(check, paths, chunksize=32)))
     result_of = dict(zip(paths, results))
-    problems: Dict[str, None] = {}  # each once, in this order
+    problems = []
     for split in splits:
         for i, path in enumerate(split.paths):
             if path:
                 problem, split.digests[i] = result_of[path]
                 if problem:
-                    name = split.image_name(i)
-                    problems[f'{split.name}: {name} {problem}'] = None
-    return list(problems)
+                    text = f'{split.name}: {split.image_name(i)} {problem}'
+                    problems.append(Finding('files', text))
+    return each_once(problems)
 
 
-def _head_problems(cfg: Config, train: Split) -> List[str]:
+def _head_problems(cfg: Config, train: Split) -> List[Finding]:
     """Problems of a classifier whose size is not that of the data."""
     head = (cfg.get('model') or {}).get('head')
     configured = head.get('num_classes') if isinstance(head, dict) else None
     found = len(train.class_counts)
     if configured in (None, FROM_DATA, found):
         return []
-    return [
+    text = (
         f'train: there are {found} classes, but model.head.num_classes is '
         f'{configured}'
-    ]
+    )
+    return [Finding('model', text)]
 
 
-def _compare_splits(splits: List[Split]) -> Tuple[List[str], List[str]]:
-    """Problems and notes of each split, and of train with the others."""
+def _compare_splits(result: CheckResult) -> None:
+    """Add what each split, and train with the others, shows."""
     problems, notes = [], []
-    for split in splits:
+    for split in result.splits:
         problems += audit.figure_problems(split)
         problems += audit.duplicate_problems(split)
         empty = audit.empty_classes(split)
@@ -98,8 +146,8 @@ def _compare_splits(splits: List[Split]) -> Tuple[List[str], List[str]]:
             problems.append(f'train: there is no image of class {empty}')
         elif empty:
             notes.append(f'{split.name} has no image of class {empty}')
-    train = splits[0]
-    for other in splits[1:] if train.name == 'train' else ():
+    train = result.splits[0]
+    for other in result.splits[1:] if train.name == 'train' else ():
         problems += audit.class_problems(train, other)
         problems += audit.leak_problems(train, other)
         same = audit.same_content(train, other)
@@ -111,12 +159,13 @@ def _compare_splits(splits: List[Split]) -> Tuple[List[str], List[str]]:
                 + train.image_name(i)
                 + (' ...' if len(same) > 1 else '')
             )
-    return problems, notes
+    result.problems += [Finding('data', text) for text in problems]
+    result.notes += [Finding('data', text) for text in notes]
 
 
 def check_datasets(
     cfg: Config, fast: bool = False, workers: int = 1
-) -> Tuple[List[Split], List[str], List[str]]:
+) -> CheckResult:
     """Check the data sets of a config; show the progress.
 
     Args:
@@ -124,21 +173,17 @@ def check_datasets(
         fast: Only check that files exist and are not empty; decode none.
             Defaults to False.
         workers: Processes that decode images. Defaults to 1.
-
-    Returns:
-        The splits that could be read, problems, and notes.
     """
+    result = CheckResult()
     scope = cfg.get('default_scope', 'mmpretrain')
     with DefaultScope.overwrite_default_scope(scope):
-        splits, problems, notes = _load_splits(cfg)
-    if splits:
-        problems += _check_files(splits, fast, workers)
-        found, more_notes = _compare_splits(splits)
-        problems += found
-        notes += more_notes
-        if splits[0].name == 'train':
-            problems += _head_problems(cfg, splits[0])
-    return splits, problems, notes
+        _load_splits(cfg, result)
+    if result.splits:
+        result.problems += _check_files(result.splits, fast, workers)
+        _compare_splits(result)
+        if result.splits[0].name == 'train':
+            result.problems += _head_problems(cfg, result.splits[0])
+    return result
 
 
 def describe_split(split: Split) -> str:

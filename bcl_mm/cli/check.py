@@ -34,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='only check that files exist and are not empty; decode none',
     )
     parser.add_argument(
+        '--all',
+        action='store_true',
+        help='write out all findings, not the first 10 of each kind',
+    )
+    parser.add_argument(
         '--counts',
         type=output_file(),
         metavar='FILE',
@@ -55,17 +60,10 @@ def run(args: argparse.Namespace) -> int:
         args.error(str(error))
     if not any(cfg.get(loader) for loader in LOADERS):
         args.error(f'{args.config} has none of {", ".join(LOADERS)}')
-    splits, problems, notes = data_check.check_datasets(
-        cfg, args.fast, args.workers
-    )
-    if splits and args.counts is not None:
-        data_check.write_counts(args.counts, splits)
-    for split in splits:
+    result = data_check.check_datasets(cfg, args.fast, args.workers)
+    if result.splits and args.counts is not None:
+        data_check.write_counts(args.counts, result.splits)
+    for split in result.splits:
         print(data_check.describe_split(split))
-    for title, lines in (('Notes', notes), ('Problems', problems)):
-        if lines:
-            print(f'\n{title} ({len(lines)}):')
-            print('\n'.join(lines))
-    if not problems:
-        print('\nNo problems.')
-    return bool(problems)
+    print(f'\n{result.describe(None if args.all else 10)}')
+    return bool(result.problems)
