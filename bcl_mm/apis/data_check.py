@@ -84,10 +84,14 @@ def _load_splits(cfg: Config, result: CheckResult) -> None:
                     f'{name}: {other} is not one of the published lists of '
                     f'{type(dataset).__name__}: its figures are not compared'
                 )
-            for note in notes:
-                if note not in told:
-                    result.notes.append(Finding('reading', note))
-            told.update(notes)
+            problems = audit.problems_of(dataset)
+            for texts, findings in (
+                (notes, result.notes),
+                (problems, result.problems),
+            ):
+                new = [text for text in texts if text not in told]
+                findings += [Finding('reading', text) for text in new]
+                told.update(new)
         except Exception as error:
             message = ' '.join(str(error).split())  # on one line
             message = message or described(error)

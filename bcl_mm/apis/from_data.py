@@ -55,8 +55,14 @@ def _is_a(config: dict, base: type) -> bool:
     return isinstance(kind, type) and issubclass(kind, base)
 
 
-def for_checking(config: Any) -> Any:
-    """Copy of a dataset's config, without pipeline and checks of files."""
+def for_checking(config: Any, collect_problems: bool = True) -> Any:
+    """Copy of a dataset's config, without pipeline and checks of files.
+
+    Args:
+        config: The config of a dataset or of a wrapper.
+        collect_problems: Whether readers go on after a problem, see
+            :class:`~bcl_mm.datasets.table.TableDataset`. Defaults to True.
+    """
     if not isinstance(config, dict):
         return config
     config = copy.deepcopy(config)
@@ -65,6 +71,7 @@ def for_checking(config: Any) -> Any:
             part['pipeline'] = []
         if _is_a(part, TableDataset):
             part['check_files'] = False
+            part['collect_problems'] = collect_problems
     return config
 
 
@@ -85,7 +92,8 @@ def _count_in_data(cfg: dict) -> int:
             'read from a checkpoint: the config needs train_dataloader, or a '
             'number'
         )
-    return len(count_classes(DATASETS.build(for_checking(loader['dataset']))))
+    dataset = for_checking(loader['dataset'], collect_problems=False)
+    return len(count_classes(DATASETS.build(dataset)))
 
 
 def resolve_num_classes(cfg: dict, checkpoint: Optional[str] = None) -> None:

@@ -9,8 +9,9 @@ from collections import Counter
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from bcl_mm.datasets.problems import Problems
 from bcl_mm.utils.errors import InputFileError, InputValueError
 
 Row = Tuple[str, Any, int]  # path, label or its name, line of the list or 0
@@ -30,23 +31,28 @@ def read_bytes(ann_file: str) -> bytes:
         ) from error
 
 
-def read_list(ann_file: str) -> Iterator[Row]:
+def read_list(
+    ann_file: str, problems: Optional[Problems] = None
+) -> Iterator[Row]:
     """Read ``relative/path label`` lines; the path may contain spaces.
 
     Args:
         ann_file: Path of the text file (UTF-8, at most ten million
             classes, which keeps a mistyped label from taking all memory).
             Empty lines are skipped.
+        problems: Gets the lines without a label, or with one that is not a
+            whole number in range, after all others. Defaults to None: they
+            are errors.
 
     Yields:
         (path, label, line number from 1) for each image.
 
     Raises:
-        ValueError: A line has no label, or its label is not a whole number
-            in range, or the list is empty. The message gives file and line.
+        InputValueError: There is such a line, the list is empty, or it is
+            not UTF-8. The message gives file and line.
         InputFileError: The file cannot be read.
     """
-    is_empty = True
+    is_empty, wrong = True, []
     content = read_bytes(ann_file).removeprefix(BOM_UTF8)
     # As in text mode: lines end with LF, CRLF or CR.
     content = content.replace(b'\r\n', b'\n').replace(b'\r', b'\n')
@@ -62,13 +68,15 @@ def read_list(ann_file: str) -> Iterator[Row]:
         if not fields:
             continue
         if len(fields) < 2 or not re.fullmatch('[0-9]{1,7}', fields[1]):
-            raise InputValueError(
+            wrong.append(
                 f'{ann_file}:{number}: a line must be "path label", the '
                 'label a whole number from 0 to 9999999, got '
                 f'{line.strip()[:200]!r}'
             )
+            continue
         is_empty = False
         yield fields[0].strip(), int(fields[1]), number
+    (problems or Problems()).add(*wrong)
     if is_empty:
         raise InputValueError(f'{ann_file}: the list has no line "path label"')
 

@@ -176,6 +176,12 @@ def notes_of(dataset: Any) -> List[str]:
     return [n for reader in readers for n in getattr(reader, 'notes', [])]
 
 
+def problems_of(dataset: Any) -> List[str]:
+    """What the readers in a dataset stepped over."""
+    readers = [reader for reader, _, _ in leaves(dataset, to_source=True)]
+    return [p for reader in readers for p in getattr(reader, 'problems', [])]
+
+
 def digest(content: bytes) -> bytes:
     """Hash of an image's bytes."""
     return blake2b(content, digest_size=16).digest()

@@ -8,9 +8,19 @@ import re
 import unicodedata
 from decimal import Decimal
 from io import StringIO
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from bcl_mm.datasets.annotations import Row, read_bytes
+from bcl_mm.datasets.problems import Problems
 from bcl_mm.datasets.transforms.loading import is_image_name
 from bcl_mm.utils.errors import InputValueError
 
@@ -66,20 +76,20 @@ def _names_columns(fields: Sequence[str]) -> bool:
     return {'path', 'label'} <= {field.lower() for field in fields}
 
 
-def _row_error(ann_file: str, fields: Sequence[str], line: int) -> ValueError:
+def _row_problem(ann_file: str, fields: Sequence[str], line: int) -> str:
     row = ','.join(fields)
     other = re.search(r'[;\t|]', row) if len(fields) == 1 else None
     hint = f' (separated by commas, not by {other[0]!r})' if other else ''
-    return InputValueError(
+    return (
         f'{ann_file}:{line}: a row must be path,label{hint}, or the first row '
         f'must name the columns path and label, got {row[:200]!r}'
     )
 
 
-def _refuse_splits(
+def _split_problems(
     ann_file: str, header: Sequence[str], rows: Sequence[tuple]
-) -> None:
-    """Raise an InputValueError if a column divides the list into parts."""
+) -> Iterator[str]:
+    """Find columns that divide the list into parts."""
     words = {word for part in PARTS.values() for word in part}
     words.update(_OTHER_PARTS, [''])  # some images may be in no part
     for column, name in enumerate(header):
@@ -87,7 +97,7 @@ def _refuse_splits(
         is_split = _SPLIT_COLUMN.fullmatch(re.sub('[ -]', '_', name))
         is_split = is_split or {part.lower() for part in parts} <= words
         if is_split and name != 'label' and len(parts) > 1:
-            raise InputValueError(
+            yield (
                 f'{ann_file}: the column {name} divides the list into '
                 f'{", ".join(map(repr, parts[:8]))}, which would be ignored: '
                 'write each part into a list of its own (train.csv, val.csv, '
@@ -95,7 +105,9 @@ def _refuse_splits(
             )
 
 
-def read_csv(ann_file: str, prefix: str = '') -> List[Row]:
+def read_csv(
+    ann_file: str, prefix: str = '', problems: Optional[Problems] = None
+) -> List[Row]:
     """Read the images of a CSV list.
 
     Args:
@@ -105,15 +117,17 @@ def read_csv(ann_file: str, prefix: str = '') -> List[Row]:
             or in another order. Empty rows are skipped.
         prefix: Folder that the paths are relative to, itself relative to
             the list's. Defaults to ``''``.
+        problems: Gets the rows that are not ``path,label``, that have an
+            image again, or whose label is the text ``nan`` (they are left
+            out), with file and line; and a column such as ``split``, which
+            divides the list into parts. Defaults to None: they are errors.
 
     Returns:
         (path, label, line number from 1) for each image.
 
     Raises:
-        InputValueError: A row is not ``path,label``, or there is none, an
-            image occurs twice, or a label is the text ``nan``; the message
-            gives file and line. Or a column such as ``split`` divides the
-            list into parts.
+        InputValueError: There is such a row or column, or no row; or the
+            file is not such a list.
         InputFileError: The file cannot be read.
     """
     rows = _read_rows(ann_file)
@@ -128,33 +142,44 @@ def read_csv(ann_file: str, prefix: str = '') -> List[Row]:
         columns = header.index('path'), header.index('label')
         rows = rows[1:]
     elif len(header) != 2:
-        raise _row_error(ann_file, *rows[0])
+        raise InputValueError(_row_problem(ann_file, *rows[0]))
     elif not is_image_name(rows[-1][0][0]):
-        raise _row_error(ann_file, *rows[-1])
+        raise InputValueError(_row_problem(ann_file, *rows[-1]))
     elif not is_image_name(header[0]):
         rows = rows[1:]  # other names of the columns
     if not rows:
         raise InputValueError(f'{ann_file}: the list has no row path,label')
     folder = osp.abspath(osp.join(osp.dirname(ann_file), prefix))
-    images, line_of = [], {}
+    images, wrong = [], []
+    first: Dict[str, Row] = {}
+    complete = []
     for fields, line in rows:
         if len(fields) != len(header) or not all(fields[c] for c in columns):
-            raise _row_error(ann_file, fields, line)
+            wrong.append(_row_problem(ann_file, fields, line))
+            continue
+        complete.append((fields, line))
         path, label = (fields[column] for column in columns)
         if label.lower() in ('nan', '<na>'):
-            raise InputValueError(
+            wrong.append(
                 f'{ann_file}:{line}: an image must have a label, got {label!r}'
                 ', which stands for a missing one'
             )
+            continue
+        row = path, label, line
         file = osp.normpath(osp.join(folder, path))
-        if line_of.setdefault(file, line) != line:
-            raise InputValueError(
+        _, other, earlier = first.setdefault(file, row)
+        if earlier != line:
+            labels = f', with the label {other!r}' if other != label else ''
+            wrong.append(
                 f'{ann_file}:{line}: an image must be listed once, but '
-                f'{path!r} is also in line {line_of[file]}'
+                f'{path!r} is also in line {earlier}{labels}'
             )
-        images.append((path, label, line))
+            continue
+        images.append(row)
+    problems = problems or Problems()
+    problems.add(*wrong)
     if len(header) > 2:
-        _refuse_splits(ann_file, header, rows)
+        problems.add(*_split_problems(ann_file, header, complete))
     return images
 
 
@@ -176,7 +201,9 @@ def is_csv_list(path: str, folder: str) -> bool:
     return _names_columns(fields) or is_row
 
 
-def refuse_lookalikes(names: Sequence[str], source: str) -> None:
+def refuse_lookalikes(
+    names: Sequence[str], source: str, problems: Problems
+) -> None:
     """Check that no two class names are one text for the eye.
 
     An accented letter may be one character or two: macOS and Linux write
@@ -185,23 +212,23 @@ def refuse_lookalikes(names: Sequence[str], source: str) -> None:
     Args:
         names: The names, each once.
         source: The folder or list that has them, for the message.
-
-    Raises:
-        InputValueError: Two names are equal in Unicode's normal form.
+        problems: Gets the names that are equal in Unicode's normal form.
     """
     earlier: Dict[str, str] = {}
+    alike = []
     for name in names:
         other = earlier.setdefault(unicodedata.normalize('NFC', name), name)
         if other != name:
-            raise InputValueError(
+            alike.append(
                 f'{source}: a class must have one name, but {ascii(other)} '
                 f'and {ascii(name)} are the same text, {name!r}, in two '
                 'Unicode spellings: write it in one way'
             )
+    problems.add(*alike)
 
 
-def _refuse_same(names: Sequence[str], source: str) -> None:
-    """Raise an InputValueError if two labels are one number or bool."""
+def _same_names(names: Sequence[str], source: str) -> Iterator[str]:
+    """Find labels that are one number or truth value."""
     kinds: List[Tuple[str, Dict[str, Any]]] = []
     if all(map(_NUMBER.fullmatch, names)):
         kinds.append(('number', {name: Decimal(name) for name in names}))
@@ -216,27 +243,32 @@ def _refuse_same(names: Sequence[str], source: str) -> None:
         for name, value in values.items():
             other = earlier.setdefault(value, name)
             if other != name:
-                raise InputValueError(
+                yield (
                     f'{source}: a class must have one name, but the labels '
                     f'{other} and {name} are the same {kind}: write it in '
                     'one way'
                 )
 
 
-def sorted_names(labels: Iterable[str], source: str) -> Tuple[str, ...]:
+def sorted_names(
+    labels: Iterable[str], source: str, problems: Optional[Problems] = None
+) -> Tuple[str, ...]:
     """Class names in order, each once: numbers by value, others as text.
 
     Args:
         labels: Labels of the images.
         source: The list that has them, for messages.
+        problems: Gets the names that are one number, such as 1 and 1.0, one
+            truth value, such as True and true, or look alike. Defaults to
+            None: they are errors.
 
     Raises:
-        InputValueError: Two names are one number, such as 1 and 1.0, one
-            truth value, such as True and true, or look alike.
+        InputValueError: There are such names.
     """
+    problems = problems or Problems()
     names = sorted(set(labels))
-    refuse_lookalikes(names, source)
-    _refuse_same(names, source)
+    refuse_lookalikes(names, source, problems)
+    problems.add(*_same_names(names, source))
     if all(map(_PLAIN_NUMBER.fullmatch, names)):
         names.sort(key=Decimal)
     return tuple(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path as osp
 from collections import defaultdict
 from hashlib import blake2b
-from typing import Any, Dict, List, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -137,7 +137,7 @@ class CustomImages(TableDataset):
         is_list = osp.isfile(own)
         if is_list:
             self.ann_file = own  # for messages
-        names = given or _class_names(train)
+        names = given or self._class_names(train)
         rows = self._read(own, names)
         self.notes.insert(0, f'{self.split} is {own}')
         if len(set(map(str.casefold, names))) < len(names):
@@ -146,12 +146,14 @@ class CustomImages(TableDataset):
         if is_list and self.check_files:
             # Before the split, whose parts must not share a file either.
             images = ImageTable(folder, rows)
-            self.refuse_missing(images, self.find_missing(images))
+            images = self.without_missing(*self.find_missing(images))
+            if len(images) < len(rows):
+                rows = list(map(images.row, range(len(images))))
         if own == train:
             # Another part of a concatenation may have the others of the
             # given classes; ClassInfoHook counts them all.
             numbers = range(1 if given else 0, 2 if is_split else 1)
-            _refuse_few(own, rows, names, numbers)
+            self._problems.add(*_too_few(own, rows, names, numbers))
             if is_split:
                 rows = self._rows_of_split(rows)
                 self.notes[0] += (
@@ -163,23 +165,37 @@ class CustomImages(TableDataset):
     def _read(self, path: str, names: Sequence[str]) -> List[Row]:
         """Images of a list or a tree, with labels."""
         if osp.isfile(path):
-            images = read_csv(path, self.prefix)
+            images = read_csv(path, self.prefix, self._problems)
         else:
-            images, left_out = read_tree(path)
+            images, left_out = read_tree(path, self._problems)
             self.notes += [f'{path}: {note}' for note in left_out]
         label_of = {name: label for label, name in enumerate(names)}
         unknown = {name for _, name, _ in images} - set(label_of)
         if unknown:
-            unknown = sorted_names(unknown, path)
+            unknown = sorted_names(unknown, path, self._problems)
             shown = ', '.join(map(repr, unknown[:8]))
-            raise InputValueError(
+            self._problems.add(
                 f'{path} must have no other classes than the training part '
                 f'(or classes=[...]), but it has {shown}'
                 f'{" ..." if len(unknown) > 8 else ""}'
             )
+            images = [image for image in images if image[1] in label_of]
         if not images:
             raise InputValueError(f'{path} holds no image')
         return [(path, label_of[name], line) for path, name, line in images]
+
+    def _class_names(self, path: str) -> Sequence[str]:
+        """Names of the classes of a list or a tree, two or more."""
+        if not osp.isfile(path):
+            return classes_in(path, self._problems)
+        rows = read_csv(path, self.prefix, self._problems)
+        labels = (name for _, name, _ in rows)
+        names = sorted_names(labels, path, self._problems)
+        if len(names) == 1:
+            self._problems.add(
+                f'{path} must have at least two classes, got only {names[0]!r}'
+            )
+        return names
 
     def _rows_of_split(self, rows: List[Row]) -> List[Row]:
         """Images of this split, among those of training and validation."""
@@ -193,24 +209,12 @@ class CustomImages(TableDataset):
         return [row for row in rows if (row[0] in chosen) == is_val]
 
 
-def _class_names(path: str) -> Sequence[str]:
-    """Names of the classes of a list or a tree, two or more."""
-    if not osp.isfile(path):
-        return classes_in(path)
-    names = sorted_names((name for _, name, _ in read_csv(path)), path)
-    if len(names) < 2:
-        raise InputValueError(
-            f'{path} must have at least two classes, got only {names[0]!r}'
-        )
-    return names
-
-
-def _refuse_few(
+def _too_few(
     path: str, rows: List[Row], names: Sequence[str], numbers: Sequence[int]
-) -> None:
-    """Raise an InputValueError if classes have such a number of images."""
+) -> Iterator[str]:
+    """Find classes that have such a number of images."""
     counts = np.bincount([label for _, label, _ in rows], None, len(names))
-    problems = (
+    rules = (
         'every class needs a training image, but there is none of',
         'to be split into training and validation, every class needs two '
         'images (add some, remove the class, or make train/ and val/ '
@@ -220,4 +224,4 @@ def _refuse_few(
         few = [name for name, n in zip(names, counts) if n == number]
         if few:  # name all of them: the user must fix each
             listed = ', '.join(map(printable, few))
-            raise InputValueError(f'{path}: {problems[number]} {listed}')
+            yield f'{path}: {rules[number]} {listed}'

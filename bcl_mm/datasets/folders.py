@@ -11,6 +11,7 @@ from bcl_mm.classes import printable
 from bcl_mm.datasets.annotations import Row
 from bcl_mm.datasets.csv_lists import PARTS, is_csv_list, refuse_lookalikes
 from bcl_mm.datasets.links import FilesOfTree, identity_of
+from bcl_mm.datasets.problems import Problems
 from bcl_mm.datasets.transforms.loading import is_image_name
 from bcl_mm.utils.errors import (
     InputFileError,
@@ -37,7 +38,9 @@ def class_folders(folder: str) -> List[str]:
 
 
 def find_images(
-    folder: str, files: Optional[FilesOfTree] = None
+    folder: str,
+    files: Optional[FilesOfTree] = None,
+    problems: Optional[Problems] = None,
 ) -> Tuple[List[str], List[str]]:
     """Find the files below a folder, at any depth, that are not hidden.
 
@@ -48,6 +51,8 @@ def find_images(
         folder: The folder to search.
         files: What was found in folders that belong to others; the folders
             and images that are found are added. Defaults to None: nothing.
+        problems: Gets the links to folders that belong to others, which are
+            left out. Defaults to None: such a link is an error.
 
     Returns:
         Sorted paths, relative to the folder, of the images and of all other
@@ -59,6 +64,7 @@ def find_images(
         InputValueError: A link leads to a folder that belongs to another.
     """
     images, others = [], []
+    problems = problems or Problems()
     owners = {} if files is None else files.owners
     earlier = set(owners)
 
@@ -66,7 +72,7 @@ def find_images(
         entries = _entries(path)
         identity = identity_of(path)
         if identity in earlier:
-            raise InputValueError(
+            problems.add(
                 f'an image must be in one class, but {path!r} is a link to '
                 f'{owners[identity]!r}: remove it'
             )
@@ -96,12 +102,17 @@ def _images_in(folder: str) -> List[str]:
     return [image.name for image in images if image.is_file()]
 
 
-def read_tree(folder: str) -> Tuple[List[Row], List[str]]:
+def read_tree(
+    folder: str, problems: Optional[Problems] = None
+) -> Tuple[List[Row], List[str]]:
     """Read a tree of class folders.
 
     Args:
         folder: Its root. Each folder in it is a class, which has all images
             below that folder, at any depth.
+        problems: Gets the links that make a folder belong to two classes, or
+            an image occur twice, which are left out. Defaults to None: such
+            a link is an error.
 
     Returns:
         (path relative to ``folder``, class name, 0) for each image, class by
@@ -109,18 +120,21 @@ def read_tree(folder: str) -> Tuple[List[Row], List[str]]:
 
     Raises:
         InputFileError: A folder cannot be read.
-        InputValueError: A link makes a folder belong to two classes, or an
-            image occur twice.
+        InputValueError: There is such a link.
     """
     rows, left_out = [], []
+    problems = problems or Problems()
     files = FilesOfTree(owners={identity_of(folder): folder})
     for name in class_folders(folder):
-        images, others = find_images(osp.join(folder, name), files)
+        images, others = find_images(osp.join(folder, name), files, problems)
         rows += [(f'{name}/{path}', name, 0) for path in images]
         left_out += [f'{name}/{path}' for path in others]
     # Images in it belong to no class.
     del files.owners[identity_of(folder)]
-    files.refuse_double()
+    doubles = dict(files.doubles())
+    problems.add(*doubles.values())
+    if doubles:
+        rows = [row for row in rows if osp.join(folder, row[0]) not in doubles]
     notes = []
     if left_out:
         endings = Counter(osp.splitext(path)[1] for path in left_out)
@@ -141,24 +155,34 @@ def read_tree(folder: str) -> Tuple[List[Row], List[str]]:
     return rows, notes
 
 
-def classes_in(folder: str) -> List[str]:
+def classes_in(
+    folder: str, problems: Optional[Problems] = None
+) -> Tuple[str, ...]:
     """Names of the classes of a tree, without a search for images.
 
+    Args:
+        folder: Its root.
+        problems: Gets names that begin or end with a space, pairs of names
+            that look alike, and a class that is the only one. Defaults to
+            None: each is an error.
+
     Raises:
-        InputValueError: A name begins or ends with a space, two names look
-            alike, or there are fewer than two class folders; the message
-            says what is there instead.
+        InputValueError: There is such a name, or there are no class folders;
+            the message says what is there instead.
     """
+    problems = problems or Problems()
     names = class_folders(folder)
-    refuse_lookalikes(names, folder)
-    for name in names:
-        if name != name.strip():
-            raise InputValueError(
-                'the name of a class folder must not begin or end with a '
-                f'space, got {osp.join(folder, name)!r}: rename it'
-            )
+    refuse_lookalikes(names, folder, problems)
+    problems.add(
+        *(
+            'the name of a class folder must not begin or end with a space, '
+            f'got {osp.join(folder, name)!r}: rename it'
+            for name in names
+            if name != name.strip()
+        )
+    )
     if len(names) > 1:
-        return names
+        return tuple(names)
     rule = f'{folder!r} must hold at least two class folders'
     images = _images_in(folder)
     if images:
@@ -167,11 +191,12 @@ def classes_in(folder: str) -> List[str]:
             f'{printable(images[0])}: put each into the folder of its class, '
             'or list them in a CSV file of path,label rows'
         )
-    if names:
-        raise InputValueError(
-            f'{rule}, got only {names[0]!r}: is that folder the data_root?'
-        )
-    raise InputValueError(f'{rule} or a CSV list, got neither')
+    if not names:
+        raise InputValueError(f'{rule} or a CSV list, got neither')
+    problems.add(
+        f'{rule}, got only {names[0]!r}: is that folder the data_root?'
+    )
+    return tuple(names)
 
 
 def _is_part(name: str, part: str) -> bool:

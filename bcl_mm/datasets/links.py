@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import os.path as osp
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Tuple
-
-from bcl_mm.utils.errors import InputValueError
+from typing import Any, Dict, Iterator, List, Tuple
 
 Identity = Tuple[int, int]  # device and inode
 _NO_INODE = (0, 0xFFFFFFFF)  # where a file system (FUSE) has none to list
@@ -54,19 +52,20 @@ class FilesOfTree:
         if first is not image.path and inode not in _NO_INODE:
             self.twins.append((image.path, first))
 
-    def refuse_double(self) -> None:
-        """Check that no image comes twice.
+    def doubles(self) -> Iterator[Tuple[str, str]]:
+        """Find images that come twice.
 
-        Raises:
-            InputValueError: A symbolic or a hard link leads to another image
-                of the tree.
+        Yields:
+            The path of an image of which a symbolic or a hard link leads to
+            another image of the tree, and what is wrong.
         """
         rule = 'an image must be in one class, once, but'
         for image, other in self.twins:
             if _is_same(image, other):
-                raise InputValueError(
+                yield (
+                    image,
                     f'{rule} {image!r} and {other!r} are the same file '
-                    '(linked): remove one of them'
+                    '(linked): remove one of them',
                 )
         earlier: Dict[Any, str] = {}
         for link in self.links:
@@ -81,7 +80,8 @@ class FilesOfTree:
             elif first and _is_same(first, link):
                 other = first
             if other != link:
-                raise InputValueError(
+                yield (
+                    link,
                     f'{rule} {link!r} and {other!r} are the same file: remove '
-                    'the link'
+                    'the link',
                 )

@@ -57,7 +57,8 @@ class ImageList(TableDataset):
 
     def read(self) -> Tuple[ImageTable, Sequence[str]]:
         """Images as they are listed, and the names of the classes."""
-        images = ImageTable(self.data_root, read_list(self.ann_file))
+        rows = read_list(self.ann_file, self._problems)
+        images = ImageTable(self.data_root, rows)
         labels, firsts = np.unique(images.labels, return_index=True)
         folders = [images.row(i)[0].split('/')[:-1] for i in firsts]
         names = list(map(self.class_name, folders))
@@ -72,9 +73,10 @@ class ImageList(TableDataset):
     def locate(self, images: ImageTable) -> Tuple[ImageTable, List[int]]:
         """Images where they are on disk, and the indices of missing ones.
 
+        An image that is listed twice is left out the second time.
         Without ``check_files``, it need not look for missing ones.
         """
-        return images, self.find_missing(images) if self.check_files else []
+        return self.find_missing(images) if self.check_files else (images, [])
 
     def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
         """Images of the list, and the names of the classes."""
@@ -86,9 +88,7 @@ class ImageList(TableDataset):
         if lacks:
             raise MissingFileError(f'{lacks} does not exist. {self.HINT}')
         images, classes = self.read()
-        images, missing = self.locate(images)
-        self.refuse_missing(images, missing)
-        return images, classes
+        return self.without_missing(*self.locate(images)), classes
 
 
 @DATASETS.register_module()
@@ -112,7 +112,7 @@ class ImageNetLT(ImageList):
 
     def locate(self, images: ImageTable) -> Tuple[ImageTable, List[int]]:
         """Images in class folders or flat, and the missing ones."""
-        missing = self.find_missing(images)
+        images, missing = self.find_missing(images)
         flat = {}
         for i in missing:
             folder, name = osp.split(images.row(i)[0])

@@ -18,7 +18,10 @@ from bcl_mm.utils.errors import (
     shown,
 )
 
-_FLAGS = ('check_files', 'lazy_init', 'serialize_data', 'test_mode')
+_FLAGS = (
+    *('check_files', 'collect_problems', 'lazy_init', 'serialize_data'),
+    'test_mode',
+)
 
 
 def _check_class_names(name: str, classes: Any) -> None:

@@ -28,7 +28,8 @@ from mmpretrain.datasets import BaseDataset
 from bcl_mm.datasets.annotations import Row
 from bcl_mm.datasets.links import FilesOfTree
 from bcl_mm.datasets.options import check_options
-from bcl_mm.utils.errors import InputValueError, MissingFileError
+from bcl_mm.datasets.problems import Problems
+from bcl_mm.utils.errors import MissingFileError
 
 
 def _normal(path: str, folder: str) -> str:
@@ -110,29 +111,32 @@ class ImageTable(Sequence):
 
     def repeated(
         self, by_folder: Optional[Dict[str, Set[str]]] = None
-    ) -> Optional[Tuple[int, int]]:
-        """Indices of an image that comes twice, the later one first.
+    ) -> List[Tuple[int, int]]:
+        """Indices of images that came before, and those of the first ones.
 
         A path may be written in several ways.
 
         Args:
             by_folder: What :meth:`by_folder` gives. Defaults to None.
-
-        Returns:
-            None if there is no such image.
         """
         names_in = self.by_folder() if by_folder is None else by_folder
         # Without reading all paths again, in almost every list.
         folders = {_normal(f'{name}x', self.folder) for name in names_in}
         number = sum(map(len, names_in.values()))
         if number == len(self) and len(folders) == len(names_in):
-            return None
-        earlier: Dict[str, int] = {}
-        for i, path in enumerate(self.paths()):
-            other = earlier.setdefault(_normal(path, self.folder), i)
-            if other != i:
-                return i, other
-        return None
+            return []
+        first: Dict[str, int] = {}
+        firsts = (
+            first.setdefault(_normal(path, self.folder), i)
+            for i, path in enumerate(self.paths())
+        )
+        return [(i, other) for i, other in enumerate(firsts) if other != i]
+
+    def without(self, indices: Iterable[int]) -> ImageTable:
+        """The table without these rows."""
+        keep = np.ones(len(self), dtype=bool)
+        keep[list(indices)] = False
+        return self if keep.all() else self[np.flatnonzero(keep).tolist()]
 
     def missing(
         self,
@@ -177,6 +181,11 @@ class TableDataset(BaseDataset):
     Args:
         check_files: Whether to check that all images exist, and that a list
             has each once. Defaults to True.
+        collect_problems: Whether to step over what is wrong with the data
+            and can be left out (:attr:`problems` then tells it, and the data
+            set has the rest), instead of raising it. What leaves nothing to
+            look at is still an error; its message then tells the problems,
+            too, each on a line. Defaults to False.
         **kwargs: Arguments of mmpretrain's ``BaseDataset``;
             ``serialize_data`` is ignored.
 
@@ -184,53 +193,110 @@ class TableDataset(BaseDataset):
         InputError: Such an argument is wrong (see :func:`check_options`).
     """
 
-    def __init__(self, check_files: bool = True, **kwargs: Any) -> None:
-        check_options(dict(kwargs, check_files=check_files))
+    def __init__(
+        self,
+        check_files: bool = True,
+        collect_problems: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        flags = dict(check_files=check_files)
+        flags.update(collect_problems=collect_problems)
+        check_options({**kwargs, **flags})
         self.check_files = check_files
+        self._problems = Problems(collect_problems)
         super().__init__(**kwargs)
 
     def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
         """Images, and the C names of the classes."""
         raise NotImplementedError
 
-    def refuse_missing(self, images: ImageTable, missing: List[int]) -> None:
-        """Raise a FileNotFoundError if images of ``ann_file`` are missing."""
-        if not missing or not self.check_files:
-            return
-        path, _, line = images.row(missing[0])
-        raise MissingFileError(
-            f'{self.ann_file}{f":{line}" if line else ""}: image '
-            f'{osp.join(images.folder, path)!r} does not exist '
-            f'({len(missing)} of {len(images)} images are missing; '
-            'tools/check_dataset.py lists them)'
-        )
+    @property
+    def problems(self) -> List[str]:
+        """What is wrong with the data and was stepped over, in sentences."""
+        return self._problems.found
 
-    def find_missing(self, images: ImageTable) -> List[int]:
-        """Indices of the images of ``ann_file`` that do not exist.
+    def _at(self, images: ImageTable, index: int) -> str:
+        """Where an image is listed, for a message."""
+        line = images.row(index)[2]
+        return f'{self.ann_file}{f":{line}" if line else ""}'
+
+    def without_missing(
+        self, images: ImageTable, missing: List[int]
+    ) -> ImageTable:
+        """Images that are there, among those of ``ann_file``.
+
+        Args:
+            images: All of them.
+            missing: What :meth:`find_missing` gives.
 
         Raises:
-            InputValueError: An image is listed twice, unless ``check_files``
-                is False.
+            MissingFileError: Images are missing, unless problems are
+                collected or ``check_files`` is False.
+        """
+        if not missing or not self.check_files:
+            return images
+        sentences = (
+            f'{self._at(images, i)}: image '
+            f'{osp.join(images.folder, images.row(i)[0])!r} does not exist'
+            for i in missing
+        )
+        if not self._problems.collect:  # often all are: the folder is wrong
+            sentences = [
+                f'{next(sentences)} ({len(missing)} of {len(images)} images '
+                'are missing; bcl-mm check lists them)'
+            ]
+        self._problems.add(*sentences, kind=MissingFileError)
+        return images.without(missing)
+
+    def find_missing(self, images: ImageTable) -> Tuple[ImageTable, List[int]]:
+        """Find the images of ``ann_file`` that do not exist.
+
+        Args:
+            images: All of them.
+
+        Returns:
+            The images without those that are listed twice, and the indices
+            of those that are missing.
+
+        Raises:
+            InputValueError: An image is listed twice, unless problems are
+                collected or ``check_files`` is False.
         """
         if not self.check_files:
-            return images.missing()
+            return images, images.missing()
         by_folder, files = images.by_folder(), FilesOfTree()
-        twice = images.repeated(by_folder)
-        if twice is not None:
-            (path, _, line), (_, _, earlier) = map(images.row, twice)
-            where = f'in line {earlier}' if earlier else 'an earlier one'
-            raise InputValueError(
-                f'{self.ann_file}{f":{line}" if line else ""}: an image must '
-                f'be listed once, but {path!r} is also {where}: remove one '
-                '(tools/check_dataset.py lists all)'
+        repeated = images.repeated(by_folder)
+        if repeated:
+            self._problems.add(
+                *(
+                    f'{self._at(images, i)}: an image must be listed once, '
+                    f'but {images.row(i)[0]!r} is also '
+                    + (f'in line {line}' if line else 'an earlier one')
+                    + ': remove one'
+                    for i, line in (
+                        (i, images.row(first)[2]) for i, first in repeated
+                    )
+                )
             )
+            images = images.without(i for i, _ in repeated)
+            by_folder = images.by_folder()
         missing = images.missing(by_folder, files)
-        files.refuse_double()
-        return missing
+        doubles = dict(files.doubles())
+        if doubles:
+            self._problems.add(*doubles.values())
+            links = [
+                i
+                for i, path in enumerate(images.paths())
+                if osp.join(images.folder, path) in doubles
+            ]
+            images = images.without(links)
+            missing = images.missing()
+        return images, missing
 
     def load_data_list(self) -> ImageTable:
         """Images; also sets the class names, unless they were given."""
-        images, classes = self.tabulate()
+        with self._problems.before_errors():
+            images, classes = self.tabulate()
         self._metainfo.setdefault('classes', tuple(classes))
         # The table does what serialised samples are for, and is smaller.
         self.serialize_data = False
