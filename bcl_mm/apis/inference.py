@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bcl_mm.apis.config import complete_model, load_config
+from bcl_mm.apis.runs import find_model
 from bcl_mm.classes import ClassInfo
 from bcl_mm.datasets.folders import find_images
 from bcl_mm.datasets.transforms.loading import (
@@ -87,19 +88,25 @@ def projection_of(head: Any) -> Optional[Callable[[Tensor], Tensor]]:
 
 def load_model(
     config: Union[PathLike, Config],
-    checkpoint: PathLike,
+    checkpoint: Optional[PathLike] = None,
     *,
+    select: Optional[str] = None,
     cfg_options: Optional[Sequence[str]] = None,
     allow_code: bool = False,
     posthoc_tau: Optional[float] = None,
     device: Optional[str] = None,
     projects: Optional[bool] = False,
 ) -> Tuple[Config, BaseModel]:
-    """Load the model of a config and the weights of a checkpoint, to test it.
+    """Load the model of a work dir, or of a config and a checkpoint, to test.
 
     Args:
-        config: The config, its path, or the name of one of the package.
-        checkpoint: Path or address of the checkpoint.
+        config: The work dir of a training, or a checkpoint in one; or, with
+            ``checkpoint``, the config, its path, or the name of one of the
+            package.
+        checkpoint: Path or address of the checkpoint. Defaults to None: that
+            of the work dir.
+        select: Which checkpoint of a work dir, ``'last'`` or ``'best'``.
+            Defaults to None: the last.
         cfg_options: ``KEY=VALUE`` settings that override the config's.
             Defaults to None.
         allow_code: Whether a ``config.json`` may name code that is not
@@ -120,6 +127,8 @@ def load_model(
         InputValueError: The checkpoint is damaged or of another model, or the
             config or the head lacks what is needed.
     """
+    found = find_model(config, checkpoint, select, allow_code)
+    config, checkpoint = found.config, found.checkpoint
     cfg = load_test_config(config, checkpoint, cfg_options, allow_code)
     name = cfg.filename
     content = load_checkpoint(str(checkpoint))

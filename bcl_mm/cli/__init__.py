@@ -13,13 +13,22 @@ import importlib
 import re
 import sys
 from types import ModuleType
-from typing import NoReturn, Optional, Tuple
+from typing import Any, NoReturn, Optional, Tuple
 
 from bcl_mm.utils.errors import InputError, visible
 
 
 class _Parser(argparse.ArgumentParser):
-    """Its errors quote words of the command line: file names, perhaps."""
+    """Its errors quote words of the command line: file names, perhaps.
+
+    Options may stand between the words: ``CONFIG --amp CHECKPOINT``.
+    """
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        rests = (argparse.REMAINDER, argparse.PARSER)
+        if any(action.nargs in rests for action in self._actions):
+            return super().parse_args(args, namespace)
+        return self.parse_intermixed_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         super().error(visible(message))

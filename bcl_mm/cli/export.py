@@ -10,6 +10,7 @@ model before it is written.
 from __future__ import annotations
 
 import argparse
+import sys
 
 from bcl_mm.cli.arguments import output_file
 from bcl_mm.cli.options import add_model_options, whole_number
@@ -44,20 +45,25 @@ def run(args: argparse.Namespace) -> None:
 
     from bcl_mm.apis.export import OUTPUTS, check_packages, export_model
     from bcl_mm.apis.inference import load_model
+    from bcl_mm.apis.runs import find_model
 
     check_packages(args.out)
+    found = find_model(
+        args.config, args.checkpoint, args.select, args.allow_code
+    )
     _, model = load_model(
-        args.config,
-        args.checkpoint,
+        found.config,
+        found.checkpoint,
         cfg_options=args.cfg_options,
         allow_code=args.allow_code,
         posthoc_tau=args.posthoc_tau,
         device='cpu',  # the file would be bound to a GPU
     )
-    found = export_model(model, args.out, shape=args.shape, opset=args.opset)
-    print(f'{args.out}: {found["num_bytes"] / 2**20:.1f} MiB')
+    print(f'Model: {found.summary}', file=sys.stderr, flush=True)
+    file = export_model(model, args.out, shape=args.shape, opset=args.opset)
+    print(f'{args.out}: {file["num_bytes"] / 2**20:.1f} MiB')
     for name in ('images', 'posthoc_tau'):
-        print(f'  {name}: {found[name]}')
-    print(f'  outputs: {", ".join(OUTPUTS)}, each (N, {found["num_classes"]})')
-    difference = found['difference']
+        print(f'  {name}: {file[name]}')
+    print(f'  outputs: {", ".join(OUTPUTS)}, each (N, {file["num_classes"]})')
+    difference = file['difference']
     print(f'  largest difference from PyTorch: {difference:.1e} (relative)')

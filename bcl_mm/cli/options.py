@@ -104,10 +104,31 @@ def add_log_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that ``bcl_mm.apis.runs.find_model`` takes."""
+    parser.add_argument(
+        'config',
+        metavar='MODEL',
+        help='the work dir of a training, or a checkpoint in one; or a config '
+        '(path or name) and its checkpoint',
+    )
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        metavar='CHECKPOINT',
+        help='path of the checkpoint, if MODEL is a config',
+    )
+    parser.add_argument(
+        '--select',
+        choices=['last', 'best'],
+        help='which checkpoint of a work dir: the last (default), or the '
+        'one that did best in validation, if training has kept it',
+    )
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that ``bcl_mm.apis.inference.load_model`` takes."""
-    add_config(parser)
-    parser.add_argument('checkpoint', help='path of the checkpoint')
+    add_model(parser)
     parser.add_argument(
         '--posthoc-tau',
         type=float,

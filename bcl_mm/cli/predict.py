@@ -64,19 +64,29 @@ def run(args: argparse.Namespace) -> int:
     """Predict; returns 1 if an image could not be loaded."""
     from bcl_mm.apis.inference import Predictor, list_images, load_model
     from bcl_mm.apis.predictions import FeatureFile, best_classes, write_rows
+    from bcl_mm.apis.runs import find_model, is_checkpoint_name, names_run
     from bcl_mm.utils.progress import show_progress
 
+    inputs = args.input
+    if args.checkpoint is not None and not (
+        is_checkpoint_name(args.checkpoint) or not names_run(args.config)
+    ):  # MODEL is enough, and this is the first image
+        inputs, args.checkpoint = [Path(args.checkpoint), *inputs], None
     kind = None if args.features is None else args.feature_kind
-    paths = list_images(args.input)
+    paths = list_images(inputs)
+    found = find_model(
+        args.config, args.checkpoint, args.select, args.allow_code
+    )
     _, model = load_model(
-        args.config,
-        args.checkpoint,
+        found.config,
+        found.checkpoint,
         cfg_options=args.cfg_options,
         allow_code=args.allow_code,
         posthoc_tau=args.posthoc_tau,
         device=args.device,
         projects=kind == 'projected',
     )
+    print(f'Model: {found.summary}', file=sys.stderr, flush=True)
     predictor = Predictor(model, kind)
     predictions = predictor.predict(paths, args.batch_size, args.workers)
     predictions = show_progress(predictions, len(paths), 'images', sys.stderr)

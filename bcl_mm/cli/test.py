@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli.options import (
     add_common_options,
-    add_config,
+    add_model,
     whole_number,
 )
 
@@ -22,8 +23,7 @@ FORMATS = dict(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options, which are those of mmpretrain's test.py."""
-    add_config(parser)
-    parser.add_argument('checkpoint', help='path of the checkpoint')
+    add_model(parser)
     add_common_options(parser)
     parser.add_argument(
         '--out', type=Path, metavar='FILE', help='for predictions or metrics'
@@ -107,18 +107,27 @@ def run(args: argparse.Namespace) -> None:
 
     from bcl_mm.apis import config
     from bcl_mm.apis.build_errors import explained_build_errors
-    from bcl_mm.engine.processes import leave_process_group
+    from bcl_mm.apis.runs import find_model
+    from bcl_mm.engine.processes import leave_process_group, starts_first
     from bcl_mm.evaluation import DumpPredictions
     from bcl_mm.utils.files import write_atomically
 
     if args.out:
         make_folder('folder of --out', args.out.parent)
+    found = find_model(
+        args.config, args.checkpoint, args.select, args.allow_code
+    )
+    args.config, args.checkpoint = found.config, found.checkpoint
+    if found.folder is not None and args.work_dir is None:
+        args.work_dir = str(found.folder / 'test')  # beside, not over it
     cfg = config.load_config(args, whole=True)
     make_folder('work_dir', cfg.work_dir)
     config.check_checkpoint(args.checkpoint)
     config.check_data_roots(cfg, ('test_dataloader',))
     config.complete_model(cfg, args.checkpoint)
-    cfg.load_from = args.checkpoint
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    if starts_first(cfg.launcher):
+        print(f'Model: {found.summary}', file=sys.stderr, flush=True)
     if args.amp:
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir is not None:

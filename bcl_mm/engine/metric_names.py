@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.evaluator import BaseMetric, Evaluator
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 
 from bcl_mm.utils.errors import InputValueError
 
@@ -48,7 +48,9 @@ def check_metric_names(
     num_classes: int,
     hooks: Sequence[Hook] = (),
 ) -> None:
-    """Refuse metrics of one name, and a ``save_best`` that will not be.
+    """Refuse metrics of one name, and what hooks name that will not be.
+
+    Hooks name figures in ``save_best``, and in ``monitor`` of early stopping.
 
     The metrics are given one right prediction of each class that is tested:
     the group of few-shot classes, for example, may be empty.
@@ -80,15 +82,18 @@ def check_metric_names(
             )
         known += sorted(names)
     for hook in hooks:
-        if not (isinstance(hook, CheckpointHook) and hook.save_best):
-            continue
-        for name in hook.key_indicators:
+        setting, named = '', []
+        if isinstance(hook, CheckpointHook) and hook.save_best:
+            setting, named = 'save_best', hook.key_indicators
+        elif isinstance(hook, EarlyStoppingHook):
+            setting, named = 'monitor', [hook.monitor]
+        for name in named:
             prefixes = {None, name.split('/')[0]}
             if name in (*known, 'auto') or prefixes.intersection(unknown):
                 continue
             near = difflib.get_close_matches(name, known, 1)
             raise InputValueError(
-                f'save_best names {name!r}, which no metric will give: '
+                f'{setting} names {name!r}, which no metric will give: '
                 + (f'is {near[0]!r} meant? ' if near else '')
                 + f'There are {", ".join(known)}'
             )

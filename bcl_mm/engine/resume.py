@@ -280,7 +280,8 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
     training = _read_note(folder / _TRAINING)
     found: Dict[str, int] = {}
     problems: Dict[str, str] = {}
-    for file in filter(is_file, sorted(folder.glob('*.pth'))):
+    files = [f for f in folder.glob('*.pth') if f.name[:5] != 'best_']
+    for file in filter(is_file, sorted(files)):
         path = str(file)
         try:
             content = load_checkpoint(path)
@@ -299,12 +300,12 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
             )
     if found:
         return max(found, key=found.get), problem
-    # Best and published checkpoints, and a user's own files, are not meant to
-    # be resumed from.
+    # Published checkpoints, and a user's own files, are not meant to be
+    # resumed from.
     written = [
         problems[path]
         for path in problems
-        if re.fullmatch(r'(?!best_).*_\d+\.pth', PurePath(path).name)
+        if re.fullmatch(r'.*_\d+\.pth', PurePath(path).name)
     ]
     if written:
         raise InputValueError(

@@ -6,6 +6,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook
 from mmpretrain.evaluation import Accuracy
 
+from bcl_mm.engine.hooks import EarlyStoppingHook
 from bcl_mm.engine.metric_names import check_metric_names
 from bcl_mm.evaluation import CalibrationError, ShotAccuracy, SimplexGeometry
 from bcl_mm.utils.errors import InputValueError
@@ -56,6 +57,18 @@ def test_what_there_will_not_be(name, message, more):
         check(shot(), *(kind() for kind in more), save_best=name)
     with pytest.raises(InputValueError, match=message):
         check(shot(), save_best=['accuracy/top1', name])
+
+
+def test_early_stopping_needs_its_figure():
+    evaluator, labels = Evaluator([shot()]), np.array([0, 1, 2])
+    for name in ('accuracy/balanced', 'accuracy/few'):
+        hooks = [EarlyStoppingHook(name)]
+        if name == 'accuracy/balanced':
+            check_metric_names(evaluator, labels, len(COUNTS), hooks)
+            continue
+        message = "monitor names 'accuracy/few', which no metric"
+        with pytest.raises(InputValueError, match=message):
+            check_metric_names(evaluator, labels, len(COUNTS), hooks)
 
 
 def test_groups_without_tested_classes():

@@ -84,6 +84,8 @@ class SafeCheckpointHook(CheckpointHook):
       leaves older checkpoints and ``last_checkpoint`` unchanged.
     - A resumed training first repeats a validation that was due after its
       checkpoint and was not completed.
+    - A training that a hook ends early is saved where it ends, and its
+      ``meta`` says so (``stopped_early``): it is not unfinished.
 
     Remote backends keep their own way of writing.
 
@@ -120,14 +122,22 @@ class SafeCheckpointHook(CheckpointHook):
             runner.val_loop.run()
 
     def after_train(self, runner: Runner) -> None:
-        """Remove files that were still pending."""
+        """Save a training that was stopped; remove files still pending."""
+        info = runner.message_hub.runtime_info
+        if _is_stopped(runner) and info.get('stopped_iter') != runner.iter:
+            runner.message_hub.update_info('stopped_iter', runner.iter)
+            step = runner.epoch if self.by_epoch else runner.iter
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            self._save_checkpoint_with_step(runner, step, meta)
         super().after_train(runner)
         if is_main_process():
             self.file_backend.remove_pending()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Write the name of the training into the checkpoint's ``meta``."""
+        """Add the name of the training, and how it ended, to the ``meta``."""
         checkpoint['meta']['training'] = self._training
+        if _is_stopped(runner):
+            checkpoint['meta']['stopped_early'] = True
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Drop ``meta.config``, which is code that the Runner would run."""
@@ -216,6 +226,11 @@ class SafeCheckpointHook(CheckpointHook):
         if not isinstance(error, InputFileError):  # that names the file
             error = f'a file in {self.out_dir}: {error}'
         return f'the checkpoint could not be saved: {error}; {then}'
+
+
+def _is_stopped(runner: Runner) -> bool:
+    """Whether a hook has ended the training."""
+    return getattr(runner.train_loop, 'stop_training', False)
 
 
 def _validation_is_due(runner: Runner) -> bool:
