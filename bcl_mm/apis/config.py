@@ -18,6 +18,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import bcl_mm.registry  # noqa: F401  (says so if mmcv is missing)
+from bcl_mm.apis.augmentation import apply_augmentation
 from bcl_mm.apis.build_errors import explained_build_errors
 from bcl_mm.apis.from_data import (
     LOADERS,
@@ -279,6 +280,7 @@ def apply_options(
         for _, dataset in dataset_configs(cfg):
             if name in dataset:
                 dataset[name] = cfg[name]
+    apply_augmentation(cfg)
 
 
 def complete_model(cfg: Config, checkpoint: Optional[str] = None) -> None:

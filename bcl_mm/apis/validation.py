@@ -39,8 +39,10 @@ from bcl_mm.utils.errors import (
 # Top-level keys that MMEngine's runner or this package reads.
 TOP = {
     *inspect.signature(Runner).parameters,
-    *('activation_checkpointing', 'compile', 'custom_imports'),
-    *('data_hint', 'data_prefix', 'data_root', 'efficient_conv_bn_eval'),
+    *('activation_checkpointing', 'applied_augmentation', 'augmentation'),
+    'compile',
+    *('custom_imports', 'data_hint', 'data_prefix', 'data_root'),
+    'efficient_conv_bn_eval',
     *('find_unused_parameters', 'first_stage', 'is_trained', 'local_rank'),
     *('method_name', 'model_wrapper_cfg', 'pretrained', 'runner_type'),
     *('split_seed', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline'),

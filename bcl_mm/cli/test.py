@@ -13,6 +13,7 @@ from bcl_mm.cli.options import (
     add_model,
     whole_number,
 )
+from bcl_mm.utils.errors import InputValueError
 
 # Formats of --out: of metrics, and of predictions.
 FORMATS = dict(
@@ -83,6 +84,12 @@ def _augment(cfg: Any) -> None:
     """Wrap the model for test-time augmentation."""
     dataset = cfg.test_dataloader.dataset
     if 'tta_pipeline' not in cfg:
+        if cfg.get('augmentation') == 'symbols':
+            raise InputValueError(
+                '--tta averages the scores of an image and its mirror image, '
+                "which is another symbol (augmentation='symbols'): set "
+                'tta_pipeline in the config, or leave --tta out'
+            )
         *steps, last = dataset.pipeline
         flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
         views = dict(type='TestTimeAug', transforms=[flips, [last]])

@@ -162,6 +162,7 @@ def _train(cfg: Any, args: argparse.Namespace) -> Union[None, int, str]:
     from mmengine.dist import is_main_process
 
     from bcl_mm.apis import config, log_backends
+    from bcl_mm.apis.augmentation import describe_augmentation
     from bcl_mm.apis.build_errors import explained_build_errors
     from bcl_mm.engine.hooks.checkpoint import CheckpointError
     from bcl_mm.engine.hooks.progress import require_one_batch
@@ -173,6 +174,8 @@ def _train(cfg: Any, args: argparse.Namespace) -> Union[None, int, str]:
     log_backends.add_log_backends(cfg, args.log)
     config.check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     config.complete_model(cfg, cfg.load_from if cfg.resume else None)
+    if is_main_process() and cfg.get('augmentation'):
+        print(describe_augmentation(cfg.augmentation), flush=True)
     try:
         with explained_build_errors(cfg):
             runner = config.build_runner(cfg)

@@ -103,27 +103,61 @@ class RandomResizedCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomFlip(BaseTransform):
-    """Random horizontal flip.
+    """Random flip, from left to right or in all directions.
 
     mmpretrain's transform of this name returns a reversed view of the image,
     which every later operation must copy.
 
     Args:
         prob: Probability. Defaults to 0.5.
+        directions: ``'horizontal'``, or ``'all'`` for images without an up
+            (from above, of tissue): a horizontal and a vertical flip and an
+            exchange of the axes are drawn one by one, each with ``prob``.
+            With 0.5, the image's 8 orientations are equally frequent. It
+            must be square. Defaults to ``'horizontal'``.
 
     Raises:
-        InputValueError: ``prob`` is not in [0, 1].
+        InputValueError: ``prob`` is not in [0, 1], or ``directions`` is none
+            of these.
     """
 
-    def __init__(self, prob: float = 0.5) -> None:
+    def __init__(
+        self, prob: float = 0.5, directions: str = 'horizontal'
+    ) -> None:
         check_number('prob', prob, at_least=0, at_most=1)
+        if directions not in ('horizontal', 'all'):
+            raise InputValueError(
+                f"directions must be 'horizontal' or 'all', got {directions!r}"
+            )
         self.prob = prob
+        self.directions = directions
 
     def transform(self, results: dict) -> dict:
-        """Flip ``results['img']`` with probability ``prob``."""
+        """Flip ``results['img']`` at random.
+
+        Raises:
+            InputValueError: The image is not square, for all directions.
+        """
         img = results['img']
         results['flip'] = np.random.rand() < self.prob
         results['flip_direction'] = 'horizontal' if results['flip'] else None
         if results['flip']:
             results['img'] = cv2.flip(img, 1).reshape(img.shape)
+        if self.directions == 'all':
+            self._turn(results)
         return results
+
+    def _turn(self, results: dict) -> None:
+        """Flip vertically, and exchange the axes, at random."""
+        img = results['img']
+        if img.shape[0] != img.shape[1]:
+            raise InputValueError(
+                "RandomFlip(directions='all') needs square images, got "
+                f'{img.shape[0]}x{img.shape[1]}: crop them first'
+            )
+        is_flipped, is_turned = np.random.rand(2) < self.prob
+        if is_flipped:
+            img = cv2.flip(img, 0)
+        if is_turned:
+            img = cv2.transpose(img)
+        results['img'] = img.reshape(results['img'].shape)

@@ -191,6 +191,9 @@ class ViewGridHook(Hook):
             [to_image(i, is_bgr) for i in view[shown]] for view in views
         ]
         names = [f'view {i}\n{role}' for i, role in enumerate(roles)]
+        preset = runner.cfg.get('augmentation')
+        if preset:
+            names = [f'{name}\n{preset}' for name in names]
         class_names = class_names_of(runner.train_dataloader.dataset)
         samples = batch.get('data_samples') or [None] * len(views[0])
         rows = [_row_name(sample, class_names) for sample in samples[shown]]

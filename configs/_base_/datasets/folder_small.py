@@ -9,6 +9,8 @@ data_root = 'data/folder'
 data_prefix = ''  # what the paths of CSV lists are relative to
 val_fraction = 0.2  # without val/
 split_seed = 0
+# photos, symbols (no flips), medical or satellite (docs/own_data.md).
+augmentation = 'photos'
 # A file, http(s)://..., torchvision://NAME or timm://NAME.
 pretrained = None
 data_preprocessor = dict(

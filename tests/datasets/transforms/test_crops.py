@@ -117,9 +117,33 @@ def test_flip():
     assert np.mean(flipped) == pytest.approx(0.5, abs=0.04)
 
 
+SQUARE = np.ascontiguousarray(PHOTOS[0][:5, :5])
+
+
+def test_flips_in_all_directions():
+    np.random.seed(0)
+    flip = build('RandomFlip', directions='all')
+    for img in (SQUARE, SQUARE[..., 0], SQUARE[..., :1]):
+        turned = [
+            np.rot90(one, k) for one in (img, img[:, ::-1]) for k in range(4)
+        ]
+        found = [flip(dict(img=img))['img'] for _ in range(800)]
+        times = [
+            sum(np.array_equal(one, other) for one in found)
+            for other in turned
+        ]
+        assert sum(times) == 800
+        assert min(times) > 60
+    never = build('RandomFlip', prob=0.0, directions='all')
+    assert np.array_equal(never(dict(img=SQUARE))['img'], SQUARE)
+    with pytest.raises(ValueError, match='needs square images, got 30x40'):
+        flip(dict(img=PHOTOS[0][:30, :40]))
+
+
 @pytest.mark.parametrize(
     ('name', 'options', 'message'),
     [
+        ('RandomFlip', dict(directions='up'), "directions must be .*'up'"),
         ('RandomResizedCrop', dict(size=0), 'size must be .*, got 0'),
         ('RandomResizedCrop', dict(size=8, scale=(0.5, 0.1)), 'scale must'),
         ('RandomResizedCrop', dict(size=8, ratio=(0, 1)), 'ratio must be'),

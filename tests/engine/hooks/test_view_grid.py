@@ -203,6 +203,7 @@ class Fake:
 
     work_dir = ''
     iter = 0
+    cfg = dict(augmentation='symbols')
     train_dataloader = None
 
     def __init__(self, to_rgb=False, classes=None):
