@@ -203,7 +203,7 @@ class Fake:
 
     work_dir = ''
     iter = 0
-    cfg = dict(augmentation='symbols')
+    cfg = {}
     train_dataloader = None
 
     def __init__(self, to_rgb=False, classes=None):
@@ -250,7 +250,9 @@ def test_class_names(tmp_path, monkeypatch):
     classes = ['кошка', 'a name that is too long for the margin']
     images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
     runner = Fake(classes=classes)
+    runner.cfg = dict(augmentation='symbols')
     drawn = drawn_of(runner, images, samples, monkeypatch, tmp_path)
+    assert drawn[0][1] == ['view 0\n\nsymbols']
     assert drawn[0][2] == [
         'class 0 (кошка)',
         'class 1 (a nam…r the margin)',
