@@ -28,12 +28,22 @@ from bcl_mm.apis.from_data import (
 )
 from bcl_mm.apis.locations import find_config
 from bcl_mm.apis.validation import check_config, new_paths, resembling
-from bcl_mm.engine.processes import await_ranks, init_cpu_process_group
+from bcl_mm.engine.processes import (
+    await_ranks,
+    init_cpu_process_group,
+    starts_first,
+)
 from bcl_mm.engine.resume import obstacle_to_resume
 from bcl_mm.engine.run_config import read_run_config
+from bcl_mm.engine.terminal import Terminal
 from bcl_mm.models.pretrained import apply_frozen, apply_pretrained
 from bcl_mm.utils.checkpoint import load_checkpoint
-from bcl_mm.utils.errors import InputValueError, MissingFileError, described
+from bcl_mm.utils.errors import (
+    InputValueError,
+    MissingFileError,
+    described,
+    visible,
+)
 from bcl_mm.utils.files import end_at_full_disk
 
 # Options that apply to all data sets that have them: splits by different
@@ -299,11 +309,19 @@ def complete_model(cfg: Config, checkpoint: Optional[str] = None) -> None:
     with explained_build_errors(cfg):
         resolve_num_classes(cfg, checkpoint)
         apply_frozen(cfg, checkpoint)
-        apply_pretrained(cfg, load=checkpoint is None)
+        loaded = apply_pretrained(cfg, load=checkpoint is None)
+    if loaded is not None and starts_first(cfg.get('launcher', 'none')):
+        print(visible(loaded), flush=True)
 
 
-def build_runner(cfg: Config) -> Runner:
-    """Runner of a config, without log lines that ask nothing of a user."""
+def build_runner(cfg: Config, terminal: Optional[Terminal] = None) -> Runner:
+    """Runner of a config, without log lines that ask nothing of a user.
+
+    Args:
+        cfg: The config.
+        terminal: Shows the progress of training. Defaults to None: the
+            terminal shows the whole log.
+    """
     if cfg.get('default_hooks') is None:
         cfg.default_hooks = {}
     cfg.default_hooks.setdefault(
@@ -313,9 +331,15 @@ def build_runner(cfg: Config) -> Runner:
     # all that was imported is searched.
     if not gc.get_freeze_count():  # once: garbage would stay, too
         gc.freeze()
-    runner = (
-        RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    )
+    if terminal is not None:
+        kind = cfg.get('runner_type', Runner)
+        kind = RUNNERS.get(kind) if isinstance(kind, str) else kind
+        runner = terminal.runner_class(kind).from_cfg(cfg)
+        runner.register_hook(terminal)
+    elif 'runner_type' in cfg:
+        runner = RUNNERS.build(cfg)
+    else:
+        runner = Runner.from_cfg(cfg)
     noise = re.compile('|'.join(NOISE))
     runner.logger.addFilter(
         lambda record: not noise.match(record.getMessage())

@@ -79,6 +79,8 @@ def watch(work_dir: Optional[str] = None) -> None:
             if os.environ.get('RANK', slurm_rank) == '0':
                 name = signal.Signals(number).name
                 line = f'Interrupted by {name}: {_advice(work_dir)}.\n'
+                if os.isatty(1):
+                    line = f'\r\x1b[K{line}'  # in place of a bar and "^C"
                 # Unbuffered: it may have come in the middle of a print.
                 with contextlib.suppress(RuntimeError, OSError):
                     sys.stdout.flush()

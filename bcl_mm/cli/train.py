@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 import traceback
+from pathlib import Path
 from typing import Any, Optional, Union
 
 from bcl_mm.apis.locations import make_folder
@@ -28,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_common_options(parser)
     add_log_option(parser)
+    parser.add_argument(
+        '-v',
+        '--verbose',
+        action='store_true',
+        help='print the whole log (default: the progress; the log file in '
+        'the work dir has everything)',
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -164,12 +172,17 @@ def _train(cfg: Any, args: argparse.Namespace) -> Union[None, int, str]:
     from bcl_mm.apis import config, log_backends
     from bcl_mm.apis.augmentation import describe_augmentation
     from bcl_mm.apis.build_errors import explained_build_errors
+    from bcl_mm.apis.runs import method_name
     from bcl_mm.engine.hooks.checkpoint import CheckpointError
     from bcl_mm.engine.hooks.progress import require_one_batch
     from bcl_mm.engine.processes import leave_process_group
     from bcl_mm.engine.resume import StartHook, latest_checkpoint
+    from bcl_mm.engine.terminal import Terminal
 
     start = StartHook()
+    terminal = None
+    if not args.verbose:
+        terminal = Terminal(method_name(cfg, Path(cfg.filename).stem))
     merge_options(cfg, args)
     log_backends.add_log_backends(cfg, args.log)
     config.check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
@@ -177,8 +190,8 @@ def _train(cfg: Any, args: argparse.Namespace) -> Union[None, int, str]:
     if is_main_process() and cfg.get('augmentation'):
         print(describe_augmentation(cfg.augmentation), flush=True)
     try:
-        with explained_build_errors(cfg):
-            runner = config.build_runner(cfg)
+        with terminal or contextlib.nullcontext(), explained_build_errors(cfg):
+            runner = config.build_runner(cfg, terminal)
             # Here and not only in the hook: building schedules of an epoch
             # without iterations fails before the first hook runs.
             require_one_batch(runner.train_dataloader, runner.world_size)

@@ -123,7 +123,7 @@ def apply_frozen(cfg: dict, checkpoint: Optional[str] = None) -> None:
     backbone['weights_file'], cfg['pretrained'] = source, None
 
 
-def apply_pretrained(cfg: dict, load: bool = True) -> None:
+def apply_pretrained(cfg: dict, load: bool = True) -> Optional[str]:
     """Apply the ``pretrained`` setting of a config.
 
     A file or an address becomes the ``init_cfg`` of ``model.backbone``, after
@@ -137,6 +137,9 @@ def apply_pretrained(cfg: dict, load: bool = True) -> None:
         load: Whether to load the weights. If not, nothing is read or
             downloaded: a checkpoint provides them. Defaults to True.
 
+    Returns:
+        What is loaded, in a sentence; None if nothing is.
+
     Raises:
         InputTypeError: ``pretrained`` is not text.
         ValueError: It does not fit, cannot be read, or is unknown; or timm is
@@ -145,7 +148,7 @@ def apply_pretrained(cfg: dict, load: bool = True) -> None:
     """
     source, model = cfg.get('pretrained'), cfg.get('model')
     if source is None:
-        return
+        return None
     if not isinstance(source, str):
         raise InputTypeError(f'pretrained must be text, got {source!r}')
     scope = cfg.get('default_scope', 'mmpretrain')
@@ -158,9 +161,34 @@ def apply_pretrained(cfg: dict, load: bool = True) -> None:
         model['head']['in_channels'] = built.out_channels
         preprocessor = cfg.get('data_preprocessor') or {}
         preprocessor.update(mean=built.mean, std=built.std)
-    elif load:
-        path = fetch(source)
-        backbone = dict(model['backbone'], init_cfg=None)
-        _, prefix = backbone_weights(path, _build(backbone, scope))
-        init_cfg = dict(type='Pretrained', checkpoint=path, prefix=prefix)
-        model['backbone']['init_cfg'] = init_cfg
+        if not load:
+            return None
+        number = len(built.state_dict())
+        return (
+            f'pretrained={source}: {number} tensors go to the backbone; left '
+            "out: timm's classifier"
+        )
+    if not load:
+        return None
+    path = fetch(source)
+    backbone = dict(model['backbone'], init_cfg=None)
+    found, prefix = backbone_weights(path, _build(backbone, scope))
+    init_cfg = dict(type='Pretrained', checkpoint=path, prefix=prefix)
+    model['backbone']['init_cfg'] = init_cfg
+    return f'pretrained={source}: {_describe(path, found, prefix)}'
+
+
+def _describe(
+    path: str, found: Dict[str, Tensor], prefix: Optional[str]
+) -> str:
+    """How many tensors of a file are loaded, and which are left out."""
+    content = load_checkpoint(path)
+    state = content.get('state_dict', content)
+    tensors = [k for k, value in state.items() if isinstance(value, Tensor)]
+    loaded = {f'{prefix or ""}{key}' for key in found}
+    rest = [str(key) for key in tensors if key not in loaded]
+    text = f'{len(loaded)} of its {len(tensors)} tensors go to the backbone'
+    if rest:
+        more = ', ...' if len(rest) > 3 else ''
+        text += f'; left out: {", ".join(rest[:3])}{more}'
+    return text
