@@ -65,7 +65,10 @@ def test_torchvisions_weights_arrive(tmp_path):
     path = tmp_path / 'resnet50.pth'
     net = torchvision_net(path, 'resnet50')
     cfg = read(path)
-    apply_pretrained(cfg)
+    assert apply_pretrained(cfg) == (
+        f'pretrained={path}: 318 of its 320 tensors go to the backbone; left '
+        'out: fc.weight, fc.bias'
+    )
     assert cfg.model.backbone.init_cfg == dict(
         type='Pretrained', checkpoint=str(path), prefix=None
     )
@@ -97,7 +100,10 @@ def test_whole_checkpoints(tmp_path, prefix, name):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict=state, meta=dict(epoch=1)), path)
     cfg = read(path, 'la', 'resnet32', depth=8)
-    apply_pretrained(cfg)
+    message = apply_pretrained(cfg)
+    total, loaded = len(state), len(source.backbone.state_dict())
+    assert f'{loaded} of its {total} tensors' in message
+    assert ('left out' in message) == bool(name)
     assert cfg.model.backbone.init_cfg.prefix == (prefix + name or None)
     model = build(cfg)
     for key, value in source.backbone.state_dict().items():
