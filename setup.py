@@ -41,6 +41,7 @@ setup(
         'scikit-learn>=1.3',  # the embedded digits; the report's t-SNE
         'jinja2>=3',  # the report
         'matplotlib>=3.6',
+        'imagehash>=4.3',  # near-duplicates in bcl-mm check
     ],
     extras_require={
         # Not required outright: full mmcv owns the same folder.

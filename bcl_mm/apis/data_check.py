@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Sequence
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
@@ -17,48 +19,29 @@ from bcl_mm.apis.from_data import FROM_DATA, LOADERS, for_checking
 from bcl_mm.classes import shot_groups
 from bcl_mm.datasets import audit
 from bcl_mm.datasets.audit import Split
-from bcl_mm.datasets.findings import Finding, each_once, shorten_findings
+from bcl_mm.datasets.findings import Exclusion, Finding, Findings
+from bcl_mm.datasets.fingerprints import FINGERPRINT, check_image
+from bcl_mm.datasets.same_images import (
+    check_near_duplicates,
+    check_same_images,
+)
 from bcl_mm.utils.errors import described
 from bcl_mm.utils.files import CsvWriter, open_atomically
 from bcl_mm.utils.progress import show_progress
 
 
 @dataclass
-class CheckResult:
+class CheckResult(Findings):
     """What a check of the data found.
 
     Attributes:
         splits: The splits that could be read.
-        problems: What must be repaired before training.
-        warnings: What should be looked at.
-        notes: What is good to know.
     """
 
     splits: List[Split] = field(default_factory=list)
-    problems: List[Finding] = field(default_factory=list)
-    warnings: List[Finding] = field(default_factory=list)
-    notes: List[Finding] = field(default_factory=list)
-
-    def describe(self, most: Optional[int] = 10) -> str:
-        """All findings as text, under titles.
-
-        Args:
-            most: Findings of one kind that are written out. Defaults to 10;
-                None: all.
-        """
-        blocks = []
-        for title in ('notes', 'warnings', 'problems'):
-            findings = getattr(self, title)
-            if findings:
-                lines = shorten_findings(findings, most)
-                title = f'{title.capitalize()} ({len(findings):,}):'
-                blocks.append('\n'.join([title, *lines]))
-        if not self.problems:
-            blocks.append('No problems.')
-        return '\n\n'.join(blocks)
 
 
-def _load_splits(cfg: Config, result: CheckResult) -> None:
+def _load_splits(cfg: Config, result: CheckResult, fast: bool) -> None:
     """Add the splits of the config, and what their readers say."""
     configs: Dict[str, Any] = {}
     told = set()  # parts of one data set say the same
@@ -76,7 +59,7 @@ def _load_splits(cfg: Config, result: CheckResult) -> None:
             check_data_roots(cfg, (loader,))
             print(f'Reading {name} ...', flush=True)
             dataset = DATASETS.build(configs[name])
-            result.splits.append(Split.from_dataset(name, dataset))
+            result.splits.append(Split.from_dataset(name, dataset, fast))
             notes = audit.notes_of(dataset)
             other = audit.unpublished_list(dataset)
             if other:
@@ -101,70 +84,74 @@ def _load_splits(cfg: Config, result: CheckResult) -> None:
             told.add(message)
 
 
-def _check_files(
-    splits: List[Split], fast: bool, workers: int
-) -> List[Finding]:
-    """Find problems of the files; set the digests of the splits."""
+def _check_files(splits: List[Split], fast: bool, workers: int) -> Findings:
+    """Find problems of the files; set the fingerprints of the splits."""
+    found = Findings()
     paths = list(dict.fromkeys(p for s in splits for p in s.paths if p))
-    check = partial(audit.check_image, fast=fast)
+    check = partial(check_image, fast=fast)
     progress = partial(show_progress, total=len(paths), what='files checked')
-    if fast or workers == 1 or len(paths) < 100:
-        results = list(progress(map(check, paths)))
-    else:
-        with ProcessPoolExecutor(workers) as pool:
-            results = list(progress(pool.map(check, paths, chunksize=32)))
-    result_of = dict(zip(paths, results))
-    problems = []
+    fingerprints = np.zeros(len(paths), FINGERPRINT)
+    problem_of = {}
+    with contextlib.ExitStack() as stack:
+        if fast or workers == 1 or len(paths) < 100:
+            results = map(check, paths)
+        else:
+            pool = stack.enter_context(ProcessPoolExecutor(workers))
+            results = pool.map(check, paths, chunksize=32)
+        for i, (problem, row) in enumerate(progress(results)):
+            fingerprints[i] = row
+            if problem:
+                problem_of[paths[i]] = problem
+    number = {path: i for i, path in enumerate(paths)}
     for split in splits:
-        for i, path in enumerate(split.paths):
-            if path:
-                problem, split.digests[i] = result_of[path]
-                if problem:
-                    text = f'{split.name}: {split.image_name(i)} {problem}'
-                    problems.append(Finding('files', text))
-    return each_once(problems)
+        is_file = np.array([bool(path) for path in split.paths])
+        rows = [number[path] for path in split.paths if path]
+        split.fingerprints[is_file] = fingerprints[rows]
+        for i, path in enumerate(split.paths if problem_of else ()):
+            if path in problem_of:
+                what = problem_of[path]
+                text = f'{split.name}: {split.image_name(i)} {what}'
+                found.problems.append(Finding('damaged files', text))
+                entry = (path, split.class_name(i), split.name, what)
+                found.exclusions.append(Exclusion(*entry))
+    return found
 
 
-def _head_problems(cfg: Config, train: Split) -> List[Finding]:
-    """Problems of a classifier whose size is not that of the data."""
+def _check_head(cfg: Config, train: Split) -> Findings:
+    """Whether the classifier has the size of the data."""
     head = (cfg.get('model') or {}).get('head')
     configured = head.get('num_classes') if isinstance(head, dict) else None
     found = len(train.class_counts)
     if configured in (None, FROM_DATA, found):
-        return []
+        return Findings()
     text = (
         f'train: there are {found} classes, but model.head.num_classes is '
         f'{configured}'
     )
-    return [Finding('model', text)]
+    return Findings([Finding('classes', text)])
 
 
-def _compare_splits(result: CheckResult) -> None:
-    """Add what each split, and train with the others, shows."""
-    problems, notes = [], []
-    for split in result.splits:
-        problems += audit.figure_problems(split)
-        problems += audit.duplicate_problems(split)
+def _check_classes(splits: List[Split]) -> Findings:
+    """Check the figures of each split, and the classes of all."""
+    found = Findings()
+
+    def add(to: List[Finding], kind: str, texts: Sequence[str]) -> None:
+        to += [Finding(kind, text) for text in texts]
+
+    for split in splits:
+        problems = audit.figure_problems(split)
+        add(found.problems, 'published figures', problems)
         empty = audit.empty_classes(split)
         if empty and split.name == 'train':
-            problems.append(f'train: there is no image of class {empty}')
+            text = f'train: there is no image of class {empty}'
+            add(found.problems, 'classes', [text])
         elif empty:
-            notes.append(f'{split.name} has no image of class {empty}')
-    train = result.splits[0]
-    for other in result.splits[1:] if train.name == 'train' else ():
-        problems += audit.class_problems(train, other)
-        problems += audit.leak_problems(train, other)
-        same = audit.same_content(train, other)
-        if same:
-            i, j = same[0]
-            notes.append(
-                f'{len(same)} images of {other.name} are the same as one of '
-                f'train, bit for bit: {other.image_name(j)} and '
-                + train.image_name(i)
-                + (' ...' if len(same) > 1 else '')
-            )
-    result.problems += [Finding('data', text) for text in problems]
-    result.notes += [Finding('data', text) for text in notes]
+            text = f'{split.name} has no image of class {empty}'
+            add(found.notes, 'classes', [text])
+    train = splits[0]
+    for other in splits[1:] if train.name == 'train' else ():
+        add(found.problems, 'classes', audit.class_problems(train, other))
+    return found
 
 
 def check_datasets(
@@ -181,12 +168,15 @@ def check_datasets(
     result = CheckResult()
     scope = cfg.get('default_scope', 'mmpretrain')
     with DefaultScope.overwrite_default_scope(scope):
-        _load_splits(cfg, result)
-    if result.splits:
-        result.problems += _check_files(result.splits, fast, workers)
-        _compare_splits(result)
-        if result.splits[0].name == 'train':
-            result.problems += _head_problems(cfg, result.splits[0])
+        _load_splits(cfg, result, fast)
+    splits = result.splits
+    if splits:
+        result.add(_check_files(splits, fast, workers))
+        result.add(_check_classes(splits))
+        result.add(check_same_images(splits))
+        result.add(check_near_duplicates(splits))
+        if splits[0].name == 'train':
+            result.add(_check_head(cfg, splits[0]))
     return result
 
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os.path as osp
-import warnings
 from dataclasses import dataclass
-from hashlib import blake2b
-from io import BytesIO
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 from mmpretrain.datasets import KFoldDataset
-from PIL import Image, UnidentifiedImageError
 from torch.utils.data import Subset
 
 from bcl_mm.classes import (
@@ -21,9 +17,9 @@ from bcl_mm.classes import (
     name_classes,
     printable,
 )
+from bcl_mm.datasets.fingerprints import FINGERPRINT, fingerprint
 from bcl_mm.datasets.lists import ImageList
 from bcl_mm.datasets.long_tail import LongTailDataset
-from bcl_mm.datasets.transforms import loading
 from bcl_mm.utils.errors import InputTypeError, InputValueError
 
 # Published figures, and what a message calls them.
@@ -51,7 +47,6 @@ PUBLISHED_SUBSETS = {
     'CIFAR100': {100: 10_847, 50: 12_608, 10: 19_573},
 }
 PUBLISHED_TESTS = dict(CIFAR10=10_000, CIFAR100=10_000, FashionMNIST=10_000)
-_LOADER = loading.LoadImageFromFile()  # as the configs load images
 
 
 @dataclass
@@ -62,7 +57,8 @@ class Split:
         name: ``'train'``, ``'val'`` or ``'test'``.
         labels: (N,) labels.
         paths: N absolute paths; empty for an image in memory.
-        digests: N hashes of the content; empty where it is unknown.
+        fingerprints: (N,) ``FINGERPRINT``; those of files are set when these
+            are read.
         class_counts: (C,) images per class.
         classes: C names, or None.
         published: The published figures of this data set, if it has any.
@@ -71,20 +67,29 @@ class Split:
     name: str
     labels: np.ndarray
     paths: List[str]
-    digests: List[bytes]
+    fingerprints: np.ndarray
     class_counts: np.ndarray
     classes: Optional[Sequence[str]]
     published: Dict[str, int]
 
     @classmethod
-    def from_dataset(cls, name: str, dataset: Any) -> Split:
+    def from_dataset(
+        cls, name: str, dataset: Any, fast: bool = False
+    ) -> Split:
         """Read a dataset's annotations.
+
+        Args:
+            name: ``'train'``, ``'val'`` or ``'test'``.
+            dataset: The dataset, with its wrappers.
+            fast: Whether images in memory get only digests. Defaults to
+                False.
 
         Raises:
             InputValueError: A label is missing or out of range.
             InputTypeError: The dataset has no ``get_data_info()``.
         """
-        labels, paths, digests = [], [], []
+        labels, paths, prints = [], [], []
+        unknown = np.zeros((), FINGERPRINT)
         for info in unique_infos(dataset):
             if 'gt_label' not in info:
                 raise InputValueError(
@@ -93,15 +98,25 @@ class Split:
             labels.append(info['gt_label'])
             pixels, path = info.get('img'), info.get('img_path')
             if pixels is not None:
-                digests.append(digest(np.asarray(pixels).tobytes()))
+                prints.append(fingerprint(np.asarray(pixels), fast))
                 paths.append('')
             else:
-                digests.append(b'')
+                prints.append(unknown)
                 paths.append(osp.abspath(path) if path else '')
         counts, classes = count_classes(dataset), class_names_of(dataset)
         published = published_figures(name, dataset)
         labels = np.asarray(labels)
-        return cls(name, labels, paths, digests, counts, classes, published)
+        prints = np.array(prints, FINGERPRINT)
+        return cls(name, labels, paths, prints, counts, classes, published)
+
+    def name_of_class(self, label: int) -> str:
+        """Name of a class; its number if it has no other."""
+        is_named = 0 <= label < len(self.classes or ())
+        return str(self.classes[label] if is_named else label)
+
+    def class_name(self, index: int) -> str:
+        """Name of the class of an image."""
+        return self.name_of_class(int(self.labels[index]))
 
     def image_name(self, index: int) -> str:
         """Name of an image in a message."""
@@ -182,55 +197,6 @@ def problems_of(dataset: Any) -> List[str]:
     return [p for reader in readers for p in getattr(reader, 'problems', [])]
 
 
-def digest(content: bytes) -> bytes:
-    """Hash of an image's bytes."""
-    return blake2b(content, digest_size=16).digest()
-
-
-def _why_not_decoded(content: bytes) -> str:
-    """Say why training cannot decode an image, as PIL sees it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # about metadata
-            with Image.open(BytesIO(content)) as image:
-                image.load()
-    except UnidentifiedImageError:
-        return 'is not an image'
-    except Exception as error:  # each decoder has its own
-        return f'cannot be decoded: {error}'
-    kind = f'{image.format} of mode {image.mode}'
-    return f'is {kind}, which training cannot decode: convert it'
-
-
-def check_image(path: str, fast: bool = False) -> Tuple[str, bytes]:
-    """Read and decode an image as training does.
-
-    Args:
-        path: Its path.
-        fast: Only check that the file exists and is not empty.
-
-    Returns:
-        What is wrong with it (``'is missing'``), or an empty text; and the
-        hash of its bytes, empty if they were not read or are not an image.
-    """
-    if not osp.isfile(path):
-        problem = loading.NOT_REGULAR if osp.exists(path) else 'is missing'
-        return 'is a folder' if osp.isdir(path) else problem, b''
-    if fast:
-        return '' if osp.getsize(path) else 'is empty', b''
-    try:
-        content = _LOADER.read(path)
-    except loading.CorruptImageError as error:
-        if isinstance(error.__cause__, UnidentifiedImageError):
-            return 'is not an image', b''
-        return str(error).removeprefix(f'image {path!r} '), b''
-    try:
-        _LOADER.decode(path, content)
-    except loading.CorruptImageError:
-        return _why_not_decoded(content), b''
-    return '', digest(content)
-
-
 def figure_problems(split: Split) -> List[str]:
     """Figures that differ from the published ones."""
     counts = split.class_counts
@@ -274,42 +240,3 @@ def class_problems(train: Split, other: Split) -> List[str]:
 def empty_classes(split: Split) -> str:
     """Names of the classes without an image; empty if there is none."""
     return name_classes(np.flatnonzero(split.class_counts == 0), split.classes)
-
-
-def duplicate_problems(split: Split) -> List[str]:
-    """Files that a data set has more than once."""
-    problems, first = [], {}
-    for i, path in enumerate(split.paths):
-        if not path or first.setdefault(path, i) == i:
-            continue
-        a, b = split.labels[first[path]], split.labels[i]
-        labels = f', with the labels {a} and {b}' if a != b else ''
-        name = printable(path)
-        problems.append(f'{split.name}: {name} is listed twice{labels}')
-    return problems
-
-
-def leak_problems(train: Split, other: Split) -> List[str]:
-    """Files that both training and testing have."""
-    trained = set(filter(None, train.paths))
-    return [
-        f'{other.name}: {printable(path)} is a training image, too'
-        for path in dict.fromkeys(other.paths)
-        if path in trained
-    ]
-
-
-def same_content(train: Split, other: Split) -> List[Tuple[int, int]]:
-    """Images that training and testing share bit for bit.
-
-    Returns:
-        (index in ``train``, index in ``other``) for each such image of
-        ``other``, without the files of :func:`leak_problems`.
-    """
-    index = {content: i for i, content in enumerate(train.digests) if content}
-    trained = set(filter(None, train.paths))
-    return [
-        (index[content], i)
-        for i, content in enumerate(other.digests)
-        if content in index and other.paths[i] not in trained
-    ]

@@ -2,25 +2,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
-from sklearn.datasets import load_sample_images
 from torch.utils.data import ConcatDataset, Subset
 
 from bcl_mm.datasets import ImageList, ImageNetLT, LongTailDataset
 from bcl_mm.datasets.audit import (
     Split,
-    check_image,
     figure_problems,
     notes_of,
     published_figures,
-    same_content,
     unique_infos,
     unpublished_list,
 )
-from bcl_mm.datasets.transforms.loading import (
-    CorruptImageError,
-    LoadImageFromFile,
-)
+from bcl_mm.datasets.same_images import find_same_images
 from tests.test_classes import Labelled
 from tests.trees import write_lists
 
@@ -67,9 +60,17 @@ def test_images_in_memory_are_compared():
                 for number, label in self.labels
             ]
 
-    train = Split.from_dataset('train', Images([(1, 0), (2, 1), (3, 2)]))
-    test = Split.from_dataset('test', Images([(4, 0), (3, 1)]))
-    assert same_content(train, test) == [(2, 1)]
+    for fast in (False, True):
+        train, test = (
+            Split.from_dataset(name, images, fast)
+            for name, images in (
+                ('train', Images([(1, 0), (2, 1), (3, 2)])),
+                ('test', Images([(4, 0), (3, 1)])),
+            )
+        )
+        ((first, second),) = find_same_images([train, test])
+        assert (first.split.name, first.index) == ('train', 2)
+        assert (second.split.name, second.index) == ('test', 1)
     assert test.image_name(1) == 'image 1'
 
 
@@ -94,53 +95,6 @@ def test_notes_come_through_wrappers():
     wrapper = SimpleNamespace(datasets=[first, second, third])
     assert notes_of(SimpleNamespace(dataset=first)) == ['a', 'b']
     assert notes_of(wrapper) == ['a', 'b', 'c']
-
-
-def test_check_image(tmp_path):
-    photo = load_sample_images().images[0][:64, :64]
-    image = Image.fromarray(photo)
-    for name in ('a.png', 'b.jpg', 'c.bmp'):
-        image.save(tmp_path / name)
-        problem, content = check_image(str(tmp_path / name))
-        assert not problem
-        assert len(content) == 16
-    assert check_image(str(tmp_path)) == ('is a folder', b'')
-    assert check_image(str(tmp_path / 'no.png')) == ('is missing', b'')
-    for name in ('a.png', 'b.jpg'):
-        content = (tmp_path / name).read_bytes()
-        cut = tmp_path / f'cut_{name}'
-        cut.write_bytes(content[: len(content) // 2])
-        size = len(content) // 2
-        problem = f'is cut short: it ends after {size} bytes'
-        assert check_image(str(cut)) == (problem, b'')
-        assert check_image(str(cut), fast=True) == ('', b'')
-        if name == 'a.png':  # complete, but its checksums are wrong
-            middle = slice(len(content) // 2, len(content) // 2 + 50)
-            damaged = bytearray(content)
-            damaged[middle] = bytes(50)
-            cut.write_bytes(damaged)
-            problem, _ = check_image(str(cut))
-            assert problem.startswith('cannot be decoded: ')
-
-
-@pytest.mark.parametrize(
-    ('name', 'mode', 'kind'),
-    [
-        ('a.tif', 'I', 'TIFF of mode I'),
-        ('a.tif', 'F', 'TIFF of mode F'),
-        ('a.tga', 'RGB', 'TGA of mode RGB'),
-        ('a.ico', 'RGB', 'ICO of mode RGB'),
-    ],
-)
-def test_images_that_only_training_refuses(tmp_path, name, mode, kind):
-    path = str(tmp_path / name)
-    Image.new(mode, (16, 16)).save(path)
-    with pytest.raises(CorruptImageError):
-        LoadImageFromFile().transform(dict(img_path=path))
-    problem, content = check_image(path)
-    assert problem.startswith(f'is {kind}')
-    assert problem.endswith('which training cannot decode: convert it')
-    assert not content
 
 
 def test_lists_of_another_name_have_no_figures(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bcl_mm.datasets.audit import check_image
+from bcl_mm.datasets.fingerprints import check_image
 from bcl_mm.datasets.transforms.loading import (
     CorruptImageError,
     LoadImageFromFile,
