@@ -21,7 +21,9 @@ from bcl_mm.datasets import audit
 from bcl_mm.datasets.audit import Split
 from bcl_mm.datasets.findings import Exclusion, Finding, Findings
 from bcl_mm.datasets.fingerprints import FINGERPRINT, check_image
+from bcl_mm.datasets.image_figures import describe_classes
 from bcl_mm.datasets.same_images import (
+    check_mirrored_classes,
     check_near_duplicates,
     check_same_images,
 )
@@ -176,6 +178,7 @@ def check_datasets(
         result.add(check_same_images(splits))
         result.add(check_near_duplicates(splits))
         if splits[0].name == 'train':
+            result.add(check_mirrored_classes(splits[0]))
             result.add(_check_head(cfg, splits[0]))
     return result
 
@@ -196,6 +199,7 @@ def describe_split(split: Split) -> str:
             f'  imbalance factor: {nonempty.max() / nonempty.min():.1f}',
             '  classes: '
             + ', '.join(f'{v.sum():,} {k}-shot' for k, v in groups.items()),
+            *describe_classes(split),
         ]
     return '\n'.join(lines)
 

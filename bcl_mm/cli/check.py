@@ -3,13 +3,14 @@
 Reports their figures and lists every problem: missing and unreadable files,
 labels and classes that do not agree, duplicates, images in both training and
 test set, and figures that differ from the published ones. Exits with 1 if
-there is a problem, and with 2 if the command is wrong.
+there is a problem, and with 2 if the command is wrong. Warnings do not count.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 
 from bcl_mm.cli.arguments import output_file
@@ -44,6 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='write the images per class to a CSV file',
     )
+    parser.add_argument(
+        '--histogram',
+        type=output_file('.png'),
+        metavar='FILE',
+        help='draw the images per class into a PNG file',
+    )
+    parser.add_argument(
+        '--fix-list',
+        type=output_file('.csv'),
+        metavar='FILE',
+        help='write a CSV file of the images to exclude, which own data take '
+        'as exclude=FILE',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     from bcl_mm.apis import data_check
     from bcl_mm.apis.config import load_config
     from bcl_mm.apis.from_data import LOADERS
+    from bcl_mm.datasets.exclusions import write_exclusions
+    from bcl_mm.datasets.image_figures import describe_images
 
     # A file name need not be valid text.
     sys.stdout.reconfigure(errors='backslashreplace')
@@ -61,9 +77,34 @@ def run(args: argparse.Namespace) -> int:
     if not any(cfg.get(loader) for loader in LOADERS):
         args.error(f'{args.config} has none of {", ".join(LOADERS)}')
     result = data_check.check_datasets(cfg, args.fast, args.workers)
-    if result.splits and args.counts is not None:
-        data_check.write_counts(args.counts, result.splits)
-    for split in result.splits:
-        print(data_check.describe_split(split))
+    splits = result.splits
+    if splits and args.counts is not None:
+        data_check.write_counts(args.counts, splits)
+    if splits and args.histogram is not None:
+        from bcl_mm.report.class_histogram import write_class_histogram
+
+        names = map(
+            splits[0].name_of_class, range(len(splits[0].class_counts))
+        )
+        write_class_histogram(
+            args.histogram, splits[0].class_counts, list(names)
+        )
+    for split in splits:
+        print(_encodable(data_check.describe_split(split)))
+    if splits:
+        print('\n'.join(describe_images(splits)))
     print(f'\n{result.describe(None if args.all else 10)}')
+    if args.fix_list is not None:
+        write_exclusions(args.fix_list, result.exclusions)
+        number = len(result.exclusions)
+        print(f'\n{args.fix_list} lists {number:,} images to exclude.')
     return bool(result.problems)
+
+
+def _encodable(text: str) -> str:
+    """Text whose bars the terminal can show."""
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return re.sub('[█-▏]', '#', text)
+    return text

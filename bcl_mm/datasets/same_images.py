@@ -7,8 +7,10 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
 
+from bcl_mm.classes import printable
 from bcl_mm.datasets.audit import Split
 from bcl_mm.datasets.findings import Exclusion, Finding, Findings
+from bcl_mm.datasets.mirrored import mirrored_classes
 from bcl_mm.datasets.near_duplicates import look_alike, near_pairs
 
 _MOST_NAMED = 4  # of a group, in a message
@@ -29,7 +31,7 @@ class Member(NamedTuple):
 
     def __str__(self) -> str:
         name = self.split.image_name(self.index)
-        return f'{self.split.name}: {name} ({self.class_name})'
+        return f'{self.split.name}: {name} ({printable(self.class_name)})'
 
     @property
     def path(self) -> str:
@@ -211,4 +213,24 @@ def check_near_duplicates(splits: Sequence[Split]) -> Findings:
             )
             text = f'{one} looks almost like {other}'
             found.warnings.append(Finding(kind, text))
+    return found
+
+
+def check_mirrored_classes(train: Split) -> Findings:
+    """Warn of classes that a horizontal flip turns into each other."""
+    found = Findings()
+    chosen = train.fingerprints['comparable']
+    rows, labels = train.fingerprints[chosen], train.labels[chosen]
+    for pair in mirrored_classes(rows['hash'], rows['mirrored'], labels):
+        names = [
+            printable(train.name_of_class(label))
+            for label in (pair.first, pair.second)
+        ]
+        text = (
+            f'train: {pair.mirrored_share:.0%} of the images of '
+            f'{names[0]} and {names[1]} become an image of the other class '
+            'when they are flipped: train without flips '
+            '(augmentation=symbols)'
+        )
+        found.warnings.append(Finding('mirrored classes', text))
     return found
