@@ -38,6 +38,7 @@ setup(
         'mmengine>=0.10.7,<1',
         'mmpretrain>=1.2,<2',
         'numpy>=1.26',
+        'scipy>=1.11',  # the fit of a calibration
         'scikit-learn>=1.3',  # the embedded digits; the report's t-SNE
         'jinja2>=3',  # the report
         'matplotlib>=3.6',

@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
+from bcl_mm.apis.calibration import Calibration
 from bcl_mm.apis.inference import Predictor, class_names
+from bcl_mm.apis.preprocessing import describe_preprocessing
 from bcl_mm.datasets.transforms import resize
 from bcl_mm.utils.errors import InputError, InputValueError
 from bcl_mm.utils.files import write_atomically
@@ -33,18 +35,23 @@ _ONNX_PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
 Outputs = Callable[[Tensor], Sequence[Tensor]]
 
 
-def _outputs(model: BaseModel, images: Tensor) -> Tuple[Tensor, Tensor]:
+def _outputs(
+    model: BaseModel, images: Tensor, temperature: float
+) -> Tuple[Tensor, Tensor]:
     """Logits and probabilities (N, classes) of images (N, C, H, W)."""
     inputs = model.data_preprocessor(dict(inputs=images))['inputs']
     logits = model(inputs, mode='tensor')
-    return logits, logits.softmax(1)
+    return logits, (logits / temperature).softmax(1)
 
 
 class _Exported(nn.Module):
     """Copy of a model; maps levels in RGB to logits and probabilities."""
 
-    def __init__(self, model: BaseModel, takes_bgr: bool) -> None:
+    def __init__(
+        self, model: BaseModel, takes_bgr: bool, temperature: float
+    ) -> None:
         super().__init__()
+        self.temperature = temperature
         self.model = copy.deepcopy(model).requires_grad_(False)
         head = getattr(self.model, 'head', nn.Module())
         for name, _ in list(head.named_children()):
@@ -55,15 +62,17 @@ class _Exported(nn.Module):
             preprocessor.to_rgb = not preprocessor.to_rgb
 
     def forward(self, images: Tensor) -> Tuple[Tensor, Tensor]:
-        return _outputs(self.model, images)
+        return _outputs(self.model, images, self.temperature)
 
 
-def _examine_pipeline(model: BaseModel) -> Tuple[Tuple[int, int, int], bool]:
+def _examine_pipeline(
+    predictor: Predictor,
+) -> Tuple[Tuple[int, int, int], bool]:
     """Shape (C, H, W) of the test pipeline's images; whether they are BGR."""
     red = np.zeros((256, 256, 3), np.uint8)
     red[..., 2] = 255  # in BGR, as images are loaded
     size = red.shape[:2]
-    pipeline = Predictor(model).inferencer.pipeline
+    pipeline = predictor.inferencer.pipeline
     inputs = pipeline(dict(img=red, img_shape=size, ori_shape=size))['inputs']
     means = inputs.float().mean((1, 2))  # (C,)
     return tuple(inputs.shape), len(means) == 3 and bool(means[2] > means[0])
@@ -149,12 +158,17 @@ EXPORTERS = {'.onnx': (_to_onnx, _run_onnx), '.pt2': (_to_pt2, _run_pt2)}
 
 @torch.no_grad()
 def _largest_difference(
-    exported: Outputs, model: BaseModel, images: Tensor, takes_bgr: bool
+    exported: Outputs,
+    model: BaseModel,
+    images: Tensor,
+    takes_bgr: bool,
+    temperature: float,
 ) -> float:
     """Largest difference of the outputs, relative to the largest output."""
     differences = []
     for batch in (images[:1], images):
-        expected = _outputs(model, batch.flip(1) if takes_bgr else batch)
+        own = batch.flip(1) if takes_bgr else batch
+        expected = _outputs(model, own, temperature)
         for ours, theirs in zip(expected, exported(batch)):
             largest = ours.abs().max().clamp(min=1e-30)  # all may be 0
             differences.append((ours - theirs).abs().max() / largest)
@@ -174,7 +188,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _describe(
-    model: BaseModel, shape: Tuple[int, ...], num_classes: int
+    model: BaseModel,
+    shape: Tuple[int, int, int],
+    num_classes: int,
+    preprocessing: str,
 ) -> Dict[str, str]:
     """Metadata of the file, as JSON or text."""
     size = ', '.join(map(str, shape))
@@ -185,6 +202,7 @@ def _describe(
         classes=json.dumps(class_names(model, num_classes)),
         images=f'(N, {size}), float32, {colours}, levels from 0 to 255',
         pipeline=json.dumps(pipeline, default=str),
+        preprocessing=preprocessing,
         posthoc_tau=str(getattr(head, 'posthoc_tau', 0.0)),
     )
 
@@ -206,6 +224,7 @@ def export_model(
     *,
     shape: Optional[Sequence[int]] = None,
     opset: Optional[int] = None,
+    calibration: Optional[Calibration] = None,
 ) -> Dict[str, Any]:
     """Export a model, and compare it with the original before writing it.
 
@@ -220,10 +239,17 @@ def export_model(
         shape: Size (H, W) of the images. Defaults to None: the size that
             the test pipeline gives.
         opset: Version of ONNX's operators. Defaults to None: torch's choice.
+        calibration: Its temperature divides the logits before the
+            probabilities are computed; the threshold stands in the metadata.
+            Defaults to None: 1 and 0.
 
     Returns:
         ``num_bytes``, ``num_classes``, ``difference`` (the largest, relative
-        to the largest output), ``images`` and ``posthoc_tau`` of the file.
+        to the largest output), and ``images``, ``posthoc_tau``,
+        ``temperature`` and ``threshold`` of the file;
+        ``problem``: why
+        :func:`~bcl_mm.utils.preprocessing.preprocess` cannot prepare images
+        for it, None if it can.
 
     Raises:
         InputFileError: The file cannot be written.
@@ -231,16 +257,27 @@ def export_model(
         InputError: A package is missing.
     """
     check_packages(out)
-    full_shape, takes_bgr = _examine_pipeline(model)
+    predictor = Predictor(model)
+    full_shape, takes_bgr = _examine_pipeline(predictor)
     full_shape = full_shape[:1] + tuple(shape or full_shape[1:])
     images = _example_images(full_shape)
     convert, load = EXPORTERS[out.suffix]
+    temperature = calibration.temperature if calibration else 1.0
+    threshold = calibration.threshold if calibration else 0.0
     with _quiet():
-        program = _export_program(_Exported(model, takes_bgr), images[:2])
+        exported = _Exported(model, takes_bgr, temperature)
+        program = _export_program(exported, images[:2])
         num_classes = program.module()(images)[0].shape[1]
-        metadata = _describe(model, full_shape, num_classes)
+        preprocessing = describe_preprocessing(
+            predictor, full_shape, takes_bgr
+        )
+        metadata = _describe(model, full_shape, num_classes, preprocessing)
+        metadata['temperature'] = str(temperature)
+        metadata['threshold'] = str(threshold)
         content = convert(program, metadata, opset)
-    difference = _largest_difference(load(content), model, images, takes_bgr)
+    difference = _largest_difference(
+        load(content), model, images, takes_bgr, temperature
+    )
     if not difference <= TOLERANCE:  # NaN fails, too
         raise InputValueError(
             f'the exported model differs from the PyTorch model by '
@@ -254,4 +291,7 @@ def export_model(
         difference=difference,
         images=metadata['images'],
         posthoc_tau=metadata['posthoc_tau'],
+        temperature=metadata['temperature'],
+        threshold=metadata['threshold'],
+        problem=json.loads(preprocessing).get('problem'),
     )

@@ -37,6 +37,7 @@ from bcl_mm.datasets.transforms.loading import (
     CorruptImageError,
     LoadImageFromFile,
 )
+from bcl_mm.evaluation.temperature import scale_scores
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError, check_number
 from bcl_mm.utils.modules import tell
@@ -262,11 +263,16 @@ class Predictor:
         feature_kind: ``'backbone'`` (the classifier's input),
             ``'projected'`` (unit norm), or None for no features. Defaults to
             None.
+        temperature: Divides the logits. Defaults to 1.
     """
 
     def __init__(
-        self, model: BaseModel, feature_kind: Optional[str] = None
+        self,
+        model: BaseModel,
+        feature_kind: Optional[str] = None,
+        temperature: float = 1.0,
     ) -> None:
+        self.temperature = temperature
         self.inferencer = ImageClassificationInferencer(model)
         self.feature_kind = feature_kind
         # The inferencer drops this step, and with it its settings.
@@ -318,4 +324,5 @@ class Predictor:
                 features = projection_of(model.head)(features)
             features = features.float().cpu().numpy()
         scores = torch.stack([sample.pred_score for sample in samples])
-        return zip(scores.float().cpu().numpy(), features)
+        scores = scores.float().cpu().numpy()
+        return zip(scale_scores(scores, self.temperature), features)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, Iterable, Iterator, List, Tuple
+from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from mmengine.model import BaseModel
@@ -17,12 +17,28 @@ from bcl_mm.utils.files import (
     telling_failed_writes,
 )
 
-# Path of an image, and label, name and score of each of its best classes.
-Row = Tuple[str, List[dict]]
+
+class Row(NamedTuple):
+    """What is predicted for an image.
+
+    Attributes:
+        path: Its path.
+        classes: ``label``, ``class`` (its name) and ``score`` of the best
+            classes.
+        abstain: Whether the best score is below the threshold; None without
+            one.
+    """
+
+    path: str
+    classes: List[dict]
+    abstain: Optional[bool] = None
 
 
 def best_classes(
-    predictions: Iterable[Prediction], model: BaseModel, top_k: int
+    predictions: Iterable[Prediction],
+    model: BaseModel,
+    top_k: int,
+    threshold: Optional[float] = None,
 ) -> Iterator[Row]:
     """The classes with the highest scores; equal ones in order of labels.
 
@@ -30,6 +46,8 @@ def best_classes(
         predictions: Predictions with scores.
         model: The model, which has the names of the classes.
         top_k: Number of classes for each image.
+        threshold: Least score of the best class with which an image is
+            accepted. Defaults to None: there is none.
     """
     names: List[str] = []
     for path, _, scores, _ in predictions:
@@ -39,26 +57,30 @@ def best_classes(
             entry = {'label': label, 'class': names[label]}
             entry['score'] = round(float(scores[label]), 6)
             classes.append(entry)
-        yield path, classes
+        abstain = None if threshold is None else scores.max() < threshold
+        yield Row(path, classes, abstain if abstain is None else bool(abstain))
 
 
 def _write_csv(rows: Iterable[Row], stream: Any) -> None:
-    """Write rows of path, class_1, score_1, class_2, ..."""
+    """Write rows of path, class_1, score_1, class_2, ..., abstain."""
     writer = CsvWriter(stream)
-    for number, (path, best) in enumerate(rows):
+    for number, (path, best, abstain) in enumerate(rows):
         if number == 0:
             ranks = range(1, len(best) + 1)
             names = [f'{n}_{i}' for i in ranks for n in ('class', 'score')]
+            names += [] if abstain is None else ['abstain']
             writer.writerow(['path', *names])
         values = [v for e in best for v in (e['class'], e['score'])]
+        values += [] if abstain is None else [int(abstain)]
         writer.writerow([path, *values])
 
 
 def _write_json(rows: Iterable[Row], stream: Any) -> None:
     """Write a list of ``{"path": ..., "classes": [...]}``, row by row."""
     start = '[\n'
-    for path, best in rows:
-        stream.write(start + json.dumps(dict(path=path, classes=best)))
+    for row in rows:
+        entry = {k: v for k, v in row._asdict().items() if v is not None}
+        stream.write(start + json.dumps(entry))
         start = ',\n'
     stream.write('[]\n' if start == '[\n' else '\n]\n')
 

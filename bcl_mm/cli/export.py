@@ -13,7 +13,12 @@ import argparse
 import sys
 
 from bcl_mm.cli.arguments import output_file
-from bcl_mm.cli.options import add_model_options, whole_number
+from bcl_mm.cli.options import (
+    add_model_options,
+    add_no_calibration,
+    whole_number,
+)
+from bcl_mm.utils.errors import visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=('H', 'W'),
         help="size of the images (default: the test pipeline's)",
     )
+    add_no_calibration(parser)
     what = "version of ONNX's operators (default: torch's choice)"
     parser.add_argument('--opset', type=int, metavar='N', help=what)
 
@@ -43,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
     if args.opset is not None and args.out.suffix != '.onnx':
         args.error('--opset is for .onnx files only')
 
+    from bcl_mm.apis.calibration import find_calibration
     from bcl_mm.apis.export import OUTPUTS, check_packages, export_model
     from bcl_mm.apis.inference import load_model
     from bcl_mm.apis.runs import find_model
@@ -51,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     found = find_model(
         args.config, args.checkpoint, args.select, args.allow_code
     )
-    _, model = load_model(
+    cfg, model = load_model(
         found.config,
         found.checkpoint,
         cfg_options=args.cfg_options,
@@ -60,10 +67,24 @@ def run(args: argparse.Namespace) -> None:
         device='cpu',  # the file would be bound to a GPU
     )
     print(f'Model: {found.summary}', file=sys.stderr, flush=True)
-    file = export_model(model, args.out, shape=args.shape, opset=args.opset)
+    calibration = None
+    if not args.no_calibration:
+        calibration = find_calibration(found, cfg, model)
+    file = export_model(
+        model,
+        args.out,
+        shape=args.shape,
+        opset=args.opset,
+        calibration=calibration,
+    )
     print(f'{args.out}: {file["num_bytes"] / 2**20:.1f} MiB')
     for name in ('images', 'posthoc_tau'):
         print(f'  {name}: {file[name]}')
+    for name in ('temperature', 'threshold'):
+        print(f'  {name}: {float(file[name]):.4g}')
     print(f'  outputs: {", ".join(OUTPUTS)}, each (N, {file["num_classes"]})')
     difference = file['difference']
     print(f'  largest difference from PyTorch: {difference:.1e} (relative)')
+    if file['problem'] is not None:
+        note = f'images need preprocessing of your own: {file["problem"]}'
+        print(visible(f'Note: {note}'), file=sys.stderr)

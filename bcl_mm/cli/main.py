@@ -19,6 +19,7 @@ COMMANDS = dict(
     report='compare trained models on one HTML page',
     predict='predict the classes of images, or extract features',
     export='export a trained model to ONNX or torch.export',
+    calibrate='fit the scores of a trained model, and when it abstains',
     check='check the data sets of a config before training',
     convert='convert a checkpoint of the reference implementation',
     launch='train or test on several GPUs, CPU processes or nodes',

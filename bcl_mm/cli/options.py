@@ -118,6 +118,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         metavar='CHECKPOINT',
         help='path of the checkpoint, if MODEL is a config',
     )
+    add_selection(parser)
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses a checkpoint of a work dir."""
     parser.add_argument(
         '--select',
         choices=['last', 'best'],
@@ -129,6 +134,12 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that ``bcl_mm.apis.inference.load_model`` takes."""
     add_model(parser)
+    add_posthoc_tau(parser)
+    add_cfg_options(parser)
+
+
+def add_posthoc_tau(parser: argparse.ArgumentParser) -> None:
+    """Add the option that adjusts the logits to another class prior."""
     parser.add_argument(
         '--posthoc-tau',
         type=float,
@@ -138,4 +149,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         'images, -1 adapts one of logit adjustment or BCL to images as '
         "unbalanced as the training set (default: the config's, which is 0)",
     )
-    add_cfg_options(parser)
+
+
+def add_no_calibration(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves out what ``bcl-mm calibrate`` wrote."""
+    parser.add_argument(
+        '--no-calibration',
+        action='store_true',
+        help='ignore the calibration.json of the work dir',
+    )

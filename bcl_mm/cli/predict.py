@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Iterable, Iterator, List
 
 from bcl_mm.cli.arguments import add_count, add_device, output_file
-from bcl_mm.cli.options import add_model_options
+from bcl_mm.cli.options import add_model_options, add_no_calibration
 from bcl_mm.utils.errors import visible
 
 
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_count(parser, '--batch-size', 'images per batch', 32)
     what = 'processes that load images, if there is more than one batch'
     add_count(parser, '--workers', what, 2, at_least=0)
+    add_no_calibration(parser)
 
 
 def _leave_out_errors(predictions: Iterable, errors: List[str]) -> Iterator:
@@ -62,6 +63,7 @@ def _leave_out_errors(predictions: Iterable, errors: List[str]) -> Iterator:
 
 def run(args: argparse.Namespace) -> int:
     """Predict; returns 1 if an image could not be loaded."""
+    from bcl_mm.apis.calibration import find_calibration
     from bcl_mm.apis.inference import Predictor, list_images, load_model
     from bcl_mm.apis.predictions import FeatureFile, best_classes, write_rows
     from bcl_mm.apis.runs import find_model, is_checkpoint_name, names_run
@@ -77,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     found = find_model(
         args.config, args.checkpoint, args.select, args.allow_code
     )
-    _, model = load_model(
+    cfg, model = load_model(
         found.config,
         found.checkpoint,
         cfg_options=args.cfg_options,
@@ -87,7 +89,13 @@ def run(args: argparse.Namespace) -> int:
         projects=kind == 'projected',
     )
     print(f'Model: {found.summary}', file=sys.stderr, flush=True)
-    predictor = Predictor(model, kind)
+    temperature, threshold = 1.0, None
+    if not args.no_calibration:
+        calibration = find_calibration(found, cfg, model)
+        if calibration is not None:
+            temperature = calibration.temperature
+            threshold = calibration.threshold
+    predictor = Predictor(model, kind, temperature)
     predictions = predictor.predict(paths, args.batch_size, args.workers)
     predictions = show_progress(predictions, len(paths), 'images', sys.stderr)
     errors: List[str] = []
@@ -95,12 +103,14 @@ def run(args: argparse.Namespace) -> int:
     if args.features is not None:
         features = FeatureFile(args.features)
         predictions = features.collect(predictions)
-    rows = best_classes(predictions, model, args.top_k)
+    rows = best_classes(predictions, model, args.top_k, threshold)
     if args.out is None:
         width = min(60, max(map(len, paths)))
-        for path, best in rows:
-            classes = (f'{e["class"]} {e["score"]:.3f}' for e in best)
-            line = visible(f'{path:{width}}  {"  ".join(classes)}')
+        for path, best, abstain in rows:
+            parts = [f'{e["class"]} {e["score"]:.3f}' for e in best]
+            if abstain is not None:
+                parts.insert(0, 'abstain' if abstain else '       ')
+            line = visible(f'{path:{width}}  {"  ".join(parts)}')
             print(line.replace('\n', '\\n'), flush=True)
     else:
         write_rows(rows, args.out)

@@ -19,6 +19,7 @@ ELSEWHERE = {
     r'PYTHONPATH=\. ': 'tests/docs/test_add_a_method.py',
     r'python tools/benchmark\.py': 'tests/cli/test_benchmark.py',
     r'bcl-mm prepare ': 'tests/cli/test_prepare.py',
+    r'bcl-mm calibrate ': 'tests/cli/test_calibrate.py',
     r'bcl-mm train lift_': 'tests/cli/test_lift.py',
     r'.* bcl_resnext50\.pth': 'tests/cli/test_convert.py',
 }
@@ -26,7 +27,11 @@ ELSEWHERE = {
 BEFORE = {
     'using_a_model.md': [
         f'bcl-mm train {config}'
-        for config in ('bcl_resnet32_custom', 'ce_resnet8_digits_lt')
+        for config in (
+            'bcl_resnet32_custom',
+            'bcl_resnet8_digits_lt',
+            'ce_resnet8_digits_lt',
+        )
     ],
 }
 _NO_WORKERS = [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import struct
 import threading
 from io import BytesIO
-from typing import Any, Tuple
+from typing import Any, Iterator
 
 import mmcv
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 
 from bcl_mm.registry import TRANSFORMS
 from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.preprocessing import is_cut_short, to_rgb
 
 # Names of image files end with one of these, in any case.
 IMAGE_ENDINGS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm')
@@ -27,6 +29,7 @@ _REMEDY = "shrink it, or raise LoadImageFromFile's max_pixels"
 # PIL's own limit is global; ours holds for one loader.
 _PIL_LIMIT = threading.Lock()
 _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
+_TIFF = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
 
 
 def is_image_name(name: str) -> bool:
@@ -42,46 +45,44 @@ class CorruptImageError(InputValueError):
     """
 
 
-def _start_of_scan(content: bytes) -> int:
-    """Offset of a JPEG's first scan; -1 if it has none."""
+def _components(content: bytes) -> int:
+    """Number of colour components of a JPEG; 0 if it does not tell."""
     at = 2
-    while content[at : at + 1] == b'\xff':
-        marker = content[at + 1 : at + 2]
-        if marker == b'\xda':
-            return at
-        if marker == b'\xff':  # a fill byte
+    while content[at : at + 1] == b'\xff' and at + 9 < len(content):
+        marker = content[at + 1]
+        if marker == 0xFF:  # a fill byte
             at += 1
-        else:
-            at += 2 + int.from_bytes(content[at + 2 : at + 4], 'big')
-    return -1
+            continue
+        if marker & 0xF0 == 0xC0 and marker not in (0xC4, 0xC8, 0xCC):
+            return content[at + 9]
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], 'big')
+    return 0
 
 
-def is_cut_short(content: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end; False for other formats.
+def _is_for_pillow(content: bytes) -> bool:
+    """Whether Pillow decodes an image, and not OpenCV, which is faster.
 
-    Decoders fill what is missing with grey, some of them silently. The
-    check takes microseconds, as it only looks for markers. The end of a
-    thumbnail, before the first scan, does not count; bytes after the end do
-    no harm.
-
-    Args:
-        content: Bytes of an image file.
+    OpenCV multiplies the colours of a TIFF by its transparency, ignores a
+    PGM's largest level, and rounds CMYK in its own way. Of all other kinds
+    both give the same pixels.
     """
-    if content.startswith(_JPEG):
-        start = _start_of_scan(content)
-        return start < 0 or content.rfind(b'\xff\xd9', start) < 0
-    return content.startswith(_PNG) and content.rfind(b'IEND') < 0
+    is_netpbm = content[:1] == b'P' and content[1:2].isdigit()
+    if is_netpbm or content[:4] in _TIFF:
+        return True
+    return content.startswith(_JPEG) and _components(content) == 4
 
 
-def _size_by_pil(content: bytes) -> Tuple[int, int]:
-    """Width and height of an image of any size, from its header."""
+@contextlib.contextmanager
+def _opened_by_pil(content: bytes) -> Iterator[Image.Image]:
+    """An image of any size, of which the header has been read."""
     with _PIL_LIMIT:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            with Image.open(BytesIO(content)) as image:
-                return image.size
+            image = Image.open(BytesIO(content))
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        yield image
 
 
 @TRANSFORMS.register_module()
@@ -168,7 +169,8 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             if content.startswith(_PNG):  # PIL refuses some, for metadata
                 width, height = struct.unpack('>II', content[16:24])
             else:
-                width, height = _size_by_pil(content)
+                with _opened_by_pil(content) as image:
+                    width, height = image.size
         except Exception as error:  # each decoder has its own
             raise _corrupt(path, _NO_IMAGE) from error
         if width * height > self.max_pixels:
@@ -189,13 +191,22 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             CorruptImageError: They cannot be decoded.
         """
         flag, backend = self.color_type, self.imdecode_backend
+        by_pillow = (flag, backend) == ('color', 'cv2')
         try:
+            if by_pillow and _is_for_pillow(content):
+                with _opened_by_pil(content) as image:
+                    return self._finish(to_rgb(image)[..., ::-1])
             img = mmcv.imfrombytes(content, flag=flag, backend=backend)
         except Exception as error:  # each decoder has its own
             raise _corrupt(path, f'cannot be decoded: {error}') from error
         if img is None:
             raise _corrupt(path, _NO_IMAGE)
-        return img.astype(np.float32) if self.to_float32 else img
+        return self._finish(img)
+
+    def _finish(self, img: np.ndarray) -> np.ndarray:
+        """Convert pixels as ``to_float32`` asks."""
+        kind = np.float32 if self.to_float32 else img.dtype
+        return np.ascontiguousarray(img, kind)
 
     def transform(self, results: dict) -> dict:
         """Load ``results['img_path']``.
