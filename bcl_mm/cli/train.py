@@ -200,7 +200,7 @@ def _train(cfg: Any, args: argparse.Namespace) -> Union[None, int, str]:
         if not start.has_started and is_main_process():
             print(
                 f'Nothing is left to train: {cfg.load_from} has reached the '
-                'max_epochs or max_iters of train_cfg'
+                'max_epochs or max_iters of train_cfg, or was stopped early'
             )
         del runner
         leave_process_group()
