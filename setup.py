@@ -30,7 +30,7 @@ setup(
     packages=find_packages(include=['bcl_mm', 'bcl_mm.*'])
     + sorted(set(CONFIGS)),
     package_dir={'bcl_mm': 'bcl_mm', 'bcl_mm.configs': 'configs'},
-    package_data={'bcl_mm.report': ['*.html']},
+    package_data={'bcl_mm.report': ['page.*']},
     entry_points=dict(console_scripts=['bcl-mm = bcl_mm.cli.main:main']),
     install_requires=[
         'torch>=2.6',
@@ -38,7 +38,7 @@ setup(
         'mmengine>=0.10.7,<1',
         'mmpretrain>=1.2,<2',
         'numpy>=1.26',
-        'scipy>=1.11',  # the fit of a calibration
+        'scipy>=1.11',  # intervals over seeds, the fit of a calibration
         'scikit-learn>=1.3',  # the embedded digits; the report's t-SNE
         'jinja2>=3',  # the report
         'matplotlib>=3.6',

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -25,12 +24,14 @@ from mmengine.config import Config
 
 import bcl_mm
 from bcl_mm.apis.config import apply_options, parse_options, read_config
+from bcl_mm.apis.cost import training_cost
 from bcl_mm.apis.locations import find_config
 from bcl_mm.apis.runs import (
     check_figures,
     read_note,
     read_object,
     read_scalars,
+    tests_on_validation,
 )
 from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.utils.errors import (
@@ -186,8 +187,8 @@ class Run:
     def results(self) -> Dict[str, Any]:
         """Accuracies of the last epoch, and the seconds that an epoch takes.
 
-        The accuracies are those of the log or of a test. The seconds are the
-        median over the log of an iteration's time, times their number.
+        The accuracies are those of the log or of a test. For the seconds see
+        :func:`~bcl_mm.apis.cost.training_cost`.
         """
         lines = read_scalars(self.folder)
         validated = [line for line in lines if 'accuracy/top1' in line]
@@ -199,21 +200,18 @@ class Run:
             figures = {k: v for k, v in validated[-1].items() if '/' in k}
         else:
             raise RunError(f'{self.name} failed: it has no validation')
-        seconds = None
-        needed = {'epoch', 'iter', 'time', 'loss'}
-        trained = [x for x in lines if needed <= x.keys() and x['epoch'] > 0]
-        if self.is_trained and trained:
-            length = trained[-1]['iter'] / trained[-1]['epoch']
-            seconds = length * statistics.median(x['time'] for x in trained)
-        return dict(figures=figures, seconds_per_epoch=seconds)
+        cost = training_cost(lines) if self.is_trained else None
+        if cost is None:
+            return dict(figures=figures, seconds_per_epoch=None)
+        return dict(
+            figures=figures,
+            seconds_per_epoch=cost.seconds_per_epoch,
+            kind_of_time=cost.kind,
+        )
 
     def needs_test(self) -> bool:
         """Whether the test data are not those of the validation."""
-        tested, validated = (
-            (self.cfg.get(f'{name}_dataloader') or {}).get('dataset')
-            for name in ('test', 'val')
-        )
-        return not self.is_trained or tested != validated
+        return not (self.is_trained and tests_on_validation(self.cfg))
 
 
 def plan_runs(
@@ -318,6 +316,9 @@ class Launcher:
                 run.say('testing ...')
                 self._call(run, run.test_command(), lock)
             results = run.results()
+            if run.first:  # its time is part of what the method costs
+                first = os.path.relpath(run.first.folder, run.folder)
+                results['first_stage'] = first
             if not run.is_trained:
                 # A report finds the model there; folders may be moved.
                 tested = os.path.relpath(run.first.checkpoint, run.folder)

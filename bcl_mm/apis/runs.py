@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 from mmengine.config import Config
 
 from bcl_mm.apis.config import read_config
+from bcl_mm.apis.cost import PREFIXES, Cost, training_cost
 from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.engine.run_config import CONFIG_JSON
 from bcl_mm.utils.checkpoint import is_file, load_checkpoint
@@ -23,6 +24,7 @@ from bcl_mm.utils.errors import (
     InputValueError,
     MissingFileError,
     check_number,
+    shown,
     visible,
 )
 
@@ -109,6 +111,15 @@ def method_name(cfg: Config, stem: str) -> str:
     return ' '.join(name.split()) or stem
 
 
+def tests_on_validation(cfg: Config) -> bool:
+    """Whether a config's test images are those of its validation."""
+    tested, validated = (
+        (cfg.get(f'{name}_dataloader') or {}).get('dataset')
+        for name in ('test', 'val')
+    )
+    return tested == validated
+
+
 def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
     """Read ``run.json``, which ``bcl-mm compare`` writes for each run.
 
@@ -137,6 +148,13 @@ def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
         raise InputValueError(
             f'{path} is damaged: commits must be a list, and checkpoint a path'
         )
+    if note.get('kind_of_time', 'wall') not in list(PREFIXES):
+        raise InputValueError(
+            f'{path} is damaged: kind_of_time must be one of '
+            f'{", ".join(PREFIXES)}, got {shown(note["kind_of_time"])}'
+        )
+    if not isinstance(note.get('first_stage', ''), str):
+        raise InputValueError(f'{path} is damaged: first_stage must be a path')
     return note
 
 
@@ -237,6 +255,21 @@ class TrainedRun:
         """A key that runs share if they differ only in their seeds."""
         # An unfinished run is not a second seed of a finished one.
         return self.stem, self.progress, *self.settings.items()
+
+    @cached_property
+    def cost(self) -> Optional[Cost]:
+        """Computing time, with that of a first stage; None if unknown."""
+        note = read_note(self.folder)
+        own = None if 'checkpoint' in note else training_cost(self.scalars)
+        if not self.cfg.get('first_stage'):
+            return own
+        folder = self.folder / note.get('first_stage', '')
+        if 'first_stage' not in note or not folder.is_dir():
+            return None
+        first = training_cost(read_scalars(folder))
+        if 'checkpoint' in note:  # nothing was trained
+            return first
+        return own + first if own and first else None
 
     @cached_property
     def scalars(self) -> List[dict]:

@@ -52,6 +52,12 @@ def test_a_note(tmp_path):
             "run.json: seconds_per_epoch must be a number, got '1'",
         ),
         (dict(seed='0'), "run.json: seed must be a whole number, got '0'"),
+        (
+            dict(kind_of_time='x'),
+            "kind_of_time must be one of cpu, gpu, wall, got 'x'",
+        ),
+        (dict(kind_of_time=[1]), r'kind_of_time must be one of .*, got \[1\]'),
+        (dict(first_stage=3), 'first_stage must be a path'),
         (dict(commits='abc'), 'run.json is damaged: commits must be a list'),
         (dict(checkpoint=3), 'run.json is damaged: commits must be a list'),
     ):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +14,20 @@ import pytest
 
 import bcl_mm
 from bcl_mm.apis.comparison import Launcher, plan_runs, read_commit
-from bcl_mm.apis.comparison_table import make_table
-from tests.cli.common import BCL, CE, SHORT, assert_quiet, children
+from bcl_mm.apis.comparison_table import make_table, markdown
+from tests.cli.common import (
+    BCL,
+    CE,
+    NO_GPU,
+    SHORT,
+    assert_quiet,
+    children,
+)
 from tests.conftest import ROOT
 
 TOOL = ROOT / 'tools' / 'compare.py'
+LA = 'configs/la_resnet8_digits_lt.py'
+DEVICE = 'CPU' if NO_GPU else 'GPU'
 
 
 @pytest.fixture
@@ -58,13 +68,16 @@ def test_table_and_finished_runs(compare, tmp_path):
     assert len(list(runs.glob('*/*/*/vis_data/events.out.tfevents.*'))) == 4
     header, _, ce, bcl = table(output)
     assert header == [
-        *('method', 'config', 'top-1', 'many-shot', 'medium-shot'),
-        *('few-shot', 's / epoch', 'commit'),
+        *('method', 'config', 'top-1', 'balanced', 'many-shot'),
+        *('medium-shot', 'few-shot', 'above the first'),
+        *(f'{DEVICE} s / epoch', 'commit'),
     ]
     assert ce[:2] == ['cross-entropy', 'ce_resnet8_digits_lt']
     assert bcl[:2] == ['BCL', 'bcl_resnet8_digits_lt']
-    assert all('±' in cell for cell in ce[2:6])
-    assert float(ce[6]) > 0 and ce[7]
+    assert all('±' in cell for cell in ce[2:7])
+    assert ce[7] == '' and re.fullmatch(r'[+-]\S+ \[\S+, \S+\]', bcl[7])
+    assert float(ce[8]) > 0 and ce[9]
+    assert 'minus that of cross-entropy, with its 95 % interval' in output
 
     notes = read_notes(tmp_path)
     top1 = [
@@ -134,7 +147,7 @@ def test_killed_in_the_middle(compare, tmp_path):
     again = compare(BCL, options=options)
     assert 'another process is at' in again
     assert 'resuming' in again
-    assert table(again)[2][:6] == table(whole)[2][:6]
+    assert table(again)[2][:7] == table(whole)[2][:7]
 
 
 def stages(tmp_path, first_options=''):
@@ -180,7 +193,7 @@ def test_second_stages_and_failed_runs(compare, tmp_path):
     rows = {row[1]: row for row in table(output)[2:]}
     assert list(rows) == ['first', 'second', 'third', 'ce_resnet8_digits_lt']
     # Nothing is trained in the last stage.
-    assert rows['second'][6] and not rows['third'][6]
+    assert rows['second'][8] and not rows['third'][8]
     assert output.index('first, seed 0: top-1') < output.index('second, seed')
 
 
@@ -198,6 +211,49 @@ def test_a_damaged_note_fails_its_run_alone(tmp_path):
     assert (bad.is_finished, good.is_finished) == (False, True)
     (row,) = make_table([good])
     assert (row['top1_mean'], row['seeds']) == (50.0, '0')
+
+
+def finished(work_dir, config, seeds, balanced, **note):
+    """Runs with these balanced accuracies."""
+    runs = plan_runs([config], seeds, [], work_dir)
+    for run, value in zip(runs, balanced):
+        run.folder.mkdir(parents=True)
+        figures = {'accuracy/top1': 50.0, 'accuracy/balanced': value}
+        run.write_note(figures=figures, **note)
+    return runs
+
+
+def test_differences_and_times_by_hand(tmp_path):
+    seeds = 0, 1, 2
+    time = dict(seconds_per_epoch=2.0, kind_of_time='cpu')
+    first = finished(tmp_path, CE, seeds, (70, 71, 72), **time)
+    second = finished(tmp_path, BCL, seeds, (71, 74, 74), **time)
+    header, _, one, two = table(markdown(make_table(first + second)))
+    # As in test_statistics.py: 2 +- 4.3027 / sqrt(3).
+    assert two[header.index('above the first')] == '+2.0 [-0.5, 4.5]'
+    assert (two[-2], header[-2]) == ('2', 'CPU s / epoch')
+    # One seed is no basis.
+    rows = make_table([first[0], second[0]])
+    assert '+1.0' in markdown(rows)
+    assert 'One seed is not conclusive' in markdown(rows)
+    assert rows[1]['difference_low'] is None
+    assert rows[1]['difference_pairs'] == 1
+    rows = make_table([*first[:2], *finished(tmp_path, LA, (0, 1), (71, 72))])
+    assert 'do not show how much it varies' in markdown(rows)
+    # One method has no rival.
+    assert 'above' not in markdown(make_table(first))
+
+
+def test_times_of_several_kinds(tmp_path):
+    kinds = {CE: 'cpu', BCL: 'gpu', LA: None}
+    runs = []
+    for config, kind in kinds.items():
+        note = dict(seconds_per_epoch=2.0)
+        note.update(kind_of_time=kind) if kind else None
+        runs += finished(tmp_path, config, (0,), (70,), **note)
+    header, _, *rows = table(markdown(make_table(runs)))
+    assert header[-2] == 's / epoch'
+    assert [row[-2] for row in rows] == ['2 CPU', '2 GPU', '2']
 
 
 def test_other_test_data_than_those_of_the_validation(compare, tmp_path):

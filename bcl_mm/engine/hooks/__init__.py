@@ -9,6 +9,7 @@ from .checkpoint_fit import CheckpointFitHook
 from .class_complement import ClassComplementHook
 from .class_info import ClassInfoHook
 from .corrupt_images import CorruptImageHook
+from .cost import CostHook
 from .early_stopping import EarlyStoppingHook
 from .finite_loss import FiniteLossHook
 from .lift import LIFTHook
@@ -25,6 +26,7 @@ __all__ = [
     'ClassComplementHook',
     'ClassInfoHook',
     'CorruptImageHook',
+    'CostHook',
     'EarlyStoppingHook',
     'FiniteLossHook',
     'LIFTHook',

@@ -28,6 +28,8 @@ default_hooks = dict(
     corrupt_images=dict(type='bcl_mm.CorruptImageHook', on_corrupt='error'),
     # The same draws for any number of workers, also after resuming.
     sample_seed=dict(type='bcl_mm.SampleSeedHook'),
+    # CPU or GPU time of each epoch, for comparisons and reports.
+    cost=dict(type='bcl_mm.CostHook'),
     # WORK_DIR/config.json, which a report reads without running code.
     run_config=dict(type='bcl_mm.RunConfigHook'),
     # WORK_DIR/views.png shows what the model is fed.
