@@ -3,8 +3,10 @@
 A RUN is a work dir of train.py or compare.py, or a folder that holds several:
 all are taken. Runs that differ only in their seeds become one method. The
 last checkpoint of each is tested on the config's test set (earlier results
-are kept beside the run), and one self-contained HTML page is written, with
-its figures as PNG files beside it.
+are kept beside the run), and one self-contained HTML page is written, which
+begins with a verdict. Its figures, the accuracy of each class, confusion
+matrices and predictions are written beside it, in NAME_files/, and a model
+card into the folder of each run.
 """
 
 from __future__ import annotations
@@ -43,10 +45,12 @@ def run(args: argparse.Namespace) -> bool:
     import matplotlib
 
     from bcl_mm.apis.runs import find_runs
-    from bcl_mm.report.evaluation import evaluate_run
+    from bcl_mm.report.exports import write_cards
     from bcl_mm.report.page import write_page
     from bcl_mm.report.summary import group_runs
+    from bcl_mm.report.testing import evaluate_run
     from bcl_mm.report.thumbnails import pictures_of
+    from bcl_mm.report.verdict import judge
 
     matplotlib.use('Agg')
     make_folder('folder of --out', args.out.parent)
@@ -54,7 +58,7 @@ def run(args: argparse.Namespace) -> bool:
     runs, evaluations = [], []
     for one in found:
         try:
-            _ = one.scalars  # its log may be damaged, too
+            _ = one.scalars, one.cost  # logs may be damaged, too
             evaluations.append(
                 evaluate_run(one, args.cfg_options, args.device)
             )
@@ -69,7 +73,10 @@ def run(args: argparse.Namespace) -> bool:
     print('Drawing ...', flush=True)
     pictures = pictures_of(runs[0], args.cfg_options)
     folder = write_page(methods, args.out, pictures)
-    print(visible(f'Report: {args.out.resolve()} (figures: {folder}/)'))
+    write_cards(methods)
+    verdict = judge(methods)
+    print(visible(f'\n{verdict.headline}\n{verdict.advice}\n'))
+    print(visible(f'Report: {args.out.resolve()} (files: {folder}/)'))
     if errors:
         print(f'{len(errors)} runs were left out', file=sys.stderr)
     return bool(errors)

@@ -1,4 +1,4 @@
-"""The figures of a report: accuracy, errors, confidence, training."""
+"""Figures of groups of classes, of confidence and of training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import List
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -15,14 +14,15 @@ from bcl_mm.evaluation import reliability
 
 from .errors import error_shares
 from .style import (
-    GROUP_COLOURS,
     GROUP_NAMES,
     add_legend,
+    group_colours,
     new_figure,
-    show_plain_numbers,
     with_styles,
 )
 from .summary import Method, mean_and_spread
+from .tables import COLUMNS
+from .verdict import Verdict
 
 # Figures of the log that are drawn, and their titles.
 CURVES = {
@@ -32,101 +32,29 @@ CURVES = {
 }
 
 
-def _log_counts(axes: Axes) -> None:
-    axes.set(xscale='log', xlabel='training images of the class')
-    show_plain_numbers(axes.xaxis)
-
-
-def smooth(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Gaussian-weighted mean of y around each point.
-
-    The Gaussian's width is a tenth of the range of x.
-
-    Args:
-        x: (n,) positions.
-        y: (n,) values.
-        at: (m,) positions of the means.
-
-    Returns:
-        (m,)
-    """
-    width = max(np.ptp(x) / 10, 1e-9)
-    weights = np.exp(-0.5 * ((at[:, None] - x) / width) ** 2)  # (m, n)
-    return weights @ y / weights.sum(axis=1)
-
-
-def _smooth_line(method: Method, values: np.ndarray) -> tuple:
-    """Training images and smoothed values of tested classes."""
-    tested = np.isfinite(values)
-    x = np.log(method.first.class_counts[tested])
-    at = np.linspace(x.min(), x.max(), 80)
-    return np.exp(at), smooth(x, values[tested], at)
-
-
-def _dots(method: Method, most: int = 150) -> tuple:
-    """Counts and accuracies of tested classes; means of several if many."""
-    counts, accuracies = method.first.class_counts, method.class_accuracies
-    order = np.argsort(counts, kind='stable')
-    order = order[np.isfinite(accuracies[order])]
-    blocks = np.array_split(order, min(most, len(order)))
-    return tuple(
-        [values[block].mean() for block in blocks]
-        for values in (counts, accuracies)
+def draw_verdict(methods: List[Method], verdict: Verdict) -> Figure:
+    """The best method's differences from its rival, with intervals."""
+    best, rival = verdict.pair
+    (colour,) = [
+        style['color'] for m, style in with_styles(methods) if m is best
+    ]
+    rows = range(len(verdict.gaps))
+    figure, axes = new_figure(0.8 + 0.32 * len(rows))
+    ink = matplotlib.rcParams['text.color']
+    axes.axvline(0, color=ink, linewidth=0.8)
+    for row, gap in zip(rows, verdict.gaps.values()):
+        # Hollow: not clear.
+        fill = colour if gap.is_clear else axes.get_facecolor()
+        if gap.is_known:
+            axes.plot([gap.low, gap.high], [row, row], color=colour)
+        axes.plot(gap.mean, row, 'o', color=colour, markerfacecolor=fill)
+    axes.set_yticks(rows, [COLUMNS[name][0] for name in verdict.gaps])
+    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(axis='y', visible=False)
+    axes.set_xlabel(
+        f'points of {shorten(best.name, 22)}\nabove {shorten(rival.name, 26)}'
     )
-
-
-def draw_profile(methods: List[Method]) -> Figure:
-    """The number of training images of each class, sorted."""
-    figure, axes = new_figure(2.8)
-    counts = np.sort(methods[0].first.class_counts)[::-1]
-    ranks = np.arange(1, len(counts) + 1)
-    bottom = counts.min() / 2  # the rarest have a height, too
-    for group, members in shot_groups(counts).items():
-        if members.any():
-            axes.fill_between(
-                np.append(ranks[members], ranks[members][-1] + 1) - 0.5,
-                np.append(counts[members], counts[members][-1]),
-                bottom,
-                step='post',
-                color=GROUP_COLOURS[group],
-                label=f'{members.sum():,} {GROUP_NAMES[group]}',
-                linewidth=0,
-            )
-    axes.set_yscale('log')
-    show_plain_numbers(axes.yaxis)
-    axes.set_ylim(bottom=bottom)
-    axes.set(xlabel='classes, most frequent first', ylabel='training images')
-    axes.legend()
-    return figure
-
-
-def draw_classes(methods: List[Method]) -> Figure:
-    """Accuracy of each class over its training images."""
-    figure, axes = new_figure(3.8)
-    for method, style in with_styles(methods):
-        colour = style['color']
-        axes.scatter(
-            *_dots(method), s=14, alpha=0.6, color=colour, linewidth=0
-        )
-        line = _smooth_line(method, method.class_accuracies)
-        axes.plot(*line, **style, linewidth=2)
-    _log_counts(axes)
-    axes.set(ylim=(-3, 103), ylabel='accuracy of the class (%)')
-    add_legend(figure, axes)
-    return figure
-
-
-def draw_gains(methods: List[Method]) -> Figure:
-    """Each method's gain over the first, from head to tail."""
-    figure, axes = new_figure(3.4)
-    (base, base_style), *others = with_styles(methods)
-    for method, style in others:
-        gains = method.class_accuracies - base.class_accuracies
-        axes.plot(*_smooth_line(method, gains), **style, linewidth=2)
-    axes.axhline(0, **base_style)
-    _log_counts(axes)
-    axes.set_ylabel('points above the first')
-    add_legend(figure, axes)
     return figure
 
 
@@ -147,7 +75,7 @@ def draw_groups(methods: List[Method]) -> Figure:
                 axes.scatter([position] * len(dots), dots, s=6, color=ink)
     axes.set_xticks(range(len(names)), [GROUP_NAMES[n] for n in names])
     axes.grid(axis='x', visible=False)
-    axes.set(ylim=(0, 100), ylabel='accuracy (%)')
+    axes.set(ylim=(0, 103), ylabel='accuracy (%)')
     add_legend(figure, axes)
     return figure
 
@@ -164,13 +92,21 @@ def draw_errors(methods: List[Method]) -> Figure:
     for axes, group in zip(all_axes[:, 0], groups):
         axes.set_title(f'images of {GROUP_NAMES[group]} classes')
         left = np.zeros(len(methods))
-        for outcome, colour in dict(right='#009e73', **GROUP_COLOURS).items():
+        paper = axes.get_facecolor()
+        for outcome in ('right', *groups):
             lengths = np.array([share[group][outcome] for share in shares])
-            label = f'wrong, as {GROUP_NAMES.get(outcome)}'
-            label = outcome if outcome == 'right' else label
-            axes.barh(rows, lengths, left=left, color=colour, label=label)
+            is_right = outcome == 'right'
+            axes.barh(
+                rows,
+                lengths,
+                left=left,
+                color=paper if is_right else group_colours()[outcome],
+                edgecolor=matplotlib.rcParams['xtick.color'],
+                linewidth=0.6,
+                label=outcome if is_right else f'as {GROUP_NAMES[outcome]}',
+            )
             left += lengths
-        axes.set_yticks(rows, [shorten(m.name, 22) for m in methods])
+        axes.set_yticks(rows, [shorten(m.name, 16) for m in methods])
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.grid(axis='y', visible=False)
@@ -185,13 +121,12 @@ def draw_reliability(methods: List[Method]) -> Figure:
     parts = {'all images': np.ones_like(few)}
     if few[methods[0].first.labels].any():
         parts['images of few-shot classes'] = few
-    height = 3.2 if len(parts) > 1 else 4.4
     figure, all_axes = new_figure(
-        height, ncols=len(parts), sharey=True, squeeze=False
+        0.6 + 2.9 * len(parts), nrows=len(parts), squeeze=False
     )
     ink = matplotlib.rcParams['text.color']
-    for axes, (title, members) in zip(all_axes[0], parts.items()):
-        axes.plot([0, 1], [0, 1], color=ink, linewidth=0.8, linestyle=':')
+    for axes, (title, members) in zip(all_axes[:, 0], parts.items()):
+        axes.plot([0, 100], [0, 100], color=ink, linewidth=0.8, linestyle=':')
         for method, style in with_styles(methods):
             chosen, runs = members[method.first.labels], method.evaluations
             bins = reliability(
@@ -199,13 +134,14 @@ def draw_reliability(methods: List[Method]) -> Figure:
                 np.concatenate([e.correct[chosen] for e in runs]),
             )
             filled = bins['counts'] > 0
-            points = bins['confidence'][filled], bins['accuracy'][filled]
-            axes.plot(*points, **style, linewidth=1, alpha=0.6)
+            x, y = (100 * bins[k][filled] for k in ('confidence', 'accuracy'))
+            axes.plot(x, y, **style, linewidth=1, alpha=0.6)
             shares = bins['counts'][filled] / bins['counts'].sum()
-            axes.scatter(*points, 2 + 150 * shares, color=style['color'])
+            axes.scatter(x, y, 2 + 150 * shares, color=style['color'])
         axes.set_aspect('equal')
-        axes.set(title=title, xlim=(0, 1), ylim=(0, 1), xlabel='confidence')
-    all_axes[0, 0].set_ylabel('accuracy')
+        axes.set(title=title, xlim=(0, 100), ylim=(0, 100))
+        axes.set_ylabel('accuracy (%)')
+    all_axes[-1, 0].set_xlabel('confidence (%)')
     add_legend(figure, all_axes[0, 0])
     return figure
 

@@ -2,64 +2,68 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+import datetime
+from io import StringIO
 from pathlib import Path
-from typing import Dict, List
+from typing import Callable, Dict, List, Optional
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
 
 from bcl_mm.classes import shot_groups
 from bcl_mm.utils.files import write_atomically
 
-from . import figures, spaces
+from . import class_figures, figures, spaces, tables
+from .data import data_name, data_notes, place_of_run
 from .errors import confusions, tail_classes
-from .style import THEMES, theme
-from .summary import PRIORS, Method, geometry_table, results_table
-from .thumbnails import Pictures, data_address
+from .examples import examples_of
+from .exports import as_png, write_class_table, write_exports
+from .style import THEMES, colours_of, theme
+from .summary import Method
+from .thumbnails import Pictures, address_of, data_address
+from .verdict import Verdict, judge
 
-DPI = 180
 # page.html has the titles and texts, by these names.
-DRAWINGS = dict(
-    classes=figures.draw_classes,
-    gains=figures.draw_gains,
+DRAWINGS: Dict[str, Callable[[List[Method]], Figure]] = dict(
+    classes=class_figures.draw_classes,
     groups=figures.draw_groups,
     errors=figures.draw_errors,
     reliability=figures.draw_reliability,
     cosines=spaces.draw_cosines,
     embedding=spaces.draw_embedding,
     curves=figures.draw_curves,
-    profile=figures.draw_profile,
+    profile=class_figures.draw_profile,
 )
 
 
-def draw_all(methods: List[Method], folder: Path) -> Dict[str, Dict[str, str]]:
+def draw_all(
+    methods: List[Method], verdict: Verdict, folder: Path
+) -> Dict[str, Dict[str, str]]:
     """Draw the figures; write each, in light colours, to ``NAME.png``.
 
     Returns:
         Name -> theme -> ``data:`` address.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    skipped = set()
-    if len(methods) < 2:
-        skipped.add('gains')
+    drawings = dict(DRAWINGS)
+    if verdict.pair:
+        drawings['verdict'] = lambda m: figures.draw_verdict(m, verdict)
+        drawings['gains'] = lambda m: class_figures.draw_gains(
+            m, verdict.rival
+        )
     if not figures.logged_curves(methods):
-        skipped.add('curves')
+        del drawings['curves']
     drawn: Dict[str, Dict[str, str]] = {}
-    for name, draw in DRAWINGS.items():
-        if name in skipped:
-            continue
+    for name, draw in drawings.items():
         drawn[name] = {}
         for colours in THEMES:
-            stream = BytesIO()
             with theme(colours):
                 figure = draw(methods)
                 # Laid out now: the theme's sizes are not known later.
                 figure.draw_without_rendering()
-            figure.savefig(stream, dpi=DPI, format='png')
-            drawn[name][colours] = data_address(stream.getvalue(), 'png')
+            content = as_png(figure)
+            drawn[name][colours] = data_address(content, 'png')
             if colours == 'light':
-                write_atomically(stream.getvalue(), folder / f'{name}.png')
+                write_atomically(content, folder / f'{name}.png')
     return drawn
 
 
@@ -71,34 +75,51 @@ def confusion_rows(method: Method, pictures: Pictures) -> List[dict]:
         for which in ('true', 'predicted'):
             row[f'{which}_count'] = int(e.class_counts[row[which]])
             row[which] = e.classes[row[which]]
-        row['images'] = list(filter(None, map(pictures, row['images'])))
+        found = filter(None, map(pictures, row['images']))
+        row['images'] = list(map(address_of, found))
     return rows
 
 
-def class_rows(methods: List[Method]) -> List[list]:
-    """Name, counts and accuracies of each class, the rarest first."""
-    e = methods[0].first
-    accuracies = np.stack([m.class_accuracies for m in methods], axis=1)
+def example_rows(method: Method, pictures: Pictures) -> List[dict]:
+    """Some predictions of a method, for the page; none without images."""
     return [
-        [str(e.classes[c]), int(e.class_counts[c]), int(e.totals[c])]
-        + [None if np.isnan(a) else round(float(a), 1) for a in accuracies[c]]
-        for c in np.argsort(e.class_counts, kind='stable')
+        {**vars(one), 'image': address_of(one.image)}
+        for one in examples_of(method, pictures)
+        if one.image is not None
     ]
 
 
-def write_page(methods: List[Method], path: Path, pictures: Pictures) -> Path:
-    """Write the page, and its figures beside it.
+def write_page(
+    methods: List[Method],
+    path: Path,
+    pictures: Pictures,
+    date: Optional[datetime.date] = None,
+) -> Path:
+    """Write the page, and files beside it.
 
     Args:
-        methods: The methods to compare.
+        methods: The methods to compare. Unfinished ones stand apart.
         path: The HTML file.
         pictures: Pictures of the test images.
+        date: The date that it has. Defaults to None: today.
 
     Returns:
-        The folder of the figures.
+        The folder of the files, ``NAME_files``.
     """
-    e = methods[0].first
-    folder = path.with_name(f'{path.stem}_figures')
+    folder = path.with_name(f'{path.stem}_files')
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = [method for method in methods if not method.is_finished]
+    # Without a finished one, the page shows what there is.
+    shown = [m for m in methods if m.is_finished] or unfinished
+    verdict = judge(methods)
+    example = verdict.best or shown[0]
+    write_exports(shown, folder, pictures)
+    e = shown[0].first
+    stream = StringIO(newline='')
+    write_class_table(shown, stream)
+    classes_csv = stream.getvalue().encode(errors='backslashreplace')
+    runs = [run for method in shown for run in method.runs]
+    colours = colours_of(len(shown))
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -107,19 +128,29 @@ def write_page(methods: List[Method], path: Path, pictures: Pictures) -> Path:
         lstrip_blocks=True,
     )
     environment.filters['thousands'] = '{:,}'.format
+    pair = verdict.pair
     text = environment.get_template('page.html').render(
+        name=data_name(runs[0].cfg),
+        date=(date or datetime.date.today()).isoformat(),
+        verdict=verdict,
+        notes=[*verdict.notes, *data_notes(runs)],
+        methods=list(zip(shown, colours)),
+        all_methods=methods,
+        unfinished=unfinished if shown != unfinished else [],
+        tables=tables,
         counts=e.class_counts,
         totals=e.totals,
         groups=shot_groups(e.class_counts),
         tail=tail_classes(e.class_counts, e.totals > 0),
-        results=results_table(methods),
-        priors=results_table(methods, PRIORS),
-        geometry=geometry_table(methods),
-        drawings=draw_all(methods, folder),
-        confusions=[(m.name, confusion_rows(m, pictures)) for m in methods],
-        class_heads=['class', 'training', 'test', *(m.name for m in methods)],
-        class_rows=class_rows(methods),
-        runs=[(m.name, r) for m in methods for r in m.runs],
+        drawings=draw_all(shown, verdict, folder),
+        confusions={m.name: confusion_rows(m, pictures) for m in shown},
+        example=example,
+        examples=example_rows(example, pictures),
+        first_two=pair or shown[:2],
+        class_rows=tables.class_rows(shown, pair),
+        class_colours=[None, None, None, *colours],
+        classes_csv=data_address(classes_csv, 'csv', 'text'),
+        place_of_run=place_of_run,
     )
     write_atomically(text, path)
     return folder

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from bcl_mm.classes import shorten
 
-from .style import new_figure, shown_label
-from .summary import KINDS, Method
+from .style import SMALL, new_figure, shown_label
+from .summary import Method
+from .tables import KINDS
 
 
 def _panels(number: int, height: float) -> tuple:
@@ -31,7 +32,7 @@ def draw_cosines(methods: List[Method]) -> Figure:
     first = methods[0].first
     ideal = -1 / (len(first.class_counts) - 1)
     panels = [
-        (f'{shorten(method.name, 28)}\n{KINDS[kind]}', square)
+        (f'{shorten(method.name, 20)}\n{KINDS[kind]}', square)
         for method in methods
         for kind, square in method.first.cosines.items()
     ]
@@ -40,7 +41,7 @@ def draw_cosines(methods: List[Method]) -> Figure:
     if blocks == (first.totals > 0).sum():  # else the diagonal has pairs, too
         np.fill_diagonal(perfect, 1)
     panels.append((f'regular simplex\n{ideal:.3g} everywhere', perfect))
-    figure, all_axes = _panels(len(panels), 2.6)
+    figure, all_axes = _panels(len(panels), 2.2)
     # Around the ideal, without the diagonal, which is known.
     others = ~np.eye(blocks, dtype=bool)
     spread = max(np.abs(square[others] - ideal).max() for _, square in panels)
@@ -50,7 +51,7 @@ def draw_cosines(methods: List[Method]) -> Figure:
         image = axes.imshow(
             square, cmap='RdBu_r', interpolation='nearest', **limits
         )
-        axes.set_title(title, fontsize=9)
+        axes.set_title(title, fontsize=SMALL)
         axes.set(xticks=[], yticks=[], xlabel='head → tail')
         axes.grid(visible=False)
     bar = dict(location='bottom', shrink=0.6, aspect=30)
@@ -60,14 +61,14 @@ def draw_cosines(methods: List[Method]) -> Figure:
 
 def draw_embedding(methods: List[Method]) -> Figure:
     """Test images of some classes, from head to tail, in two dimensions."""
-    figure, all_axes = _panels(len(methods), 2.7)
+    figure, all_axes = _panels(len(methods), 2.1)
     for axes, method in zip(all_axes, methods):
         e = method.first
         labels = e.labels[e.shown]
         classes = list(dict.fromkeys(labels))  # head first
         shades = np.linspace(0.05, 0.95, len(classes))
         for c, colour in zip(classes, matplotlib.colormaps['turbo'](shades)):
-            name = shorten(str(e.classes[c]), 20)
+            name = shorten(str(e.classes[c]), 14)
             axes.scatter(
                 *e.embedding[labels == c].T,
                 s=7,
@@ -75,13 +76,13 @@ def draw_embedding(methods: List[Method]) -> Figure:
                 linewidth=0,
                 label=shown_label(f'{name} ({e.class_counts[c]:,})'),
             )
-        axes.set_title(shorten(method.name, 28), fontsize=9)
+        axes.set_title(shorten(method.name, 20), fontsize=SMALL)
         axes.set(xticks=[], yticks=[])
     figure.legend(
         *all_axes[0].get_legend_handles_labels(),
         loc='outside lower center',
         ncols=2,
         markerscale=2,
-        fontsize=8,
+        fontsize=SMALL,
     )
     return figure

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ContextManager, Iterator, List, Optional
+from typing import ContextManager, Dict, Iterator, List, Optional, Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
@@ -15,21 +16,30 @@ from bcl_mm.utils.errors import visible
 
 from .summary import Method
 
-# The page shows a figure at about this size, a phone a little smaller. The
-# text must stay readable there.
-WIDTH = 5.0  # inches
+# A phone shows a figure 343 pixels wide. No text in it may be smaller than 11
+# pixels there: 8.6 points.
+WIDTH = 3.7  # inches
+SMALL = 8.7  # points
+# Groups of classes are greys, the more distinct the fewer images.
 THEMES = dict(
-    light=dict(paper='#ffffff', ink='#1f2328', faint='#d8dce1'),
-    dark=dict(paper='#15181c', ink='#e6e8ea', faint='#3a4048'),
+    light=dict(
+        paper='#ffffff',
+        ink='#1f2328',
+        faint='#d8dce1',
+        groups=('#c3c9d0', '#87909a', '#3d444d'),
+    ),
+    dark=dict(
+        paper='#15181c',
+        ink='#e6e8ea',
+        faint='#3a4048',
+        groups=('#4f5761', '#89929c', '#dfe3e7'),
+    ),
 )
-# The colours of Okabe and Ito, without black: colour-blind people can tell
-# them apart.
+# Of the methods: those of Okabe and Ito, without black, which colour-blind
+# people can tell apart.
 COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9']
-GROUP_COLOURS = dict(many='#56b4e9', medium='#e69f00', few='#d55e00')
 PLAIN = FuncFormatter(lambda value, _: f'{value:,.10g}')
-GROUP_NAMES = dict(
-    top1='all images', many='many-shot', medium='medium-shot', few='few-shot'
-)
+GROUP_NAMES = dict(many='many-shot', medium='medium-shot', few='few-shot')
 
 
 class _PlainLogFormatter(LogFormatter):
@@ -51,13 +61,15 @@ def theme(name: str) -> ContextManager:
         'axes.spines.right': False,
         'axes.grid': True,
         'axes.axisbelow': True,
-        'axes.titlesize': 10,
+        'axes.titlesize': 9.5,
         'axes.titlelocation': 'left',
         'grid.color': faint,
         'grid.linewidth': 0.6,
         'legend.frameon': False,
-        'legend.fontsize': 9,
-        'font.size': 10,
+        'legend.fontsize': SMALL,
+        'font.size': 9,
+        'xtick.labelsize': SMALL,
+        'ytick.labelsize': SMALL,
         'figure.constrained_layout.use': True,
         # A name may have a $.
         'text.parse_math': False,
@@ -67,17 +79,32 @@ def theme(name: str) -> ContextManager:
     return matplotlib.rc_context({**matplotlib.rcParamsDefault, **style})
 
 
+def group_colours() -> Dict[str, str]:
+    """Colours of the groups of classes, in the theme that is in use."""
+    paper = matplotlib.rcParams['figure.facecolor']
+    known = {one['paper']: one['groups'] for one in THEMES.values()}
+    shades = known.get(paper, THEMES['light']['groups'])
+    return dict(zip(GROUP_NAMES, shades))
+
+
 def shown_label(name: str) -> str:
     """Label of a plot: matplotlib hides those that begin with ``_``."""
     name = visible(name)
     return f' {name}' if name.startswith('_') else name
 
 
-def with_styles(methods: List[Method]) -> Iterator[tuple]:
+def colours_of(number: int) -> List[str]:
+    """A colour for each of this number of methods."""
+    if number <= len(COLOURS):
+        return COLOURS[:number]
+    return [
+        to_hex(matplotlib.colormaps['tab20'](i % 20)) for i in range(number)
+    ]
+
+
+def with_styles(methods: Sequence[Method]) -> Iterator[tuple]:
     """Each method with the colour and label of its plots."""
-    for i, method in enumerate(methods):
-        few = len(methods) <= len(COLOURS)
-        colour = COLOURS[i] if few else matplotlib.colormaps['tab20'](i % 20)
+    for method, colour in zip(methods, colours_of(len(methods))):
         yield method, dict(color=colour, label=shown_label(method.name))
 
 
@@ -96,6 +123,6 @@ def new_figure(height: float = 3.4, **kwargs) -> tuple:
 def add_legend(figure: Figure, axes: Axes) -> None:
     """Add a legend below: names of methods can be long."""
     handles, labels = axes.get_legend_handles_labels()
-    labels = [shorten(label, 55) for label in labels]
-    columns = 1 if max(map(len, labels)) > 28 else 2
+    labels = [shorten(label, 46) for label in labels]
+    columns = 1 if max(map(len, labels)) > 20 else 2
     figure.legend(handles, labels, loc='outside lower center', ncols=columns)

@@ -1,57 +1,31 @@
-"""The methods of a report, and its tables."""
+"""The methods of a report: runs that differ only in their seeds."""
 
 from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Dict, List, Sequence, Tuple
+from pathlib import PurePath
+from typing import Dict, Hashable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from bcl_mm.apis.cost import Cost, mean_cost
 from bcl_mm.apis.runs import TrainedRun
-from bcl_mm.evaluation import CalibrationError, PriorAccuracy, ShotAccuracy
+from bcl_mm.evaluation import (
+    CalibrationError,
+    Difference,
+    PriorAccuracy,
+    ShotAccuracy,
+    difference,
+)
+from bcl_mm.report.evaluation import Evaluation
 from bcl_mm.utils.errors import InputValueError
 
-from .evaluation import Evaluation
-
-# Figure -> (heading, whether more is better).
-COLUMNS = dict(
-    top1=('top-1', True),
-    many=('many-shot', True),
-    medium=('medium-shot', True),
-    few=('few-shot', True),
-    balanced=('balanced', True),
-    harmonic=('harmonic mean', True),
-    geometric=('geometric mean', True),
-    worst=('worst class', True),
-    ece=('ECE', False),
-    ece_balanced=('ECE, balanced', False),
-    ece_few=('ECE, few-shot', False),
-)
-_RATIOS = (50, 10, 2)
-PRIORS = dict(
-    prior_train=('as in training', True),
-    **{f'prior_forward_{r}': (f'forward {r}', True) for r in _RATIOS},
-    prior_uniform=('uniform', True),
-    **{f'prior_backward_{r}': (f'backward {r}', True) for r in _RATIOS[::-1]},
-)
-GEOMETRY = dict(
-    nc1='NC1',
-    nc2_norms='NC2 norms',
-    nc2_angles='NC2 angles',
-    nc3='NC3',
-    cosine_mean_gap='cosine - ideal',
-    cosine_std='cosine spread',
-)
-KINDS = dict(
-    features='backbone features',
-    projected='projected features',
-    prototypes='prototypes',
-)
+RATIOS = (50, 10, 2)  # of other test priors
 
 
-@dataclass
+@dataclass(eq=False)
 class Method:
     """The runs of one setting, one for each seed.
 
@@ -80,25 +54,61 @@ class Method:
             errors = CalibrationError.calculate(
                 *data, e.confidences, e.class_counts
             )
-            priors = PriorAccuracy.calculate(*data, e.class_counts, _RATIOS)
+            priors = PriorAccuracy.calculate(*data, e.class_counts, RATIOS)
             priors = {f'prior_{key}': value for key, value in priors.items()}
             found.append({**accuracies, **errors, **priors, **e.geometry})
         return found
 
     @cached_property
-    def class_accuracies(self) -> np.ndarray:
-        """(C,) percent, mean over the runs; NaN for untested classes."""
+    def run_class_accuracies(self) -> np.ndarray:
+        """(runs, C) percent; NaN for untested classes."""
         totals, labels = self.first.totals, self.first.labels
-        hits = sum(
+        hits = [
             np.bincount(labels[e.correct], minlength=len(totals))
             for e in self.evaluations
-        )
+        ]
         with np.errstate(invalid='ignore'):
-            return 100 * hits / (totals * len(self.evaluations))
+            return 100 * np.stack(hits) / totals
+
+    @cached_property
+    def class_accuracies(self) -> np.ndarray:
+        """(C,) percent, mean over the runs; NaN for untested classes."""
+        return self.run_class_accuracies.mean(axis=0)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its training has ended."""
+        return not self.runs[0].progress
+
+    @cached_property
+    def cost(self) -> Optional[Cost]:
+        """Mean computing time of a run; None if unknown."""
+        return mean_cost([run.cost for run in self.runs])
 
     def values(self, name: str) -> List[float]:
         """A figure of each run; empty where it is not defined."""
-        return [f[name] for f in self.figures if name in f]
+        return list(self.by_seed(name).values())
+
+    def mean(self, name: str) -> Optional[float]:
+        """Mean of a figure over the runs; None where it is not defined."""
+        values = self.values(name)
+        return statistics.mean(values) if values else None
+
+    def by_seed(self, name: str) -> Dict[Hashable, float]:
+        """Seed -> finite figure; a run without a seed of its own is alone."""
+        seeds = [run.seed for run in self.runs]
+        return {
+            (self.name, i)
+            if seed is None or seeds.count(seed) > 1
+            else seed: found[name]
+            for i, (seed, found) in enumerate(zip(seeds, self.figures))
+            if np.isfinite(found.get(name, np.nan))
+        }
+
+    def above(self, rival: Method, name: str) -> Optional[Difference]:
+        """Its figure minus a rival's; None where one is not defined."""
+        ours, theirs = self.by_seed(name), rival.by_seed(name)
+        return difference(ours, theirs) if ours and theirs else None
 
 
 def mean_and_spread(values: Sequence[float]) -> Tuple[float, float]:
@@ -157,7 +167,7 @@ def _make_names_unique(methods: List[Method]) -> None:
             method.name += f' ({stem})'
         elif differing:
             values = [
-                f'{key.rpartition(".")[2]}={one.get(key, "")}'
+                f'{key.rpartition(".")[2]}={_without_folder(one.get(key, ""))}'
                 for key in differing[:2]
             ]
             method.name += f' ({", ".join(values)})'
@@ -167,38 +177,7 @@ def _make_names_unique(methods: List[Method]) -> None:
             method.name += f' #{number}'
 
 
-def results_table(
-    methods: List[Method], columns: Dict[str, Tuple[str, bool]] = COLUMNS
-) -> Tuple[List[str], List[list]]:
-    """Headings, and the cells of each method: (text, whether it is best)."""
-    names = [n for n in columns if any(m.values(n) for m in methods)]
-    rows = [[(m.name, False), (str(len(m.runs)), False)] for m in methods]
-    for name in names:
-        values = [m.values(name) for m in methods]
-        means = [round(statistics.mean(v), 1) if v else None for v in values]
-        known = {mean for mean in means if mean is not None}
-        best = max(known) if columns[name][1] else min(known)
-        for row, cell, mean in zip(rows, values, means):
-            row.append((_cell(cell, 1), mean == best and len(known) > 1))
-    heads = ['method', 'runs', *(columns[name][0] for name in names)]
-    return heads, rows
-
-
-def geometry_table(methods: List[Method]) -> Tuple[List[str], List[list]]:
-    """Headings, and the cells of each method and kind of vectors."""
-    rows = []
-    for method in methods:
-        for kind, title in KINDS.items():
-            names = [f'geometry/{kind}_{name}' for name in GEOMETRY]
-            cells = [_cell(method.values(name), 3) for name in names]
-            if any(cells):
-                rows.append([method.name, title, *cells])
-    return ['method', 'vectors', *GEOMETRY.values()], rows
-
-
-def _cell(values: List[float], digits: int) -> str:
-    if not values:
-        return ''
-    mean, spread = mean_and_spread(values)
-    text = f'{mean:.{digits}f}'
-    return text + (f' ± {spread:.{digits}f}' if len(values) > 1 else '')
+def _without_folder(value: str) -> str:
+    """A setting for the page: of an absolute path the last part."""
+    path = PurePath(value)
+    return path.name if path.is_absolute() else value

@@ -16,18 +16,19 @@ from bcl_mm.apis.runs import TrainedRun
 from bcl_mm.datasets.transforms.loading import LoadImageFromFile
 from bcl_mm.utils.errors import described, visible
 
-SIZE = 64  # pixels
-# From the index of a test image to the address of its picture, if it has one.
-Pictures = Callable[[int], Optional[str]]
+SIZE = 64  # pixels, on the page
+LARGEST = 256  # pixels, in files
+# From the index of a test image to the image, if it can be loaded.
+Pictures = Callable[[int], Optional[Image.Image]]
 
 
-def data_address(content: bytes, kind: str) -> str:
-    """``data:`` address of an image file of this kind."""
-    return f'data:image/{kind};base64,{base64.b64encode(content).decode()}'
+def data_address(content: bytes, kind: str, family: str = 'image') -> str:
+    """``data:`` address of a file of this kind, such as ``'png'``."""
+    return f'data:{family}/{kind};base64,{base64.b64encode(content).decode()}'
 
 
 def address_of(image: Image.Image) -> str:
-    """``data:`` address of a picture of at most SIZE pixels a side."""
+    """``data:`` address of a picture; its longer side has SIZE pixels."""
     scale = SIZE / max(image.size)
     size = [max(1, round(side * scale)) for side in image.size]
     enlarge = Image.Resampling.NEAREST, 'png'
@@ -54,8 +55,8 @@ def pictures_of(
         return lambda index: None
     load = LoadImageFromFile().transform
 
-    def picture(index: int) -> Optional[str]:
-        """Address of a picture; None if the image cannot be loaded."""
+    def picture(index: int) -> Optional[Image.Image]:
+        """The image; None if it cannot be loaded."""
         try:
             info = dataset.get_data_info(index)
             if info.get('img') is None:
@@ -64,7 +65,9 @@ def pictures_of(
                 pixels = np.squeeze(np.asarray(info['img']))
             if pixels.ndim == 3 and (is_bgr or info.get('img') is None):
                 pixels = np.ascontiguousarray(pixels[..., ::-1])
-            return address_of(Image.fromarray(pixels))
+            image = Image.fromarray(pixels)
+            image.thumbnail((LARGEST, LARGEST))
+            return image
         except Exception:  # perhaps the data have changed
             return None
 

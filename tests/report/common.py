@@ -6,11 +6,8 @@ import numpy as np
 from mmengine.config import Config
 
 from bcl_mm.apis.runs import TrainedRun
-from bcl_mm.report.evaluation import (
-    Evaluation,
-    block_cosines,
-    choose_shown,
-)
+from bcl_mm.report.evaluation import Evaluation
+from bcl_mm.report.maps import block_cosines, choose_shown
 from bcl_mm.report.summary import Method
 
 # Of 4 classes (many, medium, few, few) with 4 test images each.
@@ -57,3 +54,19 @@ def trained_run(name='cross-entropy', seed=0, **settings):
 def one_method(*predictions):
     runs = [trained_run(seed=i) for i in range(len(predictions))]
     return Method('cross-entropy', runs, [evaluation(p) for p in predictions])
+
+
+def method_of(name, figures, cost=None, **settings):
+    """A method with these figures of its seeds, and this cost of each.
+
+    ``figures`` maps a figure to its values, one for each seed.
+    """
+    number = len(next(iter(figures.values())))
+    runs = [trained_run(name, seed, **settings) for seed in range(number)]
+    method = Method(name, runs, [evaluation()] * number)
+    method.figures = [
+        {key: values[i] for key, values in figures.items()}
+        for i in range(number)
+    ]
+    method.cost = cost
+    return method

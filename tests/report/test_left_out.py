@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from bcl_mm.cli.main import main
-from bcl_mm.report import evaluation, page, thumbnails
+from bcl_mm.report import exports, page, testing, thumbnails
 from bcl_mm.utils.errors import InputValueError
 from tests.apis.test_runs import write_run
 from tests.report import common
@@ -21,8 +21,9 @@ def report(monkeypatch, capsys, tmp_path):
         return common.evaluation()
 
     written = []
-    monkeypatch.setattr(evaluation, 'evaluate_run', evaluate)
+    monkeypatch.setattr(testing, 'evaluate_run', evaluate)
     monkeypatch.setattr(thumbnails, 'pictures_of', lambda *_: None)
+    monkeypatch.setattr(exports, 'write_cards', lambda *_: None)
     monkeypatch.setattr(
         page, 'write_page', lambda methods, *_: written.append(methods)
     )

@@ -1,23 +1,32 @@
 """Figures and tables of the report, against small cases."""
 
-import errno
-import os
-import zipfile
+import math
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
+from bcl_mm.apis.cost import Cost
 from bcl_mm.evaluation import PriorAccuracy
-from bcl_mm.report import errors, figures, spaces, style, summary
-from bcl_mm.report import evaluation as evaluation_module
-from bcl_mm.report.evaluation import Evaluation, block_cosines
-from bcl_mm.report.figures import smooth
-from bcl_mm.utils.errors import InputFileError, InputValueError
+from bcl_mm.report import (
+    class_figures,
+    errors,
+    figures,
+    page,
+    spaces,
+    style,
+    summary,
+    tables,
+)
+from bcl_mm.report.class_figures import band, smooth
+from bcl_mm.report.maps import block_cosines
+from bcl_mm.report.verdict import judge
 from tests.report.common import (
     COUNTS,
     LABELS,
     PREDICTIONS,
     evaluation,
+    method_of,
     one_method,
     trained_run,
 )
@@ -63,13 +72,117 @@ def test_tail_without_few_shot_classes_is_the_rarest_third():
     assert np.flatnonzero(tail).tolist() == [0, 4]
 
 
-def test_best_figures_are_marked():
+def column(table, heading):
+    """Cells of a column, and whether they are marked."""
+    index = table.heads.index(heading)
+    return [row[index] for row in table.rows]
+
+
+MARKS = {
+    'clearly best': (((80, 81, 82), (90.1, 91, 91.9)), [False, True]),
+    'lower is better': (((80, 81, 82), (90.1, 91, 91.9)), [True, False]),
+    'two alike': (((90, 91, 92), (70, 71.5, 72), (90, 92, 91)), [1, 0, 1]),
+    'all alike': (((90, 91, 92), (90, 92, 91)), [False, False]),
+    'one seed': (((80,), (90,)), [False, False]),
+    'the best has one seed': (((80, 81, 82), (90,)), [False, False]),
+    'another has one seed': (((90, 91), (80,), (70.5, 71)), [1, 1, 0]),
+    'one method': (((90, 91),), [False]),
+}
+
+
+@pytest.mark.parametrize('case', MARKS)
+def test_nothing_within_noise_is_marked(case):
+    values, expected = MARKS[case]
+    methods = [method_of(f'{i}', dict(many=v)) for i, v in enumerate(values)]
+    more_is_better = case != 'lower is better'
+    found = tables.marked(methods, 'many', more_is_better)
+    assert found == [bool(mark) for mark in expected]
+
+
+def test_columns_say_something():
+    one = dict(top1=(70,), balanced=(70,), many=(90,), few=(40,), ece=(5,))
+    two = dict(top1=(80,), balanced=(80,), many=(90,), few=(50,), ece=(6,))
+    two['medium'] = (float('nan'),)
+    methods = [
+        method_of('a', one, Cost('cpu', 2, 30)),
+        method_of('b', two, Cost('cpu', 4, 30)),
+    ]
+    table = tables.results_table(methods, with_cost=True)
+    assert table.heads == [
+        *('top-1 = balanced', 'few-shot', 'ECE', 'training, CPU time')
+    ]
+    assert table.same == ['seeds 1', 'many-shot 90.0']
+    assert column(table, 'training, CPU time') == [
+        ('1 min', False),
+        ('2 min', False),
+    ]
+    assert column(table, 'few-shot') == [('40.0', False), ('50.0', False)]
+
+
+def test_costs_that_differ_in_kind_or_are_unknown():
+    figures = dict(top1=(70,))
+    methods = [
+        method_of('a', figures, Cost('cpu', 2, 30)),
+        method_of('b', figures, Cost('gpu', 4, 30)),
+        method_of('c', figures),
+    ]
+    table = tables.results_table(methods, with_cost=True)
+    assert [text for text, _ in column(table, 'training')] == [
+        '1 min CPU time',
+        '2 min GPU time',
+        '',
+    ]
+    methods = [method_of(name, figures) for name in 'ab']
+    assert tables.results_table(methods, with_cost=True).heads == []
+
+
+def test_numbers_of_seeds_that_differ():
+    methods = [
+        method_of('a', dict(top1=(1, 2))),
+        method_of('b', dict(top1=(1,))),
+    ]
+    assert tables.results_table(methods).heads == ['seeds', 'top-1']
+
+
+def test_the_band_by_loops():
+    random = np.random.RandomState(0)
+    x, y = np.sort(random.rand(9)), random.rand(9)
+    for at, half in zip(x, band(x, y, x)):
+        w = [math.exp(-0.5 * ((at - v) * 10 / np.ptp(x)) ** 2) for v in x]
+        w = [v / sum(w) for v in w]
+        mean = sum(a * b for a, b in zip(w, y))
+        squares = sum(a * a for a in w)
+        spread = sum(a * (b - mean) ** 2 for a, b in zip(w, y)) / (1 - squares)
+        assert half == pytest.approx(1.96 * math.sqrt(spread * squares))
+    # One class shows no spread.
+    assert np.isnan(band(x[:1], y[:1], x[:1])).all()
+
+
+def test_class_rows_with_a_difference():
     methods = [one_method(PREDICTIONS), one_method(LABELS)]
-    heads, rows = summary.results_table(methods)
-    assert rows[0][heads.index('top-1')] == ('62.5', False)
-    assert rows[1][heads.index('top-1')] == ('100.0', True)
-    # Both have all of the many-shot images: neither is better.
-    assert rows[0][heads.index('many-shot')] == ('100.0', False)
+    rows = tables.class_rows(methods, (methods[1], methods[0]))
+    assert rows[0] == ['class 3', 4, 4, 50.0, 100.0, 50.0]
+    assert rows[-1] == ['class 0', 200, 4, 100.0, 100.0, 0.0]
+    assert tables.class_rows(methods)[0] == ['class 3', 4, 4, 50.0, 100.0]
+
+
+def test_text_is_large_enough_for_a_phone():
+    methods = [one_method(PREDICTIONS), one_method(PREDICTIONS, LABELS)]
+    methods[1].name = 'BCL'
+    verdict = judge(methods)
+    drawings = [
+        *(draw for name, draw in page.DRAWINGS.items() if name != 'curves'),
+        lambda m: figures.draw_verdict(m, verdict),
+        lambda m: class_figures.draw_gains(m, methods[0]),
+    ]
+    for draw in drawings:
+        with style.theme('dark'):
+            figure = draw(methods)
+            figure.draw_without_rendering()
+        pixels_per_point = 343 / figure.get_figwidth() / 72
+        for text in figure.findobj(Text):
+            if text.get_visible() and text.get_text():
+                assert text.get_size() * pixels_per_point >= 11, text
 
 
 def test_block_cosines_by_loops():
@@ -112,6 +225,13 @@ def test_runs_become_methods():
         'cross-entropy (batch_size=)',
         'cross-entropy (batch_size=3)',
     ]
+    # Without the folders of this machine.
+    runs = [trained_run(data_root='/home/me/a'), trained_run(data_root='b/c')]
+    methods = summary.group_runs(runs, [evaluation()] * 2)
+    assert [m.name for m in methods] == [
+        'cross-entropy (data_root=a)',
+        'cross-entropy (data_root=b/c)',
+    ]
 
 
 def test_unfinished_runs_are_no_second_seed():
@@ -134,62 +254,6 @@ def test_runs_on_other_data_are_refused():
         summary.group_runs(runs, [evaluation(), other])
 
 
-def test_what_is_kept_is_read_again(tmp_path):
-    path = tmp_path / 'evaluation.npz'
-    assert Evaluation.load(path, 'key') is None
-    ours = evaluation()
-    ours.save(path, 'key')
-    theirs = Evaluation.load(path, 'key')
-    assert theirs.classes == ours.classes
-    assert theirs.geometry == ours.geometry
-    for name in (
-        'labels',
-        'predictions',
-        'class_counts',
-        'shown',
-        'embedding',
-    ):
-        assert np.array_equal(getattr(theirs, name), getattr(ours, name))
-    assert np.array_equal(theirs.cosines['features'], ours.cosines['features'])
-    assert Evaluation.load(path, 'another key') is None
-    path.write_bytes(path.read_bytes()[:500])
-    assert Evaluation.load(path, 'key') is None
-    path.unlink()
-    os.mkfifo(path)
-    assert Evaluation.load(path, 'key') is None
-
-
-@pytest.mark.parametrize(
-    'wrong',
-    [
-        dict(labels=LABELS[:-1]),
-        dict(labels=LABELS + 1),
-        dict(labels=LABELS.astype(float)),
-        dict(labels=np.array(3)),
-        dict(predictions=PREDICTIONS - 1),
-        dict(confidences=LABELS),
-        dict(class_counts=COUNTS - 4),
-        dict(class_counts=COUNTS[:3]),
-        dict(classes=['a', 'b', 'c']),
-        dict(classes=[1, 2, 3, 4]),
-        dict(geometry=dict(a='1')),
-        dict(cosines=dict(features=np.ones((2, 3)))),
-        dict(cosines=dict(other=np.ones((4, 4)))),
-        dict(shown=np.array([99]), embedding=np.ones((1, 2))),
-        dict(embedding=np.ones((3, 3))),
-    ],
-)
-def test_what_does_not_fit_is_not_read(tmp_path, wrong):
-    path = tmp_path / 'evaluation.npz'
-    kept = evaluation()
-    kept.save(path, 'key')
-    assert Evaluation.load(path, 'key') is not None
-    for name, value in wrong.items():
-        setattr(kept, name, value)
-    kept.save(path, 'key')
-    assert Evaluation.load(path, 'key') is None
-
-
 def test_any_name_can_be_drawn():
     names = ['$x_1', '_hidden', 'a\udcff', '$']
     method = one_method(PREDICTIONS)
@@ -198,7 +262,7 @@ def test_any_name_can_be_drawn():
     with style.theme('light'):
         for draw, labels in (
             (spaces.draw_embedding, [f'{n} (' for n in ('$x_1', ' _hidden')]),
-            (figures.draw_classes, [r' _m\udcff$']),
+            (class_figures.draw_classes, [r' _m\udcff$']),
         ):
             figure = draw([method])
             figure.draw_without_rendering()
@@ -209,95 +273,11 @@ def test_any_name_can_be_drawn():
             assert not any('$' in tick.get_text() for tick in ticks)
 
 
-def test_odd_configs_and_read_only_disks(monkeypatch, tmp_path, capsys):
-    def refuse(*_):
-        raise InputFileError('a.npz cannot be written: Read-only file system')
-
-    run = trained_run()
-    run.checkpoint = tmp_path / 'epoch_1.pth'
-    run.checkpoint.touch()
-    module = evaluation_module
-    meta = dict(meta=dict(class_counts=COUNTS))
-    monkeypatch.setattr(module, 'load_checkpoint', lambda *_: meta)
-    monkeypatch.setattr(module, 'load_model', lambda *_, **__: (run.cfg, None))
-    monkeypatch.setattr(module, 'evaluate', lambda *_: evaluation())
-    run.cfg.test_dataloader = dict(batch_size=1, dataset=dict(type='none'))
-    monkeypatch.setattr(module.Evaluation, 'save', refuse)
-    # A config from elsewhere.
-    message = 'a_b.py cannot be used: KeyError: .none is not in the'
-    with pytest.raises(ValueError, match=message):
-        module.evaluate_run(run)
-    build = 'build_dataloader'
-    monkeypatch.setattr(module.Runner, build, lambda *_, **__: None)
-    assert module.evaluate_run(run).classes == evaluation().classes
-    assert 'Read-only file system; another report' in capsys.readouterr().err
-
-
-def test_a_test_that_fails_is_one_sentence(monkeypatch, tmp_path):
-    """The report leaves out this run, and compares the others."""
-    run = trained_run()
-    run.checkpoint = tmp_path / 'epoch_1.pth'
-    run.checkpoint.touch()
-    module, cause = evaluation_module, []
-
-    def fail(*_):
-        raise cause[0]
-
-    for name, stand_in in (
-        ('load_checkpoint', lambda *_: dict(meta=dict(class_counts=COUNTS))),
-        ('load_model', lambda *_, **__: (run.cfg, None)),
-        ('check_data_roots', lambda *_: None),
-        ('evaluate', fail),
-    ):
-        monkeypatch.setattr(module, name, stand_in)
-    monkeypatch.setattr(module.Runner, 'build_dataloader', lambda *_, **__: 0)
-    run.cfg.test_dataloader = {}
-    place = r'test_tables.py, line \d+'
-    for error, message in (
-        (TypeError('no  such\nthing'), rf'TypeError: no such thing \({place}'),
-        (AssertionError(), rf'AssertionError in {place}: raise cause\[0\]$'),
-    ):
-        cause[:] = [error]
-        message = f'^a_b.py: its test has failed: {message}'
-        with pytest.raises(InputValueError, match=message) as caught:
-            module.evaluate_run(run)
-        assert caught.value.__cause__ is error
-    cause[:] = [OSError(errno.ENOSPC, 'No space left')]
-    with pytest.raises(InputFileError, match='^a file cannot be written: No'):
-        module.evaluate_run(run)
-    cause[:] = [KeyboardInterrupt()]
-    with pytest.raises(KeyboardInterrupt):
-        module.evaluate_run(run)
-
-
-def test_foreign_files_are_not_read(tmp_path, monkeypatch):
-    path = tmp_path / 'evaluation.npz'
-    text = np.array('["key", {}, []]')
-    np.savez(path, text=text)
-    assert Evaluation.load(path, 'key') is None
-    np.savez(path, text=text, labels=np.array([Call()], dtype=object))
-    assert Evaluation.load(path, 'key') is None
-    kept = evaluation()
-    kept.save(path, 'key')
-    assert Evaluation.load(path, 'key') is not None
-    # What would take too much memory is not unpacked.
-    size = path.stat().st_size
-    with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr('more.npy', bytes(2**20))
-    assert path.stat().st_size < size + 2**12
-    monkeypatch.setattr(evaluation_module, 'MAX_BYTES', 2**20)
-    assert Evaluation.load(path, 'key') is None
-
-
-class Call:
-    def __reduce__(self):
-        return exit, (3,)
-
-
 def test_accuracies_under_other_priors_are_a_table():
     methods = [one_method(PREDICTIONS), one_method(LABELS)]
-    heads, rows = summary.results_table(methods, summary.PRIORS)
-    assert heads[2:6] == [
+    table = tables.results_table(methods, tables.PRIORS)
+    heads, rows = table.heads, table.rows
+    assert heads[:4] == [
         'as in training',
         'forward 50',
         'forward 10',
@@ -305,4 +285,4 @@ def test_accuracies_under_other_priors_are_a_table():
     ]
     balanced = PriorAccuracy.calculate(PREDICTIONS, LABELS, COUNTS)['uniform']
     assert rows[0][heads.index('uniform')] == (f'{balanced:.1f}', False)
-    assert rows[1][heads.index('backward 50')] == ('100.0', True)
+    assert rows[1][heads.index('backward 50')] == ('100.0', False)

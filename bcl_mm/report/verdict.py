@@ -1,0 +1,204 @@
+"""The verdict of a report: which method to take, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import List, Optional, Sequence, Tuple
+
+from bcl_mm.apis.cost import KINDS as KINDS_OF_TIME
+from bcl_mm.classes import shot_groups
+from bcl_mm.evaluation import Difference
+from bcl_mm.report.summary import Method
+from bcl_mm.report.tables import COLUMNS
+
+# Every class counts the same, however many test images it has.
+CRITERION = 'balanced'
+COMPARED = ('top1', 'balanced', 'many', 'medium', 'few')
+FEW_IMAGES = 200  # below them, say what a single one weighs
+_SAME = 0.1  # relative difference of costs that does not matter
+
+
+@dataclass
+class Verdict:
+    """What a report says first.
+
+    Attributes:
+        headline: The verdict, one sentence.
+        advice: What to do.
+        notes: What to keep in mind.
+        best: The method with the highest balanced accuracy; None without
+            one that is finished.
+        rival: The second one; None without a second method.
+        gaps: Figure -> difference of the two.
+    """
+
+    headline: str
+    advice: str
+    notes: List[str] = field(default_factory=list)
+    best: Optional[Method] = None
+    rival: Optional[Method] = None
+    gaps: dict = field(default_factory=dict)
+
+    @property
+    def pair(self) -> Optional[Tuple[Method, Method]]:
+        """Best and rival; None without two methods."""
+        return (self.best, self.rival) if self.rival else None
+
+
+def points(gap: Difference) -> str:
+    """A difference with its interval, ``'1.3 [0.4, 2.2]'``."""
+    text = f'{_plain_zero(gap.mean)}'
+    if not gap.is_known:
+        return text
+    return f'{text} [{_plain_zero(gap.low)}, {_plain_zero(gap.high)}]'
+
+
+def _plain_zero(value: float) -> str:
+    text = f'{value:.1f}'
+    return '0.0' if text == '-0.0' else text
+
+
+def _over_seeds(gap: Difference) -> str:
+    return f'over {gap.pairs} seeds' + ('' if gap.is_paired else ' each')
+
+
+def judge(methods: Sequence[Method]) -> Verdict:
+    """The verdict on some methods; unfinished ones are left out."""
+    finished = [method for method in methods if method.is_finished]
+    if not finished:
+        return Verdict(
+            'No verdict: no training is finished.',
+            'Finish them (bcl-mm train --resume), then report again.',
+        )
+    # Of equal ones the first.
+    ranked = sorted(finished, key=lambda m: -m.mean(CRITERION))
+    best = ranked[0]
+    notes = _few_notes(best)
+    if len(ranked) == 1:
+        return Verdict(
+            f'{best.name}: {best.mean(CRITERION):.1f} % balanced accuracy.',
+            'There is no second finished method to compare it with.',
+            notes,
+            best,
+        )
+    rival = ranked[1]
+    gap = best.above(rival, CRITERION)
+    if not gap.is_known:
+        headline, advice = _inconclusive(best, rival, gap)
+    elif gap.is_clear:
+        headline, advice = _clear(best, rival, gap)
+    else:
+        headline, advice = _no_winner(ranked, gap)
+    gaps = {name: best.above(rival, name) for name in COMPARED}
+    gaps = {name: found for name, found in gaps.items() if found is not None}
+    return Verdict(headline, advice, notes, best, rival, gaps)
+
+
+def _inconclusive(
+    best: Method, rival: Method, gap: Difference
+) -> Tuple[str, str]:
+    if points(gap) == '0.0':
+        headline = (
+            f'{best.name} and {rival.name} have the same balanced accuracy'
+        )
+    else:
+        headline = (
+            f'{best.name} has the highest balanced accuracy, {points(gap)} '
+            f'points above {rival.name}, its strongest rival'
+        )
+    if gap.pairs == 1:
+        return (
+            f'{headline}; one seed: not conclusive.',
+            'Another seed may turn the order round: run with --seeds 0 1 2.',
+        )
+    return (
+        f'{headline}; not conclusive: the {gap.pairs} seeds differ by the '
+        'same amount, which does not show what is chance.',
+        'Run more seeds, or test on more images.',
+    )
+
+
+def _clear(best: Method, rival: Method, gap: Difference) -> Tuple[str, str]:
+    ratio, kind = cost_ratio(best, rival)
+    price = ''
+    if ratio is not None:
+        price = f', at {_times(ratio)} the {kind} of training'
+    headline = (
+        f'{best.name} is better than {rival.name}, its strongest rival, by '
+        f'{points(gap)} points of balanced accuracy {_over_seeds(gap)}{price}.'
+    )
+    worries = []
+    if ratio is not None and ratio > 1 + _SAME:
+        worries.append('the time of training matters more')
+    for name in ('top1', 'many', 'medium', 'few'):
+        other = best.above(rival, name)
+        if other and other.is_clear and other.mean < 0:
+            loss = f'{-other.mean:.1f} [{-other.high:.1f}, {-other.low:.1f}]'
+            figure = COLUMNS[name][0]
+            worries.append(f'{figure} accuracy does (it loses {loss} points)')
+    unless = f' unless {", or ".join(worries)}' if worries else ''
+    return headline, f'Take {best.name}{unless}.'
+
+
+def _no_winner(ranked: Sequence[Method], gap: Difference) -> Tuple[str, str]:
+    best, rival, *_ = ranked
+    alike = [best]
+    for method in ranked[1:]:
+        other = best.above(method, CRITERION)
+        if not other.is_clear:
+            alike.append(method)
+    headline = (
+        f'No method is ahead: {best.name} is {points(gap)} points of '
+        f'balanced accuracy above {rival.name}, its strongest rival, '
+        f'{_over_seeds(gap)}, which may be chance.'
+    )
+    names = f'{", ".join(m.name for m in alike[:-1])} and {alike[-1].name}'
+    costs = [method.cost for method in alike]
+    if None in costs or len({cost.kind for cost in costs}) > 1:
+        return headline, f'Of {names}, take the simplest, or run more seeds.'
+    cheapest = min(alike, key=lambda method: method.cost.seconds)
+    most = max(cost.seconds for cost in costs)
+    if most <= cheapest.cost.seconds * (1 + _SAME):
+        return headline, (
+            f'{names} cost about the same: take any of them, or run more '
+            'seeds.'
+        )
+    return headline, (
+        f'Of {names}, which are not clearly different, take the cheapest: '
+        f'{cheapest.name}. Or run more seeds.'
+    )
+
+
+def cost_ratio(best: Method, rival: Method) -> Tuple[Optional[float], str]:
+    """Cost of one method over that of another, and the kind of time.
+
+    None, if one is unknown or they were measured on different devices.
+    """
+    ours, theirs = best.cost, rival.cost
+    if not (ours and theirs) or ours.kind != theirs.kind:
+        return None, ''
+    if theirs.seconds <= 0:
+        return None, ''
+    return ours.seconds / theirs.seconds, KINDS_OF_TIME[ours.kind]
+
+
+def _times(ratio: float) -> str:
+    if abs(ratio - 1) <= _SAME:
+        return 'about'
+    return f'{ratio:.2g} times' if ratio < 10 else f'{ratio:.0f} times'
+
+
+def _few_notes(method: Method) -> List[str]:
+    """How many images the few-shot figure rests on."""
+    e = method.first
+    few = shot_groups(e.class_counts)['few'] & (e.totals > 0)
+    if not few.any():
+        return []
+    images = int(e.totals[few].sum())
+    # Of a class with n test images, one is 1/n of the class's share.
+    weight = 100 / e.totals[few].min() / few.sum()
+    classes = '1 class' if few.sum() == 1 else f'{few.sum():,} classes'
+    note = f'The few-shot figure rests on {images:,} test images of {classes}'
+    if images < FEW_IMAGES:
+        note += f': a single image moves it by up to {weight:.1f} points'
+    return [f'{note}.']
