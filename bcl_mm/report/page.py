@@ -18,6 +18,7 @@ from .data import data_name, data_notes, place_of_run
 from .errors import confusions, tail_classes
 from .examples import examples_of
 from .exports import as_png, write_class_table, write_exports
+from .mirrors import mirror_notes
 from .style import THEMES, colours_of, theme
 from .summary import Method
 from .thumbnails import Pictures, address_of, data_address
@@ -133,7 +134,11 @@ def write_page(
         name=data_name(runs[0].cfg),
         date=(date or datetime.date.today()).isoformat(),
         verdict=verdict,
-        notes=[*verdict.notes, *data_notes(runs)],
+        notes=[
+            *verdict.notes,
+            *data_notes(runs),
+            *mirror_notes(shown, pictures),
+        ],
         methods=list(zip(shown, colours)),
         all_methods=methods,
         unfinished=unfinished if shown != unfinished else [],
