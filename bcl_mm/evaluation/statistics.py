@@ -21,8 +21,8 @@ class Difference:
         error: Standard error of ``mean``; None where the seeds do not show
             how much it varies.
         low, high: Bounds of the confidence interval; None without an error.
-        pairs: Number of seeds that both have, if there are at least two or
-            either has only one; otherwise the smaller number of seeds.
+        pairs: Number of seeds that were compared: shared ones, or, not
+            paired, those of the method with fewer.
         is_paired: Whether the values were compared seed by seed.
     """
 

@@ -102,10 +102,8 @@ class _GPUClock:
         end = torch.cuda.Event(enable_timing=True)
         end.record()
         self._steps.append((self._begin, end))
-        while self._steps[0][1].query():
+        while self._steps and self._steps[0][1].query():
             self._add_first()
-            if not self._steps:
-                break
 
     def _add_first(self) -> None:
         begin, end = self._steps.popleft()

@@ -147,6 +147,44 @@ def test_cpu_seconds_of_this_process():
     assert 0.2 <= cpu_seconds() - before < 0.3
 
 
+class FakeEvent:
+    """An event of a device that is two records behind."""
+
+    records = []
+
+    def __init__(self, enable_timing):
+        assert enable_timing
+
+    def record(self):
+        self.time = len(self.records) ** 2  # ms
+        self.records.append(self)
+
+    def query(self):
+        return self in self.records[:-2]
+
+    def synchronize(self):
+        self.records += [None, None]
+
+    def elapsed_time(self, end):
+        assert end.query()
+        return end.time - self.time
+
+
+def test_steps_of_a_device_by_hand(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'Event', FakeEvent)
+    monkeypatch.setattr(FakeEvent, 'records', [])
+    clock = _GPUClock()
+    for step in range(3):
+        clock.before_step()
+        clock.after_step()
+        # Nothing waits in a step; what is done needs no memory.
+        assert len(clock._steps) == min(step + 1, 1)
+        assert None not in FakeEvent.records
+    # 0 to 1, 4 to 9 and 16 to 25 ms.
+    assert clock.read() == pytest.approx(0.001 + 0.005 + 0.009)
+    assert clock.read() == 0
+
+
 @pytest.mark.skipif(NO_GPU, reason='needs a GPU')
 def test_the_gpu_s_time():
     clock = _GPUClock()
