@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import keyword
 import re
 import sys
 from types import ModuleType
@@ -43,6 +44,8 @@ def load_command(
         name: Name of the command.
         prog: Name of the program in the usage. Defaults to None: its file.
     """
+    if keyword.iskeyword(name):  # try.py could not be imported
+        name = f'{name}_'
     module = importlib.import_module(f'bcl_mm.cli.{name}')
     parser = _Parser(
         prog=prog,

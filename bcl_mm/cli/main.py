@@ -12,19 +12,20 @@ from bcl_mm import __version__
 from bcl_mm.cli import load_command, print_error
 from bcl_mm.utils.errors import as_input_error, visible
 
-COMMANDS = dict(
-    train='train a model from a config',
-    test='test a checkpoint',
-    compare='train several configs and write one table',
-    report='compare trained models on one HTML page',
-    predict='predict the classes of images, or extract features',
-    export='export a trained model to ONNX or torch.export',
-    calibrate='fit the scores of a trained model, and when it abstains',
-    check='check the data sets of a config before training',
-    convert='convert a checkpoint of the reference implementation',
-    launch='train or test on several GPUs, CPU processes or nodes',
-    prepare='download a data set',
-)
+COMMANDS = {
+    'try': 'from a folder of images to a verdict, in one command',
+    'train': 'train a model from a config',
+    'test': 'test a checkpoint',
+    'compare': 'train several configs and write one table',
+    'report': 'compare trained models on one HTML page',
+    'predict': 'predict the classes of images, or extract features',
+    'export': 'export a trained model to ONNX or torch.export',
+    'calibrate': 'fit the scores of a trained model, and when it abstains',
+    'check': 'check the data sets of a config before training',
+    'convert': 'convert a checkpoint of the reference implementation',
+    'launch': 'train or test on several GPUs, CPU processes or nodes',
+    'prepare': 'download a data set',
+}
 
 
 def choose_command(words: List[str]) -> str:
