@@ -7,7 +7,6 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -17,7 +16,6 @@ import bcl_mm
 from bcl_mm.apis.data_check import CheckResult
 from bcl_mm.apis.runs import read_object
 from bcl_mm.apis.timing import Timing
-from bcl_mm.datasets.transforms.loading import LoadImageFromFile
 from bcl_mm.utils.errors import InputError, InputValueError, similar_names
 from bcl_mm.utils.files import write_atomically
 
@@ -27,7 +25,6 @@ SIZES = dict(small='resnet32_custom', large='resnet50_custom')
 SMALL_SIDE = 64
 # Fewer epochs say nothing about a method.
 FEWEST_EPOCHS = 5
-_SAMPLED = 100
 
 
 def known_methods(size: str) -> List[str]:
@@ -50,29 +47,15 @@ def check_methods(methods: Sequence[str], size: str) -> None:
             )
 
 
-def median_side(paths: Sequence[str]) -> Optional[float]:
-    """Median of the longer sides of images, in pixels; None without images.
-
-    Args:
-        paths: Their files, of which 100 are looked at.
-    """
-    load = LoadImageFromFile()
-    step = max(1, len(paths) // _SAMPLED)
-    sides = [
-        max(load(dict(img_path=path))['ori_shape'])
-        for path in paths[::step][:_SAMPLED]
-    ]
-    return median(sides) if sides else None
-
-
-def choose_size(paths: Sequence[str]) -> Tuple[str, str]:
-    """The size of the configs for some images, and why.
+def choose_size(result: CheckResult) -> Tuple[str, str]:
+    """The size of the configs for the images of a check, and why.
 
     Without accelerator, and for images of up to 64 pixels, the small ones.
     """
-    side = median_side(paths)
     if not torch.accelerator.is_available():
         return 'small', 'this machine has no GPU'
+    prints = np.concatenate([split.fingerprints for split in result.splits])
+    side = np.median(np.maximum(prints['height'], prints['width']))
     why = f'the longer side of the median image has {side:.0f} pixels'
     return ('small' if side <= SMALL_SIDE else 'large'), why
 
@@ -86,7 +69,7 @@ def digest_of(result: CheckResult) -> str:
         for i in order:
             name = os.path.basename(split.paths[i])
             content.update(repr((name, int(split.labels[i]))).encode())
-            content.update(split.digests[i])
+            content.update(split.fingerprints['digest'][i].tobytes())
     return content.hexdigest()[:16]
 
 

@@ -159,7 +159,7 @@ def _try(args: argparse.Namespace, began: float) -> int:
     if args.size is not None:
         why = '--size says so'
     elif size is None:
-        size, why = choose_size([p for s in result.splits for p in s.paths])
+        size, why = choose_size(result)
     other = 'large' if size == 'small' else 'small'
     print(
         f'\nSize: {size} ({_SIZES[size]}), because {why}. --size {other} '

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from bcl_mm.apis import trial
 from bcl_mm.apis.data_check import CheckResult
 from bcl_mm.apis.timing import Timing
 from bcl_mm.apis.trial import (
@@ -18,7 +16,18 @@ from bcl_mm.apis.trial import (
     total_seconds,
 )
 from bcl_mm.datasets.audit import Split
+from bcl_mm.datasets.fingerprints import FINGERPRINT, fingerprint
 from bcl_mm.utils.errors import InputValueError
+
+BLACK, WHITE = np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8)
+
+
+def split(labels=(0, 1), images=(BLACK, WHITE), names=('x.png', 'y.png')):
+    prints = np.array([fingerprint(image) for image in images], FINGERPRINT)
+    counts = np.bincount(labels)
+    return Split(
+        'train', np.array(labels), list(names), prints, counts, None, {}
+    )
 
 
 def test_the_most_epochs_that_fit():
@@ -45,13 +54,10 @@ def test_the_most_epochs_that_fit():
         (True, 64, 'small', 'has 64 pixels'),
     ],
 )
-def test_the_size(tmp_path, monkeypatch, has_gpu, side, size, why):
+def test_the_size(monkeypatch, has_gpu, side, size, why):
     monkeypatch.setattr(torch.accelerator, 'is_available', lambda: has_gpu)
-    paths = []
-    for i, longer in enumerate((side, side, 1000)):
-        paths.append(str(tmp_path / f'{i}.png'))
-        Image.new('L', (10, longer)).save(paths[-1])
-    found, reason = choose_size(paths)
+    parts = [split((0,), [np.zeros((n, 10))], 'x') for n in (side, side, 999)]
+    found, reason = choose_size(CheckResult(splits=parts))
     assert found == size
     assert why in reason
 
@@ -63,25 +69,18 @@ def test_unknown_methods_are_told_the_known_ones():
         check_methods(['ce', 'bxl'], 'small')
 
 
-def split(labels=(0, 1), digests=(b'a', b'b'), names=('x.png', 'y.png')):
-    counts = np.bincount(labels)
-    return Split(
-        'train', np.array(labels), list(names), list(digests), counts, None, {}
-    )
-
-
 def test_what_makes_other_data():
-    same = digest_of(CheckResult([split()]))
-    assert digest_of(CheckResult([split()])) == same
+    same = digest_of(CheckResult(splits=[split()]))
+    assert digest_of(CheckResult(splits=[split()])) == same
     for other in (
         split(labels=(1, 0)),
-        split(digests=(b'a', b'c')),
+        split(images=(BLACK, BLACK)),
         split(names=('x.png', 'z.png')),
     ):
-        assert digest_of(CheckResult([other])) != same
+        assert digest_of(CheckResult(splits=[other])) != same
     # In another order, they are the same.
-    turned = split((1, 0), (b'b', b'a'), ('y.png', 'x.png'))
-    assert digest_of(CheckResult([turned])) == same
+    turned = split((1, 0), (WHITE, BLACK), ('y.png', 'x.png'))
+    assert digest_of(CheckResult(splits=[turned])) == same
 
 
 def test_written_and_read(tmp_path):
@@ -93,4 +92,3 @@ def test_written_and_read(tmp_path):
     (tmp_path / 'try.json').write_text('{"timings": {}, "other": 1}')
     with pytest.raises(InputValueError, match=r'try.json is damaged .*other'):
         read_trial(tmp_path)
-    assert trial.SIZES.keys() == {'small', 'large'}

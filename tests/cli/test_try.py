@@ -163,7 +163,7 @@ def test_from_the_folder_to_the_report(run, tmp_path, folder):
     command = sys.executable, '-m', 'bcl_mm'
     words = (
         *(*command, 'try', 'birds', '--methods', 'ce', 'bcl'),
-        *('--cfg-options', 'train_cfg.max_epochs=2'),
+        *('--cfg-options', 'train_cfg.max_epochs=2', 'model.backbone.depth=8'),
         *('train_dataloader.num_workers=0', 'val_dataloader.num_workers=0'),
     )
     threads = dict(OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
