@@ -12,10 +12,14 @@ import argparse
 import os
 import re
 import sys
+from typing import TYPE_CHECKING, Optional
 
 from bcl_mm.cli.arguments import output_file
 from bcl_mm.cli.options import add_cfg_options, add_config, whole_number
 from bcl_mm.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from bcl_mm.apis.data_check import CheckResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +70,6 @@ def run(args: argparse.Namespace) -> int:
     from bcl_mm.apis.config import load_config
     from bcl_mm.apis.from_data import LOADERS
     from bcl_mm.datasets.exclusions import write_exclusions
-    from bcl_mm.datasets.image_figures import describe_images
 
     # A file name need not be valid text.
     sys.stdout.reconfigure(errors='backslashreplace')
@@ -89,16 +92,30 @@ def run(args: argparse.Namespace) -> int:
         write_class_histogram(
             args.histogram, splits[0].class_counts, list(names)
         )
-    for split in splits:
-        print(_encodable(data_check.describe_split(split)))
-    if splits:
-        print('\n'.join(describe_images(splits)))
-    print(f'\n{result.describe(None if args.all else 10)}')
+    show_result(result, None if args.all else 10)
     if args.fix_list is not None:
         write_exclusions(args.fix_list, result.exclusions)
         number = len(result.exclusions)
         print(f'\n{args.fix_list} lists {number:,} images to exclude.')
     return bool(result.problems)
+
+
+def show_result(result: CheckResult, most: Optional[int] = 10) -> None:
+    """Print what a check found.
+
+    Args:
+        result: What it found.
+        most: Findings of one kind that are written out. Defaults to 10;
+            None: all.
+    """
+    from bcl_mm.apis.data_check import describe_split
+    from bcl_mm.datasets.image_figures import describe_images
+
+    for split in result.splits:
+        print(_encodable(describe_split(split)))
+    if result.splits:
+        print('\n'.join(describe_images(result.splits)))
+    print(f'\n{result.describe(most)}', flush=True)
 
 
 def _encodable(text: str) -> str:

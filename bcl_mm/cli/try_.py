@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, List
 
 from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli import load_command
+from bcl_mm.cli.check import show_result
 from bcl_mm.cli.options import add_cfg_options, whole_number
 from bcl_mm.utils.errors import InputValueError, MissingFileError, visible
 
@@ -138,7 +139,13 @@ def _duration(seconds: float) -> str:
 
 def _try(args: argparse.Namespace, began: float) -> int:
     """The work, in a folder that no other process uses."""
-    from bcl_mm.apis.trial import Trial, choose_size, digest_of, read_trial
+    from bcl_mm.apis.trial import (
+        SIZES,
+        Trial,
+        choose_size,
+        digest_of,
+        read_trial,
+    )
 
     earlier = read_trial(args.work_dir)
     data_root = os.path.normpath(args.folder)
@@ -146,14 +153,20 @@ def _try(args: argparse.Namespace, began: float) -> int:
     if earlier is not None and earlier.folder == folder:
         data_root = earlier.data_root  # typed in another way, but the same
     size = args.size or (earlier and earlier.size)
-    result = _check(args, data_root, size or 'small')
+    config = f'{args.methods[0]}_{SIZES[size or "small"]}'
+    check = [config, '--cfg-options', f'data_root={data_root}']
+    check += args.cfg_options
+    _show('check', *check)
+    result = _check(config, check[2:])
     if result.problems:
         number = len(result.problems)
         print(
             f'\nNothing is trained: the data have {number:,} '
-            f'problem{"s" * (number > 1)}, see above (bcl-mm check lists all '
-            'with --all). Correct them, and start the same command again.'
+            f'problem{"s" * (number > 1)}, see above. Correct them, and start '
+            'the same command again. This lists the images in question:'
         )
+        config, *options = check
+        _show('check', config, '--fix-list', 'problems.csv', *options)
         return 1
     why = 'it was so before'
     if args.size is not None:
@@ -188,22 +201,16 @@ def _try(args: argparse.Namespace, began: float) -> int:
     return int(has_failed)
 
 
-def _check(args: argparse.Namespace, data_root: str, size: str) -> CheckResult:
+def _check(config: str, options: List[str]) -> CheckResult:
     """Check the data, as bcl-mm check does, and print what it found."""
     from bcl_mm.apis import data_check
     from bcl_mm.apis.config import load_config
-    from bcl_mm.apis.trial import SIZES
 
     # A file name need not be valid text.
     sys.stdout.reconfigure(errors='backslashreplace')
-    config = f'{args.methods[0]}_{SIZES[size]}'
-    options = [f'data_root={data_root}', *args.cfg_options]
-    _show('check', config, '--cfg-options', *options)
     cfg = load_config(Namespace(config=config, cfg_options=options))
     result = data_check.check_datasets(cfg, workers=os.cpu_count() or 1)
-    for split in result.splits:
-        print(data_check.describe_split(split))
-    print(f'\n{result.describe()}', flush=True)
+    show_result(result)
     return result
 
 
