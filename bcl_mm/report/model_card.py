@@ -7,13 +7,14 @@ from pathlib import PurePath
 from typing import Any, Dict, List, Sequence
 
 from bcl_mm import __version__
+from bcl_mm.apis.calibration import CALIBRATION_JSON, read_calibration
 from bcl_mm.apis.cost import KINDS, duration
 from bcl_mm.apis.runs import TrainedRun
 from bcl_mm.classes import shot_groups
 from bcl_mm.evaluation import CalibrationError, ShotAccuracy
 from bcl_mm.report.data import data_name, data_notes
 from bcl_mm.report.evaluation import Evaluation
-from bcl_mm.utils.errors import visible
+from bcl_mm.utils.errors import InputError, visible
 
 CARD = 'model_card.md'
 _FIGURES = dict(
@@ -106,6 +107,7 @@ def model_card(run: TrainedRun, e: Evaluation) -> str:
         f"On {len(e.labels):,} test images, in percent. A group's accuracy "
         "is the mean of its classes' accuracies.",
         _figures(e),
+        *_calibration(run),
         '## Limits',
         '\n'.join(f'- {line}' for line in _limits(run, e)),
         '## Classes',
@@ -154,6 +156,26 @@ def _figures(e: Evaluation) -> str:
             if k in found
         ],
     )
+
+
+def _calibration(run: TrainedRun) -> List[str]:
+    """What ``bcl-mm calibrate`` has fitted, if it has."""
+    try:
+        found = read_calibration(run.folder)
+    except InputError:
+        return ['The calibration beside this card is damaged.']
+    if found is None or found.checkpoint != run.checkpoint.name:
+        return []
+    text = (
+        'The confidences above are those before calibration. '
+        f'`{CALIBRATION_JSON}` divides the logits by {found.temperature:.3g} '
+        'and abstains below a confidence of '
+        f'{100 * found.threshold:.1f} %; both were fitted to the validation '
+        'images'
+    )
+    if found.measured_on == 'validation':
+        text += ', and its own figures were measured on these same images'
+    return [f'{text}.']
 
 
 def _limits(run: TrainedRun, e: Evaluation) -> List[str]:

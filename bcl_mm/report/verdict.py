@@ -122,7 +122,7 @@ def _clear(best: Method, rival: Method, gap: Difference) -> Tuple[str, str]:
     ratio, kind = cost_ratio(best, rival)
     price = ''
     if ratio is not None:
-        price = f', at {_times(ratio)} the {kind} of training'
+        price = f', at {_times(ratio)} {kind} of training'
     headline = (
         f'{best.name} is better than {rival.name}, its strongest rival, by '
         f'{points(gap)} points of balanced accuracy {_over_seeds(gap)}{price}.'
@@ -184,8 +184,9 @@ def cost_ratio(best: Method, rival: Method) -> Tuple[Optional[float], str]:
 
 def _times(ratio: float) -> str:
     if abs(ratio - 1) <= _SAME:
-        return 'about'
-    return f'{ratio:.2g} times' if ratio < 10 else f'{ratio:.0f} times'
+        return 'about the same'
+    form = '.2g' if ratio < 10 else '.0f'
+    return f'{ratio:{form}} times the'
 
 
 def _few_notes(method: Method) -> List[str]:

@@ -2,12 +2,14 @@
 
 import csv
 import io
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from bcl_mm.apis.calibration import Calibration
 from bcl_mm.report import confusion, exports, model_card
 from bcl_mm.report.examples import choose_examples, examples_of
 from bcl_mm.report.style import theme
@@ -213,6 +215,32 @@ def test_a_card_of_many_classes_and_of_an_odd_config():
     card = model_card.model_card(run, one)
     assert 'class 299 | 300 |' in card and 'class 0 | 1 |' in card
     assert 'class 150' not in card
+
+
+def test_a_card_tells_of_calibration(tmp_path):
+    run = trained_run()
+    run.folder = tmp_path
+    found = dict.fromkeys((f.name for f in fields(Calibration)), 1)
+    found.update(
+        checkpoint='epoch_1.pth',
+        digest='',
+        settings='',
+        temperature=1.25,
+        threshold=0.4,
+        measured_on='validation',
+    )
+    path = Calibration(**found).save(tmp_path)
+    card = model_card.model_card(run, evaluation())
+    assert (
+        '`calibration.json` divides the logits by 1.25 and abstains below a '
+        'confidence of 40.0 %; both were fitted to the validation images, '
+        'and its own figures were measured on these same images.'
+    ) in card
+    # That of another checkpoint is not its own; a damaged one is said.
+    Calibration(**{**found, 'checkpoint': 'epoch_9.pth'}).save(tmp_path)
+    assert 'calibration.json' not in model_card.model_card(run, evaluation())
+    path.write_text('{')
+    assert 'is damaged' in model_card.model_card(run, evaluation())
 
 
 def test_cards_lie_in_the_runs(tmp_path, capsys):

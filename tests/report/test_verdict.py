@@ -25,8 +25,8 @@ CASES = {
     ),
     'clear, at the same price': (
         [method('LA', 80, 81, 82), method('BCL', 83.1, 84, 84.9)],
-        'points of balanced accuracy over 3 seeds, at about the CPU time of '
-        'training.',
+        'points of balanced accuracy over 3 seeds, at about the same CPU time '
+        'of training.',
         'Take BCL.',
     ),
     'clear, cost unknown': (
