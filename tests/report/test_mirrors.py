@@ -53,6 +53,9 @@ def test_no_warning_without_a_reason():
     assert mirror_notes([method(LABELS)], picture) == []
     assert mirror_notes([method(pipeline=[dict(FLIP, prob=0)])], picture) == []
     assert mirror_notes([method()], lambda index: None) == []
+    # Mirror images, but confused with others.
+    others = np.array([2, 3, 2, 3])[LABELS]
+    assert mirror_notes([method(others)], picture) == []
 
 
 def test_confusions_in_both_directions():
