@@ -55,6 +55,8 @@ setup(
         'test': [
             *EXPORT,
             'hypothesis>=6',
+            'ipykernel>=6',  # runs docs/examples.ipynb
+            'nbclient>=0.8',
             'playwright>=1.40',  # drives Chromium, where it is installed
             'pytest>=8',
             'pytest-xdist>=3.5',

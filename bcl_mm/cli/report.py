@@ -15,11 +15,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli import print_error
 from bcl_mm.cli.arguments import add_device
 from bcl_mm.cli.options import add_cfg_options
-from bcl_mm.utils.errors import InputError, visible
+from bcl_mm.utils.errors import visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,39 +43,22 @@ def run(args: argparse.Namespace) -> bool:
 
     import matplotlib
 
-    from bcl_mm.apis.runs import find_runs
-    from bcl_mm.report.exports import write_cards
-    from bcl_mm.report.page import write_page
-    from bcl_mm.report.summary import group_runs
-    from bcl_mm.report.testing import evaluate_run
-    from bcl_mm.report.thumbnails import pictures_of
-    from bcl_mm.report.verdict import judge
+    from bcl_mm.report.making import make_report
 
     matplotlib.use('Agg')
-    make_folder('folder of --out', args.out.parent)
-    found, errors = find_runs(args.runs, args.allow_code)
-    runs, evaluations = [], []
-    for one in found:
-        try:
-            _ = one.scalars, one.cost  # logs may be damaged, too
-            evaluations.append(
-                evaluate_run(one, args.cfg_options, args.device)
-            )
-            runs.append(one)
-        except InputError as error:
-            errors.append(InputError(f'{one.folder}: {error}'))
-    for error in errors[0 if runs else 1 :]:
+    report = make_report(
+        args.runs,
+        args.out,
+        cfg_options=args.cfg_options,
+        device=args.device,
+        allow_code=args.allow_code,
+    )
+    for error in report.errors:
         print_error(error)
-    if not runs:
-        raise errors[0]
-    methods = group_runs(runs, evaluations)
-    print('Drawing ...', flush=True)
-    pictures = pictures_of(runs[0], args.cfg_options)
-    folder = write_page(methods, args.out, pictures)
-    write_cards(methods)
-    verdict = judge(methods)
+    verdict = report.verdict
     print(visible(f'\n{verdict.headline}\n{verdict.advice}\n'))
-    print(visible(f'Report: {args.out.resolve()} (files: {folder}/)'))
-    if errors:
-        print(f'{len(errors)} runs were left out', file=sys.stderr)
-    return bool(errors)
+    where = f'{args.out.resolve()} (files: {report.folder}/)'
+    print(visible(f'Report: {where}'))
+    if report.errors:
+        print(f'{len(report.errors)} runs were left out', file=sys.stderr)
+    return bool(report.errors)

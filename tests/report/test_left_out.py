@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from bcl_mm.cli.main import main
-from bcl_mm.report import exports, page, testing, thumbnails
+from bcl_mm.report import making
 from bcl_mm.utils.errors import InputValueError
 from tests.apis.test_runs import write_run
 from tests.report import common
@@ -21,11 +21,11 @@ def report(monkeypatch, capsys, tmp_path):
         return common.evaluation()
 
     written = []
-    monkeypatch.setattr(testing, 'evaluate_run', evaluate)
-    monkeypatch.setattr(thumbnails, 'pictures_of', lambda *_: None)
-    monkeypatch.setattr(exports, 'write_cards', lambda *_: None)
+    monkeypatch.setattr(making, 'evaluate_run', evaluate)
+    monkeypatch.setattr(making, 'pictures_of', lambda *_: None)
+    monkeypatch.setattr(making, 'write_cards', lambda *_: None)
     monkeypatch.setattr(
-        page, 'write_page', lambda methods, *_: written.append(methods)
+        making, 'write_page', lambda methods, *_: written.append(methods)
     )
 
     def call(*words):
