@@ -18,7 +18,8 @@ from mmengine.runner import Runner
 
 from bcl_mm.apis.build_errors import explained_build_errors
 from bcl_mm.apis.config import check_data_roots
-from bcl_mm.apis.runs import FoundModel, read_object
+from bcl_mm.apis.run_files import read_object
+from bcl_mm.apis.trained_models import FoundModel
 from bcl_mm.datasets.folders import find_parts
 from bcl_mm.evaluation.calibration import CalibrationError
 from bcl_mm.evaluation.temperature import (
@@ -155,8 +156,8 @@ def find_calibration(
     """The calibration of a model; None if its work dir has none.
 
     Args:
-        found: Of :func:`~bcl_mm.apis.runs.find_model`. (A model that is
-            given as config and checkpoint has no work dir.)
+        found: Of :func:`~bcl_mm.apis.trained_models.find_model`. (A model
+            that is given as config and checkpoint has no work dir.)
         cfg, model: Of :func:`~bcl_mm.apis.inference.load_model`.
 
     Raises:
@@ -232,7 +233,7 @@ def calibrate(
     data have them, otherwise of the same images.
 
     Args:
-        found: Of :func:`~bcl_mm.apis.runs.find_model`.
+        found: Of :func:`~bcl_mm.apis.trained_models.find_model`.
         cfg, model: Of :func:`~bcl_mm.apis.inference.load_model`.
         target_accuracy: Least accuracy of the images that are accepted, in
             (0, 1). Defaults to 0.95.

@@ -26,13 +26,13 @@ import bcl_mm
 from bcl_mm.apis.config import apply_options, parse_options, read_config
 from bcl_mm.apis.cost import training_cost
 from bcl_mm.apis.locations import find_config
-from bcl_mm.apis.runs import (
+from bcl_mm.apis.run_files import (
     check_figures,
     read_note,
     read_object,
     read_scalars,
-    tests_on_validation,
 )
+from bcl_mm.apis.runs import tests_on_validation
 from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.utils.errors import (
     InputError,

@@ -45,7 +45,7 @@ def training_cost(lines: List[Dict[str, float]]) -> Optional[Cost]:
 
     Args:
         lines: Its logged figures, oldest first (see
-            :func:`~bcl_mm.apis.runs.read_scalars`).
+            :func:`~bcl_mm.apis.run_files.read_scalars`).
 
     Returns:
         None if they do not tell, or if the training was resumed on another

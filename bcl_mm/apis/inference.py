@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bcl_mm.apis.config import complete_model, load_config
-from bcl_mm.apis.runs import find_model
+from bcl_mm.apis.trained_models import find_model
 from bcl_mm.classes import ClassInfo
 from bcl_mm.datasets.folders import find_images
 from bcl_mm.datasets.transforms.loading import (

@@ -1,36 +1,27 @@
-"""Finished and interrupted runs: their folders, configs and logs."""
+"""Finished and interrupted runs, found in folders."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import sys
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePath
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from mmengine.config import Config
 
 from bcl_mm.apis.config import read_config
-from bcl_mm.apis.cost import PREFIXES, Cost, training_cost
+from bcl_mm.apis.cost import Cost, training_cost
+from bcl_mm.apis.run_files import read_note, read_scalars
 from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.engine.run_config import CONFIG_JSON
-from bcl_mm.utils.checkpoint import is_file, load_checkpoint
+from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import (
     InputError,
-    InputFileError,
     InputValueError,
     MissingFileError,
-    check_number,
-    shown,
     visible,
 )
-
-# Which checkpoint of a work dir is used.
-SELECTIONS = ('last', 'best')
-_CHECKPOINT_ENDINGS = ('.pth', '.pt', '.ckpt')
 
 # Settings that may differ between the runs of one method. The second stage of
 # each seed has its own model.pretrained.
@@ -38,66 +29,6 @@ _OF_THE_RUN = (
     *('work_dir', 'load_from', 'resume', 'launcher', 'randomness'),
     *('visualizer', 'log_level', 'env_cfg', 'model.pretrained'),
 )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(errors='replace')
-    except OSError as error:
-        raise InputFileError(
-            f'{path} cannot be read: {error.strerror}'
-        ) from error
-
-
-def read_object(text: str, source: str) -> Dict[str, Any]:
-    """Parse a JSON object.
-
-    Args:
-        text: The JSON text.
-        source: Where it comes from, for the message.
-
-    Raises:
-        InputValueError: It is damaged or not an object.
-    """
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputValueError(f'{source} is damaged: {error}') from None
-    if not isinstance(content, dict):
-        raise InputValueError(
-            f'{source} must be a JSON object, got {type(content).__name__}'
-        )
-    return content
-
-
-def _numbers(entries: Dict[str, Any]) -> Dict[str, float]:
-    return {k: v for k, v in entries.items() if isinstance(v, (int, float))}
-
-
-def check_figures(figures: Any, source: str) -> Dict[str, float]:
-    """Figures of a test or a validation, numbers only.
-
-    Args:
-        figures: Name -> value.
-        source: Where they come from, for the message.
-
-    Raises:
-        InputValueError: They lack ``accuracy/top1``, or an accuracy is not a
-            finite number.
-    """
-    if not isinstance(figures, dict):
-        raise InputValueError(
-            f'{source} must be a JSON object, got {type(figures).__name__}'
-        )
-    for name, value in figures.items():
-        if name.startswith('accuracy/'):
-            check_number(f'{source}: {name}', value)
-    if 'accuracy/top1' not in figures:
-        raise InputValueError(
-            f'{source} has no accuracy/top1: the config needs a metric such '
-            'as bcl_mm.ShotAccuracy'
-        )
-    return _numbers(figures)
 
 
 def method_name(cfg: Config, stem: str) -> str:
@@ -118,82 +49,6 @@ def tests_on_validation(cfg: Config) -> bool:
         for name in ('test', 'val')
     )
     return tested == validated
-
-
-def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
-    """Read ``run.json``, which ``bcl-mm compare`` writes for each run.
-
-    Args:
-        folder: The run's folder.
-
-    Returns:
-        Its entries (``seed``, ``commits``, ``figures``, ...); empty if there
-        is no such file.
-
-    Raises:
-        InputError: The file is damaged; the message names it, and the entry.
-    """
-    path = Path(folder, 'run.json')
-    if not path.is_file():
-        return {}
-    note = read_object(_read_text(path), str(path))
-    if 'figures' in note:
-        note['figures'] = check_figures(note['figures'], f'{path}: figures')
-    if note.get('seconds_per_epoch') is not None:
-        check_number(f'{path}: seconds_per_epoch', note['seconds_per_epoch'])
-    if note.get('seed') is not None:
-        check_number(f'{path}: seed', note['seed'], whole=True)
-    commits, checkpoint = note.get('commits', []), note.get('checkpoint', '')
-    if not isinstance(commits, list) or not isinstance(checkpoint, str):
-        raise InputValueError(
-            f'{path} is damaged: commits must be a list, and checkpoint a path'
-        )
-    if note.get('kind_of_time', 'wall') not in list(PREFIXES):
-        raise InputValueError(
-            f'{path} is damaged: kind_of_time must be one of '
-            f'{", ".join(PREFIXES)}, got {shown(note["kind_of_time"])}'
-        )
-    if not isinstance(note.get('first_stage', ''), str):
-        raise InputValueError(f'{path} is damaged: first_stage must be a path')
-    return note
-
-
-def read_scalars(folder: Union[str, Path]) -> List[Dict[str, float]]:
-    """Read all logged figures of a run and its restarts, oldest first.
-
-    After a kill the last line of a log may be incomplete: it is left out, and
-    a note on stderr says so. So are empty lines, and what is not a figure.
-
-    Args:
-        folder: The run's folder.
-
-    Raises:
-        InputValueError: Another line of a log is not a JSON object, or has
-            text where a number belongs.
-    """
-    found = []
-    for log in sorted(Path(folder).glob('*/vis_data/scalars.json')):
-        text = _read_text(log) if log.is_file() else ''
-        lines = list(enumerate(text.split('\n'), 1))
-        lines = [(n, line) for n, line in lines if line.strip(' \t\0')]
-        for number, line in lines:
-            source = f'{log}, line {number},'
-            try:
-                entries = read_object(line, source)
-            except InputValueError:
-                if number < lines[-1][0]:
-                    raise
-                note = f'the last line of {log} is incomplete and left out'
-                print(visible(f'Note: {note}'), file=sys.stderr)
-                continue
-            for name, value in entries.items():
-                if isinstance(value, (str, bool, type(None))):
-                    raise InputValueError(
-                        f'{source} is damaged: {name} must be a number, got '
-                        f'{value!r}'
-                    )
-            found.append(_numbers(entries))
-    return found
 
 
 @dataclass
@@ -287,8 +142,13 @@ class TrainedRun:
         return steps, [sum(points[s]) / len(points[s]) for s in steps]
 
 
-def _read_own_config(folder: Path, allow_code: bool) -> Optional[tuple]:
-    """Path and content of the config in a run's folder; None without one."""
+def read_own_config(folder: Path, allow_code: bool) -> Optional[tuple]:
+    """Path and content of the config in a run's folder; None without one.
+
+    Args:
+        folder: The folder.
+        allow_code: See :func:`find_runs`.
+    """
     path = folder / CONFIG_JSON
     if not path.is_file():
         programs = [p for p in folder.glob('*.py') if p.is_file()]
@@ -304,7 +164,7 @@ def _read_own_config(folder: Path, allow_code: bool) -> Optional[tuple]:
     return path, read_config(str(path), allow_code)
 
 
-def _open_run(folder: Path, allow_code: bool) -> Optional[TrainedRun]:
+def open_run(folder: Path, allow_code: bool) -> Optional[TrainedRun]:
     """The run of a folder itself, not of those below it; None without one."""
     # A run without training (tau-normalisation) names another's checkpoint.
     tested = read_note(folder).get('checkpoint')
@@ -314,7 +174,7 @@ def _open_run(folder: Path, allow_code: bool) -> Optional[TrainedRun]:
         checkpoint, config_dir = str(folder / tested), folder / 'test'
     if checkpoint is None:
         return None
-    found = _read_own_config(config_dir, allow_code)
+    found = read_own_config(config_dir, allow_code)
     if found is None:
         return None
     if not Path(checkpoint).is_file():
@@ -367,7 +227,7 @@ def find_runs(
         found, num_errors = [], len(errors)
         for folder, below, _ in os.walk(root):
             try:
-                run = _open_run(Path(folder), allow_code)
+                run = open_run(Path(folder), allow_code)
             except InputError as error:
                 errors.append(error)
                 below.clear()
@@ -385,143 +245,3 @@ def find_runs(
                 'wrote there and a checkpoint'
             )
     return list(runs.values()), errors
-
-
-@dataclass
-class FoundModel:
-    """A config, and a checkpoint of its model.
-
-    Args:
-        config: The config, its path, or the name of one of the package.
-        checkpoint: Path or address of the checkpoint.
-        folder: The work dir that they are from. Defaults to None: they were
-            given by name.
-        progress: See :class:`TrainedRun`. Defaults to ``''``.
-    """
-
-    config: Union[str, Config] = field(repr=False)
-    checkpoint: str
-    folder: Optional[Path] = None
-    progress: str = ''
-
-    @property
-    def summary(self) -> str:
-        """The checkpoint and its epoch, as one line."""
-        meta = load_checkpoint(self.checkpoint).get('meta', {})
-        steps = (f'{n} {meta[n]:,}' for n in ('epoch', 'iter') if meta.get(n))
-        parts = [next(steps, '')]
-        if self.progress:
-            parts.append(f'of a training that is unfinished: {self.progress}')
-        told = ', '.join(filter(None, parts))
-        text = f'{self.checkpoint} ({told})' if told else self.checkpoint
-        return ' '.join(visible(text).split())
-
-
-def is_checkpoint_name(name: str) -> bool:
-    """Whether a word of a command names a checkpoint, not an image."""
-    return '://' in name or name.lower().endswith(_CHECKPOINT_ENDINGS)
-
-
-def names_run(source: str) -> bool:
-    """Whether a word of a command is a work dir, or a checkpoint in one."""
-    return Path(source).is_dir() or is_checkpoint_name(source)
-
-
-def find_model(
-    source: Union[str, Path, Config],
-    checkpoint: Union[str, Path, None] = None,
-    select: Optional[str] = None,
-    allow_code: bool = False,
-) -> FoundModel:
-    """Find the config and the checkpoint of a trained model.
-
-    Args:
-        source: A work dir, with its ``config.json`` and a checkpoint; or a
-            checkpoint in one; or, with ``checkpoint``, a config.
-        checkpoint: Path or address of the checkpoint. Defaults to None: that
-            of the work dir.
-        select: Which one of a work dir: ``'last'``, or ``'best'``, which the
-            last one names. Defaults to None: the last.
-        allow_code: Whether the work dir's config may be Python, or name code
-            that is not registered. Defaults to False.
-
-    Raises:
-        MissingFileError: There is no such work dir, run or checkpoint.
-        InputValueError: There are several runs, the run is damaged, or no
-            best checkpoint was kept.
-    """
-    if select not in (None, *SELECTIONS):
-        raise InputValueError(
-            f"select must be 'last' or 'best', got {select!r}"
-        )
-    is_config = isinstance(source, Config)
-    is_folder = not is_config and Path(source).is_dir()
-    if select is not None and (checkpoint is not None or not is_folder):
-        raise InputValueError(
-            f'select={select!r} chooses among the checkpoints of a work dir, '
-            'and the checkpoint is given: leave one of them out'
-        )
-    if checkpoint is not None:
-        config = source if is_config else str(source)
-        return FoundModel(config, str(checkpoint))
-    if is_folder:
-        run = _only_run(Path(source), allow_code)
-        path = _best_checkpoint(run) if select == 'best' else run.checkpoint
-        return FoundModel(run.cfg, str(path), run.folder, run.progress)
-    if not is_config and is_checkpoint_name(str(source)) and is_file(source):
-        folder = Path(source).parent
-        found = _read_own_config(folder, allow_code)
-        if found is None:
-            raise MissingFileError(
-                f'beside the checkpoint {str(source)!r} there is no '
-                f'{CONFIG_JSON} of its training: give CONFIG CHECKPOINT'
-            )
-        return FoundModel(found[1], str(source), folder)
-    name = source.filename if is_config else str(source)
-    raise MissingFileError(
-        f'{name!r} is neither a work dir nor a checkpoint in one: give one '
-        'of them, or a config and its checkpoint (CONFIG CHECKPOINT)'
-    )
-
-
-def _only_run(folder: Path, allow_code: bool) -> TrainedRun:
-    """The run of a work dir, or the only one below it."""
-    run = _open_run(folder, allow_code)
-    if run is not None:
-        return run
-    runs, errors = find_runs([folder], allow_code)
-    if errors:
-        raise errors[0]
-    if len(runs) > 1:
-        named = ', '.join(str(run.folder) for run in runs[:3])
-        raise InputValueError(
-            f'{str(folder)!r} holds {len(runs)} runs: name one of them, such '
-            f'as {named}'
-        )
-    return runs[0]
-
-
-def _best_checkpoint(run: TrainedRun) -> Path:
-    """The best checkpoint, which the last one knows."""
-    hub = load_checkpoint(str(run.checkpoint)).get('message_hub', {})
-    info = hub.get('runtime_info', {})
-    names = [
-        PurePath(str(path)).name
-        for key, path in info.items()
-        if re.match('best_ckpt(_|$)', key) and path
-    ]
-    if not names:
-        raise MissingFileError(
-            f'{str(run.folder)!r} has no best checkpoint: a training keeps '
-            'one with --cfg-options default_hooks.checkpoint.save_best='
-            'accuracy/balanced; leave --select best out for the last'
-        )
-    if len(names) > 1:
-        raise InputValueError(
-            f'{str(run.folder)!r} has several best checkpoints, of different '
-            f'figures: name one of {", ".join(sorted(names))}'
-        )
-    path = run.folder / names[0]
-    if not path.is_file():
-        raise MissingFileError(f'the best checkpoint {str(path)!r} is missing')
-    return path

@@ -14,7 +14,7 @@ import torch
 
 import bcl_mm
 from bcl_mm.apis.data_check import CheckResult
-from bcl_mm.apis.runs import read_object
+from bcl_mm.apis.run_files import read_object
 from bcl_mm.apis.timing import Timing
 from bcl_mm.utils.errors import InputError, InputValueError, similar_names
 from bcl_mm.utils.files import write_atomically

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     """Calibrate, and show what was measured."""
     from bcl_mm.apis.calibration import calibrate
     from bcl_mm.apis.inference import load_model
-    from bcl_mm.apis.runs import find_model
+    from bcl_mm.apis.trained_models import find_model
     from bcl_mm.evaluation.temperature import TEMPERATURES
 
     found = find_model(args.work_dir, None, args.select, args.allow_code)

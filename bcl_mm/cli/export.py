@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from bcl_mm.apis.calibration import find_calibration
     from bcl_mm.apis.export import OUTPUTS, check_packages, export_model
     from bcl_mm.apis.inference import load_model
-    from bcl_mm.apis.runs import find_model
+    from bcl_mm.apis.trained_models import find_model
 
     check_packages(args.out)
     found = find_model(

@@ -105,7 +105,7 @@ def add_log_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that ``bcl_mm.apis.runs.find_model`` takes."""
+    """Add the arguments that name a trained model, for ``find_model``."""
     parser.add_argument(
         'config',
         metavar='MODEL',

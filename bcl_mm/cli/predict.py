@@ -66,7 +66,11 @@ def run(args: argparse.Namespace) -> int:
     from bcl_mm.apis.calibration import find_calibration
     from bcl_mm.apis.inference import Predictor, list_images, load_model
     from bcl_mm.apis.predictions import FeatureFile, best_classes, write_rows
-    from bcl_mm.apis.runs import find_model, is_checkpoint_name, names_run
+    from bcl_mm.apis.trained_models import (
+        find_model,
+        is_checkpoint_name,
+        names_run,
+    )
     from bcl_mm.utils.progress import show_progress
 
     inputs = args.input

@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
 
     from bcl_mm.apis import config
     from bcl_mm.apis.build_errors import explained_build_errors
-    from bcl_mm.apis.runs import find_model
+    from bcl_mm.apis.trained_models import find_model
     from bcl_mm.engine.processes import leave_process_group, starts_first
     from bcl_mm.evaluation import DumpPredictions
     from bcl_mm.utils.files import write_atomically

@@ -8,7 +8,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from bcl_mm.apis.runs import find_runs, read_note, read_scalars
+from bcl_mm.apis.run_files import read_note, read_scalars
+from bcl_mm.apis.runs import find_runs
 from bcl_mm.engine.run_config import write_run_config
 from bcl_mm.utils.errors import InputFileError
 

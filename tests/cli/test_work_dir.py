@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bcl_mm.apis.inference import load_model
-from bcl_mm.apis.runs import find_model
+from bcl_mm.apis.trained_models import find_model
 from bcl_mm.engine.resume import latest_checkpoint
 from tests.cli.common import BCL
 from tests.trees import write_classes

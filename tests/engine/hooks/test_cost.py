@@ -10,7 +10,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 
 from bcl_mm.apis.cost import Cost, duration, mean_cost, training_cost
-from bcl_mm.apis.runs import read_scalars
+from bcl_mm.apis.run_files import read_scalars
 from bcl_mm.engine.hooks.cost import CostHook, _GPUClock, cpu_seconds
 from bcl_mm.registry import DATASETS, HOOKS
 from tests.cli.common import NO_GPU
