@@ -48,11 +48,15 @@ from bcl_mm.utils.files import end_at_full_disk
 
 # Options that apply to all data sets that have them: splits by different
 # values would share images.
-OF_ALL_DATASETS = ('data_root', 'data_prefix', 'val_fraction', 'split_seed')
-# Settings that are paths, by their names or the ends of these.
+OF_ALL_DATASETS = (
+    *('data_root', 'data_prefix', 'val_fraction', 'split_seed'),
+    *('path_column', 'label_column', 'split_column', 'group_column'),
+    *('group_regex', 'group_by_folder', 'min_images', 'ignore_classes'),
+)
+# Settings that are paths or other text, by their names or the ends of these.
 _PATHS = re.compile(
     r'(.*[._])?(checkpoint|load_from|pretrained|first_stage|(data|img)_path'
-    r'|root|dir|file|prefix|data_prefix\..+)'
+    r'|root|dir|file|prefix|data_prefix\..+|column|group_regex)'
 )
 
 # Those of default_hooks that MMEngine lets be None.
@@ -156,8 +160,9 @@ def parse_options(options: Sequence[str]) -> Dict[str, Any]:
     A ``+`` before the name is kept: it adds a setting that nothing knows.
 
     A path (``checkpoint``, ``load_from``, ``pretrained``, and what ends in
-    ``_root``, ``_dir``, ``_file`` or ``_prefix``) is never a number or a
-    list: a folder may be called ``2024`` or ``[old]``. A ``~`` at its start is
+    ``_root``, ``_dir``, ``_file`` or ``_prefix``), a ``..._column`` and
+    ``group_regex`` are never a number or a list: a folder may be called
+    ``2024`` or ``[old]``. A ``~`` at its start is
     the home folder; the shell does not expand it behind an equals sign.
 
     Args:
@@ -246,7 +251,7 @@ def load_config(args: argparse.Namespace, whole: bool = False) -> Config:
             if part.get('pretrained'):
                 is_flag = part['pretrained'] is True
                 part['pretrained'] = False if is_flag else None
-    _check_own_data_root(cfg)
+    _check_own_data_options(cfg)
     _complete_dataloaders(cfg, pin_memory=not given['no_pin_memory'])
     hooks = cfg.get('default_hooks') or {}
     for name in set(hooks) - set(_HOOKS_OF_MMENGINE):
@@ -388,19 +393,21 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
             )
 
 
-def _check_own_data_root(cfg: Config) -> None:
-    """Print a note if a config's ``data_root`` reaches no dataset.
+def _check_own_data_options(cfg: Config) -> None:
+    """Print a note on options of a config's data that reach no dataset.
 
     Datasets of a base have the base's own, since the base was read first.
     """
     datasets = [dataset for _, dataset in dataset_configs(cfg)]
-    roots = {d.data_root for d in datasets if 'data_root' in d}
-    own = cfg.get('data_root')
-    if own and roots and own not in roots:
+    for name in OF_ALL_DATASETS:
+        values = [dataset[name] for dataset in datasets if name in dataset]
+        own = cfg.get(name)
+        if own is None or not values or own in values:
+            continue
+        listed = ', '.join(sorted(set(map(repr, values))))
         print(
-            f'Note: data_root = {own!r} of the config reaches no data set, '
-            f'which read {", ".join(map(repr, sorted(roots)))}: set it with '
-            f'--cfg-options data_root={own}',
+            f'Note: {name} = {own!r} of the config reaches no data set, '
+            f'which read {listed}: set it with --cfg-options {name}={own}',
             flush=True,
         )
 

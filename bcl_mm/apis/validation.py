@@ -46,7 +46,9 @@ TOP = {
     *('find_unused_parameters', 'first_stage', 'is_trained', 'local_rank'),
     *('method_name', 'model_wrapper_cfg', 'pretrained', 'runner_type'),
     *('split_seed', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline'),
-    'val_fraction',
+    *('val_fraction', 'path_column', 'label_column', 'split_column'),
+    *('group_column', 'group_regex', 'group_by_folder', 'min_images'),
+    'ignore_classes',
 }
 # Dicts of settings without a type: their keys, beside those of a function.
 _SETTINGS = {

@@ -1,27 +1,25 @@
-"""CSV lists: ``path,label`` rows."""
+"""CSV lists of images."""
 
 from __future__ import annotations
 
 import csv
 import os.path as osp
 import re
-import unicodedata
-from decimal import Decimal
 from io import StringIO
-from typing import (
-    Any,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from bcl_mm.datasets.annotations import Row, read_bytes
+from bcl_mm.classes import printable
+from bcl_mm.datasets.annotations import read_bytes
+from bcl_mm.datasets.columns import (
+    SEPARATORS,
+    UNNAMED,
+    Columns,
+    find_columns,
+    find_separator,
+    may_name_columns,
+    names_columns,
+)
 from bcl_mm.datasets.problems import Problems
-from bcl_mm.datasets.transforms.loading import is_image_name
 from bcl_mm.utils.errors import InputValueError
 
 # Names of the parts of a data set, in any case.
@@ -31,22 +29,42 @@ PARTS = dict(
     test=('test', 'testing'),
 )
 # What else a column may call a part: never the name of a folder of images.
-_OTHER_PARTS = ('dev', 'development', 'eval', 'evaluation', 'holdout')
+_OTHER_PARTS = ('eval', 'evaluation', 'holdout')
+_PART_OF = {word: part for part in PARTS for word in PARTS[part]}
+_PART_OF.update(dev='val', development='val')
+_TRUTHS = {'true': True, '1': True, 'yes': True}
+_TRUTHS.update({'false': False, '0': False, 'no': False})
+_IS_PART = re.compile('is_?(train|val|test)(?:id|ing|idation)?')
 # Names of columns that divide a list, whatever is in them. Others, such as
 # "set" or "phase", may be anything, and do so by the names of parts in them.
 _SPLIT_COLUMN = re.compile(
     '(?:(?:data|data_?set|cv|k)_?)?(?:split|subset|partition|fold)s?'
-    '(?:_?(?:id|idx|index|no|nr|number))?'
-    '|is_?(?:train|val|valid|test)(?:ing|idation|ation)?'
-)
-_PLAIN_NUMBER = re.compile(r'[+-]?[0-9]+(\.[0-9]*)?')
-_NUMBER = re.compile(
-    r'[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?'
+    f'(?:_?(?:id|idx|index|no|nr|number))?|{_IS_PART.pattern}'
 )
 
 
-def _read_rows(ann_file: str) -> List[Tuple[List[str], int]]:
-    """Fields and line number of all rows that are not empty."""
+class Entry(NamedTuple):
+    """An image of a list or a tree.
+
+    Attributes:
+        path: Its path, as it is given.
+        name: The name of its class.
+        line: Line of the list, 0 in a tree.
+        group: What the images that must stay together have in common; empty
+            for an image of its own.
+        part: ``'train'``, ``'val'`` or ``'test'``; empty if the list does
+            not say.
+    """
+
+    path: str
+    name: str
+    line: int = 0
+    group: str = ''
+    part: str = ''
+
+
+def _read_rows(ann_file: str) -> Tuple[List[Tuple[List[str], int]], str]:
+    """Fields and line number of all rows that are not empty; separator."""
     content = read_bytes(ann_file)
     try:
         text = content.decode('utf-8-sig')
@@ -56,7 +74,10 @@ def _read_rows(ann_file: str) -> List[Tuple[List[str], int]]:
             f'{ann_file}:{line}: the list must be UTF-8 text (in a '
             'spreadsheet, save it as CSV UTF-8)'
         ) from error
-    reader = csv.reader(StringIO(text, newline=''), strict=True)
+    separator = find_separator(text)
+    reader = csv.reader(
+        StringIO(text, newline=''), delimiter=separator, strict=True
+    )
     rows = []
     try:
         for fields in reader:
@@ -67,208 +88,209 @@ def _read_rows(ann_file: str) -> List[Tuple[List[str], int]]:
         raise InputValueError(
             f'{ann_file}:{reader.line_num}: the list must be CSV: {error}'
         ) from error
+    if rows and rows[0][0][0] == 'sep=':  # a line for Excel
+        rows.pop(0)
     if not rows:
         raise InputValueError(f'{ann_file}: the list has no row path,label')
-    return rows
-
-
-def _names_columns(fields: Sequence[str]) -> bool:
-    return {'path', 'label'} <= {field.lower() for field in fields}
+    return rows, separator
 
 
 def _row_problem(ann_file: str, fields: Sequence[str], line: int) -> str:
-    row = ','.join(fields)
-    other = re.search(r'[;\t|]', row) if len(fields) == 1 else None
-    hint = f' (separated by commas, not by {other[0]!r})' if other else ''
     return (
-        f'{ann_file}:{line}: a row must be path,label{hint}, or the first row '
-        f'must name the columns path and label, got {row[:200]!r}'
+        f'{ann_file}:{line}: a row must be path,label, or the first row must '
+        'name the columns, and all rows must have as many, got '
+        f'{",".join(fields)[:200]!r}'
     )
 
 
+def _is_split_column(name: str) -> bool:
+    word = re.sub('[ -]', '_', name.lower())
+    return _SPLIT_COLUMN.fullmatch(word) is not None
+
+
 def _split_problems(
-    ann_file: str, header: Sequence[str], rows: Sequence[tuple]
+    ann_file: str,
+    header: Sequence[str],
+    rows: Sequence[Tuple[List[str], int]],
+    used: Sequence[int],
 ) -> Iterator[str]:
-    """Find columns that divide the list into parts."""
-    words = {word for part in PARTS.values() for word in part}
-    words.update(_OTHER_PARTS, [''])  # some images may be in no part
+    """Find columns that divide the list into parts, and would be ignored."""
+    words = {*_PART_OF, *_OTHER_PARTS, ''}  # some images may be in no part
     for column, name in enumerate(header):
+        if column in used:
+            continue
         parts = sorted({fields[column] for fields, _ in rows})
-        is_split = _SPLIT_COLUMN.fullmatch(re.sub('[ -]', '_', name))
-        is_split = is_split or {part.lower() for part in parts} <= words
-        if is_split and name != 'label' and len(parts) > 1:
+        names_parts = {part.lower() for part in parts} <= words
+        if len(parts) > 1 and (_is_split_column(name) or names_parts):
             yield (
-                f'{ann_file}: the column {name} divides the list into '
-                f'{", ".join(map(repr, parts[:8]))}, which would be ignored: '
-                'write each part into a list of its own (train.csv, val.csv, '
-                'test.csv in one folder), or remove the column'
+                f'{ann_file}: the column {printable(name)} divides the list '
+                f'into {", ".join(map(repr, parts[:8]))}, which would be '
+                f'ignored: set split_column={printable(name)} if these are '
+                'train, val and test; or write each part into a list of its '
+                'own (train.csv, val.csv, test.csv in one folder), or remove '
+                'the column'
             )
 
 
+def _parts_by_value(name: str, values: Sequence[str]) -> Dict[str, str]:
+    """The part that each value of a split column means, if it is known."""
+    match = _IS_PART.fullmatch(re.sub('[ -]', '_', name.lower()))
+    if not match:
+        return {
+            v: _PART_OF[v.lower()] for v in values if v.lower() in _PART_OF
+        }
+    part = match[1]
+    other = 'val' if part == 'train' else 'train'
+    truths = {v: _TRUTHS[v.lower()] for v in values if v.lower() in _TRUTHS}
+    return {v: part if truth else other for v, truth in truths.items()}
+
+
+def _choice(
+    header: Sequence[str], columns: Columns, separator: str
+) -> Optional[str]:
+    """Say which columns were chosen, unless they could be no others."""
+    if separator == ',' and list(map(str.lower, header)) == ['path', 'label']:
+        return None
+    used = columns._asdict().items()
+    chosen = [
+        f'{kind} is the column {printable(header[i])}'
+        for kind, i in used
+        if i is not None
+    ]
+    return f'{", ".join(chosen)}; separated by {SEPARATORS[separator]}'
+
+
 def read_csv(
-    ann_file: str, prefix: str = '', problems: Optional[Problems] = None
-) -> List[Row]:
+    ann_file: str,
+    prefix: str = '',
+    columns: Columns = UNNAMED,
+    problems: Optional[Problems] = None,
+) -> Tuple[List[Entry], List[str]]:
     """Read the images of a CSV list.
 
     Args:
         ann_file: Path of the CSV file (UTF-8, fields separated by commas,
-            and quoted where they hold one). The first row may name the
-            columns; it must if there are others than ``path`` and ``label``,
-            or in another order. Empty rows are skipped.
+            semicolons, tabs or ``|``, and quoted where they hold one). The
+            first row may name the columns; it must if there are others than
+            path and label, or in another order. Empty rows are skipped.
         prefix: Folder that the paths are relative to, itself relative to
             the list's. Defaults to ``''``.
-        problems: Gets the rows that are not ``path,label``, that have an
-            image again, or whose label is the text ``nan`` (they are left
-            out), with file and line; and a column such as ``split``, which
-            divides the list into parts. Defaults to None: they are errors.
+        columns: Names of the columns. Those of path and label are recognised
+            if they are called ``path`` and ``label`` or, where only one
+            column has such a name, ``file``, ``image``, ``class`` and the
+            like. By default there are no others.
+        problems: Gets the rows that are incomplete, that have an image
+            again, whose label is the text ``nan``, or whose part is unknown
+            (they are left out), with file and line; and a column such as
+            ``split``, which divides the list, but is not named. Defaults to
+            None: they are errors.
 
     Returns:
-        (path, label, line number from 1) for each image.
+        The images, and sentences on how the list was read.
 
     Raises:
-        InputValueError: There is such a row or column, or no row; or the
-            file is not such a list.
+        InputValueError: There is such a row or column, or no row; a column
+            is unknown or ambiguous; or the file is not such a list.
         InputFileError: The file cannot be read.
     """
-    rows = _read_rows(ann_file)
-    header = [field.lower() for field in rows[0][0]]
-    columns = 0, 1
-    if _names_columns(header):
-        if header.count('path') + header.count('label') > 2:
-            raise InputValueError(
-                f'{ann_file}: the first row must name one column path and one '
-                f'column label, got {",".join(header)!r}'
-            )
-        columns = header.index('path'), header.index('label')
-        rows = rows[1:]
-    elif len(header) != 2:
+    problems = problems or Problems()
+    rows, separator = _read_rows(ann_file)
+    header, notes = rows[0][0], []
+    if len(header) < 2:
         raise InputValueError(_row_problem(ann_file, *rows[0]))
-    elif not is_image_name(rows[-1][0][0]):
-        raise InputValueError(_row_problem(ann_file, *rows[-1]))
-    elif not is_image_name(header[0]):
-        rows = rows[1:]  # other names of the columns
+    found = find_columns(rows, columns, ann_file)
+    if found is not None:
+        rows = rows[1:]
+        choice = _choice(header, found, separator)
+        notes += [f'{ann_file}: {choice}'] if choice else []
+    elif len(header) == 2:
+        found = Columns(0, 1)
+    else:
+        raise InputValueError(_row_problem(ann_file, *rows[0]))
     if not rows:
         raise InputValueError(f'{ann_file}: the list has no row path,label')
     folder = osp.abspath(osp.join(osp.dirname(ann_file), prefix))
-    images, wrong = [], []
-    first: Dict[str, Row] = {}
-    complete = []
+    needed = found.path, found.label
+    wrong = [
+        (line, _row_problem(ann_file, fields, line))
+        for fields, line in rows
+        if len(fields) != len(header) or not all(fields[c] for c in needed)
+    ]
+    bad = {line for line, _ in wrong}
+    rows = [row for row in rows if row[1] not in bad]
+    part_of: Dict[str, str] = {}
+    if found.split is not None:
+        values = sorted({fields[found.split] for fields, _ in rows})
+        part_of = _parts_by_value(header[found.split], values)
+        unknown = [value for value in values if value not in part_of]
+        if unknown:
+            known = 'train, val (or valid, validation, dev) and test'
+            problems.add(
+                f'{ann_file}: split_column {printable(header[found.split])} '
+                f'must say {known}, but it has also '
+                f'{", ".join(map(repr, unknown[:20]))}'
+            )
+            rows = [row for row in rows if row[0][found.split] in part_of]
+    entries: List[Entry] = []
+    first: Dict[str, Entry] = {}
     for fields, line in rows:
-        if len(fields) != len(header) or not all(fields[c] for c in columns):
-            wrong.append(_row_problem(ann_file, fields, line))
-            continue
-        complete.append((fields, line))
-        path, label = (fields[column] for column in columns)
+        path, label = fields[found.path], fields[found.label]
         if label.lower() in ('nan', '<na>'):
-            wrong.append(
+            problem = (
                 f'{ann_file}:{line}: an image must have a label, got {label!r}'
                 ', which stands for a missing one'
             )
+            wrong.append((line, problem))
             continue
-        row = path, label, line
+        group = '' if found.group is None else fields[found.group]
+        part = part_of[fields[found.split]] if part_of else ''
+        entry = Entry(path, label, line, group, part)
         file = osp.normpath(osp.join(folder, path))
-        _, other, earlier = first.setdefault(file, row)
-        if earlier != line:
-            labels = f', with the label {other!r}' if other != label else ''
-            wrong.append(
-                f'{ann_file}:{line}: an image must be listed once, but '
-                f'{path!r} is also in line {earlier}{labels}'
-            )
+        other = first.setdefault(file, entry)
+        if other is entry:
+            entries.append(entry)
             continue
-        images.append(row)
-    problems = problems or Problems()
-    problems.add(*wrong)
+        differ = other.name != label
+        labels = f', with the label {other.name!r}' if differ else ''
+        problem = (
+            f'{ann_file}:{line}: an image must be listed once, but {path!r} '
+            f'is also in line {other.line}{labels}'
+        )
+        wrong.append((line, problem))
+    problems.add(*(problem for _, problem in sorted(wrong)))
     if len(header) > 2:
-        problems.add(*_split_problems(ann_file, header, complete))
-    return images
+        used = [i for i in found if i is not None]
+        problems.add(*_split_problems(ann_file, header, rows, used))
+    return entries, notes
 
 
-def is_csv_list(path: str, folder: str) -> bool:
+def is_csv_list(
+    path: str,
+    folder: str,
+    columns: Columns = UNNAMED,
+    by_known_names: bool = False,
+) -> bool:
     """Whether a file is a list of images, and not some other table.
 
     Args:
         path: Its path.
         folder: The folder that its paths would be relative to.
+        columns: Names of the columns. By default, those of a list are called
+            ``path`` and ``label``; or there are two, and the first row is a
+            path of an image that exists.
+        by_known_names: Whether other known names of columns are enough, such
+            as ``image`` and ``class``. Defaults to False.
     """
     if not (path.lower().endswith('.csv') and osp.isfile(path)):
         return False
+    with open(path, 'rb') as file:
+        text = file.read(1 << 16).decode('utf-8-sig', 'replace')
+    separator = find_separator(text)
+    reader = csv.reader(StringIO(text, newline=''), delimiter=separator)
     try:
-        with open(path, encoding='utf-8-sig', newline='') as file:
-            fields = [f.strip() for f in next(csv.reader(file), ())]
-    except (UnicodeDecodeError, csv.Error):
+        fields = [field.strip() for field in next(filter(any, reader), ())]
+    except csv.Error:
         return False
     is_row = len(fields) == 2 and osp.isfile(osp.join(folder, fields[0]))
-    return _names_columns(fields) or is_row
-
-
-def refuse_lookalikes(
-    names: Sequence[str], source: str, problems: Problems
-) -> None:
-    """Check that no two class names are one text for the eye.
-
-    An accented letter may be one character or two: macOS and Linux write
-    file names differently.
-
-    Args:
-        names: The names, each once.
-        source: The folder or list that has them, for the message.
-        problems: Gets the names that are equal in Unicode's normal form.
-    """
-    earlier: Dict[str, str] = {}
-    alike = []
-    for name in names:
-        other = earlier.setdefault(unicodedata.normalize('NFC', name), name)
-        if other != name:
-            alike.append(
-                f'{source}: a class must have one name, but {ascii(other)} '
-                f'and {ascii(name)} are the same text, {name!r}, in two '
-                'Unicode spellings: write it in one way'
-            )
-    problems.add(*alike)
-
-
-def _same_names(names: Sequence[str], source: str) -> Iterator[str]:
-    """Find labels that are one number or truth value."""
-    kinds: List[Tuple[str, Dict[str, Any]]] = []
-    if all(map(_NUMBER.fullmatch, names)):
-        kinds.append(('number', {name: Decimal(name) for name in names}))
-    kinds.append(
-        (
-            'truth value',
-            {n: n.lower() for n in names if n.lower() in ('true', 'false')},
-        )
-    )
-    for kind, values in kinds:
-        earlier: Dict[Any, str] = {}
-        for name, value in values.items():
-            other = earlier.setdefault(value, name)
-            if other != name:
-                yield (
-                    f'{source}: a class must have one name, but the labels '
-                    f'{other} and {name} are the same {kind}: write it in '
-                    'one way'
-                )
-
-
-def sorted_names(
-    labels: Iterable[str], source: str, problems: Optional[Problems] = None
-) -> Tuple[str, ...]:
-    """Class names in order, each once: numbers by value, others as text.
-
-    Args:
-        labels: Labels of the images.
-        source: The list that has them, for messages.
-        problems: Gets the names that are one number, such as 1 and 1.0, one
-            truth value, such as True and true, or look alike. Defaults to
-            None: they are errors.
-
-    Raises:
-        InputValueError: There are such names.
-    """
-    problems = problems or Problems()
-    names = sorted(set(labels))
-    refuse_lookalikes(names, source, problems)
-    problems.add(*_same_names(names, source))
-    if all(map(_PLAIN_NUMBER.fullmatch, names)):
-        names.sort(key=Decimal)
-    return tuple(names)
+    is_known = by_known_names and may_name_columns(fields)
+    return is_row or is_known or names_columns(fields, columns)

@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import defaultdict
-from hashlib import blake2b
-from typing import Any, Dict, Iterator, List, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Union
 
-import numpy as np
-
-from bcl_mm.classes import printable
-from bcl_mm.datasets.annotations import Row
-from bcl_mm.datasets.csv_lists import PARTS, read_csv, sorted_names
-from bcl_mm.datasets.folders import classes_in, find_parts, read_tree
+from bcl_mm.datasets.columns import Columns
+from bcl_mm.datasets.csv_lists import PARTS, Entry
+from bcl_mm.datasets.groups import GroupRule
+from bcl_mm.datasets.identical import find_identical
+from bcl_mm.datasets.parts import Part, Parts, listed, too_few
+from bcl_mm.datasets.splitting import choose_units, choose_val, join
 from bcl_mm.datasets.table import ImageTable, TableDataset
 from bcl_mm.registry import DATASETS
 from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
-
-
-def choose_val(
-    paths: Sequence[str], val_fraction: float, split_seed: int
-) -> Set[str]:
-    """Choose the images of a class that are for validation.
-
-    Images are ranked by a hash of seed and path. The choice depends neither
-    on their order nor on other classes, and an added image moves at most one
-    other image to another part.
-
-    Args:
-        paths: Paths of the class's images, two or more.
-        val_fraction: The part of them to choose, in (0, 1). At least one is
-            chosen, and one is left.
-        split_seed: Seed of the choice.
-    """
-
-    def rank(path: str) -> bytes:
-        text = f'{split_seed}/{path}'.encode('utf-8', 'surrogatepass')
-        return blake2b(text, digest_size=8).digest()
-
-    number = min(max(1, round(len(paths) * val_fraction)), len(paths) - 1)
-    return set(sorted(paths, key=rank)[:number])
 
 
 @DATASETS.register_module()
@@ -56,14 +31,20 @@ class CustomImages(TableDataset):
     - it holds class folders: one tree, which is split.
 
     In a tree, each folder is a class, which has all images below that folder
-    (:func:`~bcl_mm.datasets.folders.find_images`). A list has ``path,label``
-    rows (:func:`~bcl_mm.datasets.csv_lists.read_csv`), with paths that are
-    absolute or relative to the list's folder. A CSV table without columns
-    ``path`` and ``label`` or a row of an image is not a list, and is ignored.
+    (:func:`~bcl_mm.datasets.folders.find_images`). A list has a path and a
+    label in each row (:func:`~bcl_mm.datasets.csv_lists.read_csv`), with
+    paths that are absolute or relative to the list's folder. A CSV table
+    beside class folders is a list if it has columns ``path`` and ``label``
+    (or those that the options name) or a row of an image.
 
     The classes are those of the training part, in the order of their names
     (as text; by value if all labels of a list are numbers). The other parts
     have the same classes: a label means the same class in all parts.
+
+    The split chooses validation images class by class
+    (:func:`~bcl_mm.datasets.splitting.choose_val`). Images of one group, and
+    files with the same content, even in different classes, stay together
+    (:func:`~bcl_mm.datasets.splitting.choose_units`).
 
     Args:
         data_root: A folder or a CSV file.
@@ -74,13 +55,32 @@ class CustomImages(TableDataset):
         split_seed: Seed of that split, >= 0. Defaults to 0.
         data_prefix: Folder that the paths of lists are relative to, itself
             relative to the list's. Defaults to ``''``.
+        path_column: The column of a list that has the paths. Defaults to
+            None: it is recognised by its name.
+        label_column: The column that has the labels. Defaults to None: it is
+            recognised by its name.
+        group_column: The column that has the group of each image, such as a
+            patient. Defaults to None.
+        split_column: The column that says of each image whether it is for
+            training, validation or testing. Defaults to None.
+        group_regex: Regular expression that finds the group in the path of
+            an image (see :class:`~bcl_mm.datasets.groups.GroupRule`).
+            Defaults to None.
+        group_by_folder: Whether the group is the sub-folder of the class
+            folder, or the folder of an image of a list. Defaults to False.
+        min_images: Classes with fewer images in the training part, before a
+            split, are left out. Defaults to 0.
+        ignore_classes: Names of classes that are left out, or one name.
+            Defaults to none.
         **kwargs: Arguments of :class:`TableDataset` (``check_files``, for
-            lists) and of mmpretrain's ``BaseDataset``. ``classes`` replaces
-            the classes of the training part, which then need not exist for
-            another split.
+            lists, and ``collect_problems``) and of mmpretrain's
+            ``BaseDataset``. ``classes`` replaces the classes of the training
+            part, which then need not exist for another split.
 
     Attributes:
         notes: What was found and what was left out, in sentences.
+        problems: What is wrong but keeps not from training; with
+            ``collect_problems``, all that is wrong.
 
     Raises:
         InputTypeError: An argument is not a number, or not text.
@@ -100,6 +100,14 @@ class CustomImages(TableDataset):
         val_fraction: float = 0.2,
         split_seed: int = 0,
         data_prefix: str = '',
+        path_column: Optional[str] = None,
+        label_column: Optional[str] = None,
+        group_column: Optional[str] = None,
+        split_column: Optional[str] = None,
+        group_regex: Optional[str] = None,
+        group_by_folder: bool = False,
+        min_images: int = 0,
+        ignore_classes: Union[None, str, Sequence[Any]] = None,
         **kwargs: Any,
     ) -> None:
         if split not in PARTS:
@@ -108,7 +116,14 @@ class CustomImages(TableDataset):
             )
         check_number('val_fraction', val_fraction, above=0, below=1)
         check_number('split_seed', split_seed, at_least=0, whole=True)
+        check_number('min_images', min_images, at_least=0, whole=True)
         texts = dict(data_root=data_root, data_prefix=data_prefix)
+        columns = Columns(
+            path_column, label_column, group_column, split_column
+        )
+        texts.update(
+            {f'{k}_column': v for k, v in columns._asdict().items() if v}
+        )
         for name, value in texts.items():
             if not isinstance(value, str):
                 raise InputTypeError(f'{name} must be text, got {value!r}')
@@ -116,6 +131,15 @@ class CustomImages(TableDataset):
         self.val_fraction = val_fraction
         self.split_seed = split_seed
         self.prefix = data_prefix
+        self.columns = columns
+        self.grouping = GroupRule(group_column, group_regex, group_by_folder)
+        self.grouping.check()
+        self.min_images = min_images
+        if ignore_classes is None:
+            ignore_classes = []
+        elif not isinstance(ignore_classes, (list, tuple)):
+            ignore_classes = [ignore_classes]
+        self.ignore_classes = list(map(str, ignore_classes))
         self.notes: List[str] = []
         super().__init__(ann_file='', data_root=data_root, **kwargs)
 
@@ -124,104 +148,136 @@ class CustomImages(TableDataset):
         given = self._metainfo.get('classes')
         root = osp.expanduser(self.data_root)
         needs_train = self.split == 'train' or given is None
-        parts = find_parts(root, self.prefix, needs_train)
-        train = parts.get('train') or parts.get('all')
-        is_split = bool(train and 'val' not in parts)
+        parts = Parts(
+            root, self.prefix, self.columns, needs_train, self._problems
+        )
+        train = parts.train
+        is_split = bool(train and 'val' not in parts.of)
         use_train = is_split and self.split != 'test'
-        own = train if use_train else parts.get(self.split)
+        own = train if use_train else parts.of.get(self.split)
         if own is None:
             raise InputValueError(
                 f'data_root {root!r} has no {self.split} part: it needs '
                 f'{self.split}/, with class folders, or {self.split}.csv'
             )
-        is_list = osp.isfile(own)
-        if is_list:
-            self.ann_file = own  # for messages
-        names = given or self._class_names(train)
-        rows = self._read(own, names)
-        self.notes.insert(0, f'{self.split} is {own}')
-        if len(set(map(str.casefold, names))) < len(names):
-            self.notes.append('names of classes differ only in case')
-        folder = osp.join(osp.dirname(own), self.prefix) if is_list else own
-        if is_list and self.check_files:
-            # Before the split, whose parts must not share a file either.
-            images = ImageTable(folder, rows)
-            images = self.without_missing(*self.find_missing(images))
-            if len(images) < len(rows):
-                rows = list(map(images.row, range(len(images))))
+        if own.is_list:
+            self.ann_file = own.path  # for messages
+        left_out = parts.left_out(
+            self.min_images, self.ignore_classes, given or ()
+        )
+        names = given or [
+            n for n in parts.class_names(train) if n not in left_out
+        ]
+        if not given and len(names) < 2 and (left_out or train.is_list):
+            self._problems.add(
+                f'{train} must have at least two classes, got '
+                + (f'only {names[0]!r}' if names else 'none')
+            )
+        entries = parts.known_entries(own, names, left_out)
+        folder = own.path
+        if own.is_list:
+            folder = osp.join(osp.dirname(own.path), self.prefix)
+            entries = self._existing(folder, entries)
+        self.notes = [f'{self.split} is {own}', *parts.notes]
+        groups, notes = self.grouping.groups_of(entries, str(own))
+        self.notes += notes
         if own == train:
             # Another part of a concatenation may have the others of the
             # given classes; ClassInfoHook counts them all.
             numbers = range(1 if given else 0, 2 if is_split else 1)
-            self._problems.add(*_too_few(own, rows, names, numbers))
+            needed = [name for name in names if name not in left_out]
+            self._problems.add(*too_few(own, entries, needed, numbers))
             if is_split:
-                rows = self._rows_of_split(rows)
                 self.notes[0] += (
                     f', of which validation gets {self.val_fraction:g} '
                     '(val_fraction) of each class'
                 )
+                entries = self._split(own, folder, entries, groups)
+        elif train and any(self.grouping):
+            known = parts.known_entries(train, names, left_out)
+            trained, _ = self.grouping.groups_of(known, str(train))
+            self._warn_of_shared(own, set(groups) & set(trained) - {''})
+        label_of = {name: label for label, name in enumerate(names)}
+        rows = ((e.path, label_of[e.name], e.line) for e in entries)
         return ImageTable(folder, rows), names
 
-    def _read(self, path: str, names: Sequence[str]) -> List[Row]:
-        """Images of a list or a tree, with labels."""
-        if osp.isfile(path):
-            images = read_csv(path, self.prefix, self._problems)
-        else:
-            images, left_out = read_tree(path, self._problems)
-            self.notes += [f'{path}: {note}' for note in left_out]
-        label_of = {name: label for label, name in enumerate(names)}
-        unknown = {name for _, name, _ in images} - set(label_of)
-        if unknown:
-            unknown = sorted_names(unknown, path, self._problems)
-            shown = ', '.join(map(repr, unknown[:8]))
-            self._problems.add(
-                f'{path} must have no other classes than the training part '
-                f'(or classes=[...]), but it has {shown}'
-                f'{" ..." if len(unknown) > 8 else ""}'
-            )
-            images = [image for image in images if image[1] in label_of]
-        if not images:
-            raise InputValueError(f'{path} holds no image')
-        return [(path, label_of[name], line) for path, name, line in images]
+    def _existing(self, folder: str, entries: List[Entry]) -> List[Entry]:
+        """Images of a list that are there, each once."""
+        if not self.check_files:
+            return entries
+        # Before the split, whose parts must not share a file either.
+        images = ImageTable(folder, ((e.path, 0, e.line) for e in entries))
+        there = self.without_missing(*self.find_missing(images))
+        if len(there) == len(images):
+            return entries
+        lines = {there.row(i)[2] for i in range(len(there))}
+        return [entry for entry in entries if entry.line in lines]
 
-    def _class_names(self, path: str) -> Sequence[str]:
-        """Names of the classes of a list or a tree, two or more."""
-        if not osp.isfile(path):
-            return classes_in(path, self._problems)
-        rows = read_csv(path, self.prefix, self._problems)
-        labels = (name for _, name, _ in rows)
-        names = sorted_names(labels, path, self._problems)
-        if len(names) == 1:
-            self._problems.add(
-                f'{path} must have at least two classes, got only {names[0]!r}'
+    def _warn_of_shared(self, own: Part, shared: Set[str]) -> None:
+        """Tell groups that another part shares with the training part."""
+        if shared:
+            self._problems.warn(
+                f'{own}: {len(shared):,} groups are in the training part, '
+                f'too: {listed(sorted(shared))} '
+                f'({self.grouping.options[0]}): what is measured there is too '
+                'good'
             )
-        return names
 
-    def _rows_of_split(self, rows: List[Row]) -> List[Row]:
+    def _split(
+        self,
+        own: Part,
+        folder: str,
+        entries: List[Entry],
+        groups: Sequence[str],
+    ) -> List[Entry]:
         """Images of this split, among those of training and validation."""
-        members: Dict[int, List[str]] = defaultdict(list)
-        for path, label, _ in rows:
-            members[label].append(path)
-        chosen = set()
-        for paths in members.values():
-            chosen |= choose_val(paths, self.val_fraction, self.split_seed)
-        is_val = self.split == 'val'
-        return [row for row in rows if (row[0] in chosen) == is_val]
+        members: Dict[str, List[int]] = defaultdict(list)
+        for i, group in enumerate(groups):
+            if group:
+                members[group].append(i)
+        paths = [entry.path for entry in entries]
+        same = find_identical([osp.join(folder, path) for path in paths])
+        if same:
+            number = sum(map(len, same))
+            self.notes.append(
+                f'{own}: {number:,} images are the same as another one, bit '
+                'for bit: the split keeps them together'
+            )
+        units = join(len(entries), [*members.values(), *same])
+        labels = [entry.name for entry in entries]
+        options = self.val_fraction, self.split_seed
+        if len(units) == len(entries):
+            of_class: Dict[str, List[str]] = defaultdict(list)
+            for path, name in zip(paths, labels):
+                of_class[name].append(path)
+            chosen = set()
+            for its_paths in of_class.values():
+                chosen |= choose_val(its_paths, *options)
+            is_val = [path in chosen for path in paths]
+        else:
+            indices = choose_units(units, paths, labels, *options)
+            is_val = [i in indices for i in range(len(entries))]
+            self._note_lacks(own, labels, is_val)
+        wanted = self.split == 'val'
+        return [e for e, is_own in zip(entries, is_val) if is_own == wanted]
 
+    def _note_lacks(
+        self, own: Part, labels: Sequence[str], is_val: Sequence[bool]
+    ) -> None:
+        """Note the classes without a validation image.
 
-def _too_few(
-    path: str, rows: List[Row], names: Sequence[str], numbers: Sequence[int]
-) -> Iterator[str]:
-    """Find classes that have such a number of images."""
-    counts = np.bincount([label for _, label, _ in rows], None, len(names))
-    rules = (
-        'every class needs a training image, but there is none of',
-        'to be split into training and validation, every class needs two '
-        'images (add some, remove the class, or make train/ and val/ '
-        'yourself), but there is only one of',
-    )
-    for number in numbers:
-        few = [name for name, n in zip(names, counts) if n == number]
-        if few:  # name all of them: the user must fix each
-            listed = ', '.join(map(printable, few))
-            yield f'{path}: {rules[number]} {listed}'
+        Raises:
+            InputValueError: No class has one.
+        """
+        present = {name for name, is_in in zip(labels, is_val) if is_in}
+        if not present:
+            raise InputValueError(
+                f'{own}: no image is left for validation: in each class, all '
+                'images are of one group or the same'
+            )
+        lacks = [name for name in dict.fromkeys(labels) if name not in present]
+        if lacks:
+            self.notes.append(
+                f'{own}: validation has no image of {listed(lacks)}: without '
+                'them training would have no group of these classes'
+            )

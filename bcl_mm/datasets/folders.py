@@ -8,8 +8,9 @@ from collections import Counter
 from typing import Dict, List, Optional, Tuple
 
 from bcl_mm.classes import printable
-from bcl_mm.datasets.annotations import Row
-from bcl_mm.datasets.csv_lists import PARTS, is_csv_list, refuse_lookalikes
+from bcl_mm.datasets.class_names import check_names
+from bcl_mm.datasets.columns import UNNAMED, Columns
+from bcl_mm.datasets.csv_lists import PARTS, Entry, is_csv_list
 from bcl_mm.datasets.links import FilesOfTree, identity_of
 from bcl_mm.datasets.problems import Problems
 from bcl_mm.datasets.transforms.loading import is_image_name
@@ -104,7 +105,7 @@ def _images_in(folder: str) -> List[str]:
 
 def read_tree(
     folder: str, problems: Optional[Problems] = None
-) -> Tuple[List[Row], List[str]]:
+) -> Tuple[List[Entry], List[str]]:
     """Read a tree of class folders.
 
     Args:
@@ -115,8 +116,8 @@ def read_tree(
             a link is an error.
 
     Returns:
-        (path relative to ``folder``, class name, 0) for each image, class by
-        class; and sentences about files that are left out.
+        The images, class by class, with paths relative to ``folder``; and
+        sentences about files that are left out.
 
     Raises:
         InputFileError: A folder cannot be read.
@@ -127,7 +128,7 @@ def read_tree(
     files = FilesOfTree(owners={identity_of(folder): folder})
     for name in class_folders(folder):
         images, others = find_images(osp.join(folder, name), files, problems)
-        rows += [(f'{name}/{path}', name, 0) for path in images]
+        rows += [Entry(f'{name}/{path}', name) for path in images]
         left_out += [f'{name}/{path}' for path in others]
     # Images in it belong to no class.
     del files.owners[identity_of(folder)]
@@ -163,8 +164,8 @@ def classes_in(
     Args:
         folder: Its root.
         problems: Gets names that begin or end with a space, pairs of names
-            that look alike, and a class that is the only one. Defaults to
-            None: each is an error.
+            for one class (see :func:`check_names`), and a class that is the
+            only one. Defaults to None: each is an error.
 
     Raises:
         InputValueError: There is such a name, or there are no class folders;
@@ -172,7 +173,7 @@ def classes_in(
     """
     problems = problems or Problems()
     names = class_folders(folder)
-    refuse_lookalikes(names, folder, problems)
+    check_names(names, folder, problems)
     problems.add(
         *(
             'the name of a class folder must not begin or end with a space, '
@@ -203,15 +204,23 @@ def _is_part(name: str, part: str) -> bool:
     return osp.splitext(name)[0].lower() in PARTS[part]
 
 
-def _find_part(root: str, part: str, prefix: str) -> List[str]:
+def _find_part(
+    root: str, part: str, prefix: str, columns: Columns
+) -> List[str]:
     """Names in ``root`` of a part's lists or, without one, of its trees."""
     entries = [e for e in _entries(root) if _is_part(e.name, part)]
     folder = osp.join(root, prefix)
-    lists = [e.name for e in entries if is_csv_list(e.path, folder)]
+
+    def lists(by_known_names: bool) -> List[str]:
+        return [
+            e.name
+            for e in entries
+            if is_csv_list(e.path, folder, columns, by_known_names)
+        ]
+
     # A folder without folders may be a class that is called 'train'.
-    return lists or [
-        e.name for e in entries if e.is_dir() and class_folders(e.path)
-    ]
+    trees = [e.name for e in entries if e.is_dir() and class_folders(e.path)]
+    return lists(False) or trees or lists(True)
 
 
 def _refuse_partial_data_set(root: str, prefix: str) -> None:
@@ -219,7 +228,7 @@ def _refuse_partial_data_set(root: str, prefix: str) -> None:
     whole = osp.abspath(root)
     above = osp.dirname(whole)
     if osp.basename(whole).lower() in PARTS['train']:
-        beside = _find_part(above, 'val', prefix)
+        beside = _find_part(above, 'val', prefix, UNNAMED)
         if beside:
             raise InputValueError(
                 f'data_root {root!r} is the training part, and {beside[0]} '
@@ -233,19 +242,22 @@ def _refuse_partial_data_set(root: str, prefix: str) -> None:
         classes_in(osp.join(root, parts[-1]))
 
 
-def _find_whole(root: str, prefix: str) -> str:
+def _find_whole(root: str, prefix: str, columns: Columns) -> str:
     """The one list or, without one, the one tree that holds all images."""
     paths = [entry.path for entry in _entries(root)]
     tables = [path for path in paths if path.lower().endswith('.csv')]
     folder = osp.join(root, prefix)
-    lists = [table for table in tables if is_csv_list(table, folder)]
+    is_tree = len(class_folders(root)) > 1
+    lists = [t for t in tables if is_csv_list(t, folder, columns)]
+    if not (lists or is_tree):
+        lists = [t for t in tables if is_csv_list(t, folder, columns, True)]
     if len(lists) > 1:
         raise InputValueError(
             f'data_root {root!r} holds the lists '
             f'{", ".join(map(osp.basename, lists))}: call them train.csv, '
             'val.csv and test.csv, or give one of them as data_root'
         )
-    if len(tables) == 1 and len(class_folders(root)) < 2:
+    if len(tables) == 1 and not is_tree:
         lists = tables  # reading it says what is wrong with it
     if lists:
         return lists[0]
@@ -254,7 +266,10 @@ def _find_whole(root: str, prefix: str) -> str:
 
 
 def find_parts(
-    root: str, prefix: str = '', needs_train: bool = True
+    root: str,
+    prefix: str = '',
+    needs_train: bool = True,
+    columns: Columns = UNNAMED,
 ) -> Dict[str, str]:
     """Find the parts of a data set.
 
@@ -263,6 +278,8 @@ def find_parts(
         prefix: Folder in ``root`` that the paths of lists are relative to.
             Defaults to ``''``.
         needs_train: Whether there must be a training part. Defaults to True.
+        columns: Names of the columns of lists, by which they are recognised.
+            By default there are none.
 
     Returns:
         Paths of the ``train``, ``val`` and ``test`` parts that exist, each a
@@ -284,7 +301,7 @@ def find_parts(
         raise MissingFileError(f'data_root {root!r} does not exist')
     parts = {}
     for part in PARTS:
-        names = _find_part(root, part, prefix)
+        names = _find_part(root, part, prefix, columns)
         if len(names) > 1:
             raise InputValueError(
                 f'data_root {root!r} must have one {part} part, got '
@@ -293,7 +310,7 @@ def find_parts(
         if names:
             parts[part] = osp.join(root, names[0])
     if not parts:
-        return dict(all=_find_whole(root, prefix))
+        return dict(all=_find_whole(root, prefix, columns))
     if 'train' in parts and 'val' not in parts:
         for name in class_folders(root):
             if _is_part(name, 'val'):

@@ -16,8 +16,8 @@ import bcl_mm
 from bcl_mm.classes import count_classes
 from bcl_mm.datasets import CustomImages, LongTailDataset
 from bcl_mm.datasets.csv_lists import read_csv
-from bcl_mm.datasets.custom import choose_val
 from bcl_mm.datasets.folders import find_images
+from bcl_mm.datasets.splitting import choose_val
 from bcl_mm.registry import DATASETS
 from bcl_mm.utils.errors import InputFileError
 from tests.trees import write_classes
@@ -354,8 +354,9 @@ def test_a_table_of_another_kind_is_no_list(tree):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('a.jpg;cat\nb.jpg;dog', r"a.csv:1: .* by commas, not by ';'\), or"),
-        ('a.jpg\tcat', r"by commas, not by '\\t'"),
+        ('a.jpg;cat\nb.jpg;dog', 'only one of cat, dog$'),
+        ('a.jpg\tcat', "two classes, got only 'cat'$"),
+        ('a.jpg cat\nb.jpg dog', "a.csv:1: a row .* got 'a.jpg cat'$"),
         ('a.jpg,1,2', 'a.csv:1: a row must be path,label, or the first row'),
         ('a.jpg,cat\n\nb.jpg', "a.csv:3: a row must be path,label.*'b.jpg'"),
         ('a.jpg,cat\nb.jpg,', 'a.csv:2: a row must be path,label'),

@@ -14,6 +14,7 @@ from bcl_mm.classes import (
     bincount_labels,
     class_names_of,
     labels_of,
+    leaves,
     shifted_classes,
     source_of,
 )
@@ -25,15 +26,33 @@ from bcl_mm.utils.errors import (
     InputTypeError,
     InputValueError,
     check_flag,
+    visible,
 )
 from bcl_mm.utils.modules import given_info, tell, tell_metrics
+
+
+def _log_notes(runner: Runner, datasets: Sequence[Any]) -> None:
+    """Log, each once, what the readers of own data chose and found."""
+    readers = [
+        reader
+        for dataset in datasets
+        for reader, _, _ in leaves(dataset, to_source=True)
+    ]
+    for attribute, log in (
+        ('notes', runner.logger.info),
+        ('problems', runner.logger.warning),
+    ):
+        texts = [t for r in readers for t in getattr(r, attribute, ())]
+        for text in dict.fromkeys(texts):
+            log(visible(text))
 
 
 @HOOKS.register_module()
 class ClassInfoHook(Hook):
     """Hands class counts and names to whatever needs them.
 
-    Before training it counts the images of each class, through any dataset
+    Before training it logs what the readers of the data note, and counts the
+    images of each class, through any dataset
     wrapper, and calls ``set_class_info(info)`` of every module of the model
     and of every metric that has it. Where the config gives ``class_counts``
     (to the head or a loss), the data must agree with them; data without
@@ -89,6 +108,10 @@ class ClassInfoHook(Hook):
                 raise
             runner.logger.warning(f'resuming with other data: {error}')
         self._compare_digests(runner)
+        datasets = [runner.train_dataloader.dataset]
+        if runner.val_loop is not None:
+            datasets.append(runner.val_dataloader.dataset)
+        _log_notes(runner, datasets)
         if runner._resume:
             check_epoch_length(runner, self.allow_changed_data)
         # Now, and not when the first validation comes, after hours.

@@ -8,9 +8,36 @@ data_hint = (
     '--cfg-options data_root=PATH'
 )
 data_root = 'data/folder'
-data_prefix = ''  # what the paths of CSV lists are relative to
-val_fraction = 0.2  # without val/
+# CSV lists: what paths are relative to, and the names of the columns.
+data_prefix = ''
+path_column = None
+label_column = None
+split_column = None
+# Images that stay together: at most one of these.
+group_column = None
+group_regex = None
+group_by_folder = False
+# Classes that are left out.
+min_images = 0
+ignore_classes = []
+# The split, without val/.
+val_fraction = 0.2
 split_seed = 0
+own_images = dict(
+    type='bcl_mm.CustomImages',
+    data_root=data_root,
+    data_prefix=data_prefix,
+    path_column=path_column,
+    label_column=label_column,
+    split_column=split_column,
+    group_column=group_column,
+    group_regex=group_regex,
+    group_by_folder=group_by_folder,
+    min_images=min_images,
+    ignore_classes=ignore_classes,
+    val_fraction=val_fraction,
+    split_seed=split_seed,
+)
 # photos, symbols (no flips), medical or satellite (docs/own_data.md).
 augmentation = 'photos'
 # A file, http(s)://..., torchvision://NAME or timm://NAME.
@@ -19,12 +46,8 @@ train_dataloader = dict(
     num_workers=4,
     dataset=dict(
         _delete_=True,
-        type='bcl_mm.CustomImages',
-        data_root=data_root,
+        **own_images,
         split='train',
-        val_fraction=val_fraction,
-        split_seed=split_seed,
-        data_prefix=data_prefix,
         pipeline=_base_.one_view,
     ),
 )
@@ -32,15 +55,12 @@ val_dataloader = dict(
     num_workers=2,
     dataset=dict(
         _delete_=True,
-        type='bcl_mm.CustomImages',
-        data_root=data_root,
+        **own_images,
         split='val',
-        val_fraction=val_fraction,
-        split_seed=split_seed,
-        data_prefix=data_prefix,
         test_mode=True,
         pipeline=_base_.test_view,
     ),
 )
 # Where there is a test part: test_dataloader.dataset.split=test.
 test_dataloader = val_dataloader
+del own_images  # a setting of it would reach no data set
