@@ -175,20 +175,20 @@ class Parts:
         few = []
         if min_images and self.train:
             counts = Counter(entry.name for entry in self.entries(self.train))
+            names = [name for p in parts for name in self.class_names(p)]
             few = [
                 name
-                for name in self.class_names(self.train)
+                for name in dict.fromkeys(names)
                 if counts[name] < min_images
                 and name not in given
                 and name not in ignored
             ]
-            if few:
-                with_counts = [f'{name} ({counts[name]})' for name in few]
-                self.notes.append(
-                    f'{len(few):,} classes have fewer than {min_images} '
-                    'training images (min_images) and are left out: '
-                    f'{listed(with_counts)}'
-                )
+        if few:
+            with_counts = [f'{name} ({counts[name]})' for name in few]
+            self.notes.append(
+                f'{len(few):,} classes have fewer than {min_images} training '
+                f'images (min_images) and are left out: {listed(with_counts)}'
+            )
         return {*ignored, *few}
 
     def known_entries(

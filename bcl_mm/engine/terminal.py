@@ -23,7 +23,7 @@ from bcl_mm.utils.errors import InputError, visible
 from bcl_mm.utils.modules import unwrapped
 
 _REFRESH_SECONDS = 0.1
-# Besides warnings, these lines of the log are shown ...
+# Besides warnings and notes on the data, these lines of the log are shown ...
 _PROGRESS = re.compile(r'Epoch\((train|val|test)\)|resumed epoch: |LR is set ')
 # ... but these are not with a bar, which has their content.
 _IN_BAR = re.compile(r'Epoch\((train|val)\)')
@@ -92,7 +92,7 @@ class Terminal(Hook):
 
     def _is_shown(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if record.levelno >= logging.WARNING:
+        if record.levelno >= logging.WARNING or hasattr(record, 'is_note'):
             return True
         if self._bar is not None and _IN_BAR.match(message):
             return False

@@ -111,3 +111,37 @@ def test_an_error_is_a_sentence(run, tmp_path, tree):
     output = train(run, tmp_path, tree, option, ok=False)
     *_, last = output.splitlines()
     assert last.startswith("Error: timm has no model 'resnet5'; similar")
+
+
+def test_a_list_with_groups_through_the_config(run, tmp_path, tree):
+    paths = sorted(tree.glob('*/*'))
+    rows = [
+        f'{path.relative_to(tree)};{path.parent.name};p{i % 9}'
+        for i, path in enumerate(paths)
+    ]
+    (tree / 'all.csv').write_text('\n'.join(['Image;dx;patient', *rows]))
+    chosen = (
+        *('label_column=dx', 'group_column=patient', 'min_images=5'),
+        'ignore_classes=[class 01]',
+    )
+    trained = train(run, tmp_path, tree, *chosen)
+    assert_quiet(trained)
+    lines = trained.splitlines()
+    for line in (
+        f'{tree}/all.csv: path is the column Image, label is the column dx, '
+        'group is the column patient; separated by semicolons',
+        f'{tree}/all.csv: group_column finds 9 groups',
+        'left out by ignore_classes: class 01',
+    ):
+        assert lines.count(line) == 1
+    meta = torch.load(tmp_path / 'run' / 'epoch_1.pth')['meta']
+    kept = [i for i, n in enumerate(COUNTS) if n >= 5 and i != 1]
+    names = tuple(f'class {i:02}' for i in kept)
+    assert meta['dataset_meta']['classes'] == names
+    output = run(
+        *(sys.executable, TEST, LEAF, tmp_path / 'run' / 'epoch_1.pth'),
+        *('--work-dir', tmp_path / 'test', '--cfg-options'),
+        *(f'data_root={tree}', 'model.backbone.depth=8', *chosen),
+        'test_dataloader.num_workers=0',
+    ).stdout
+    assert accuracies(output) == accuracies(trained)

@@ -194,8 +194,12 @@ def test_small_classes_are_left_out_of_all_parts(tmp_path):
 
 def test_small_classes_of_given_parts(tmp_path):
     write_classes(tmp_path / 'train', (3, 1, 2), NAMES)
-    write_classes(tmp_path / 'val', (1, 9, 1), NAMES)
+    write_classes(tmp_path / 'val', (1, 9, 1, 1), [*NAMES, 'dog'])
+    with pytest.raises(ValueError, match="it has 'dog'$"):
+        read(tmp_path, 'val')
     val = read(tmp_path, 'val', min_images=2)
+    assert val.notes[-1].endswith('left out: bee (1), dog (0)')
+    assert val.notes[-1] == read(tmp_path, min_images=2).notes[-1]
     assert val.metainfo['classes'] == ('ant', 'cat')
     assert count_classes(val).tolist() == [1, 1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Optional, Sequence
 
 import numpy as np
@@ -38,10 +39,9 @@ def _log_notes(runner: Runner, datasets: Sequence[Any]) -> None:
         for dataset in datasets
         for reader, _, _ in leaves(dataset, to_source=True)
     ]
-    for attribute, log in (
-        ('notes', runner.logger.info),
-        ('problems', runner.logger.warning),
-    ):
+    logger = runner.logger
+    note = partial(logger.info, extra=dict(is_note=True))  # for the terminal
+    for attribute, log in (('notes', note), ('problems', logger.warning)):
         texts = [t for r in readers for t in getattr(r, attribute, ())]
         for text in dict.fromkeys(texts):
             log(visible(text))
