@@ -7,7 +7,7 @@ from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
-    'name', ['loss', 'views', 'startup', 'step', 'classes']
+    'name', ['loss', 'views', 'startup', 'step', 'identical', 'classes']
 )
 def test_each_benchmark_writes_ratios_and_curves(name, run, tmp_path):
     done = run(

@@ -26,15 +26,21 @@ CLASSES = 3
 
 
 def write_folder(root):
-    """A tree of three unbalanced classes, to be split."""
+    """A tree of three unbalanced classes, to be split, and a list."""
     photos = load_sample_images().images
+    rows = ['Image File;dx;patient;part']
     for label, count in enumerate((6, 4, 2)):
         folder = root / f'class {label}'
         folder.mkdir(parents=True)
         for i in range(count):
             top, left = 40 * i, 90 * label
             crop = photos[label % 2][top : top + 90, left : left + 80]
-            Image.fromarray(crop).save(folder / f'{i}.jpg')
+            path = folder / ('video' if i == 5 else '') / f'{i}.jpg'
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(crop).save(path)
+            part = 'train' if i else 'val'
+            rows.append(f'{path.relative_to(root)};{label};P{i};{part}')
+    (root / 'lesions.csv').write_text('\n'.join(rows))
 
 
 @pytest.fixture
