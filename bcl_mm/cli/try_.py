@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _SIZES = dict(
     small='32 pixels and ResNet-32', large='224 pixels and ResNet-50'
 )
+# Up to here, the warm-up and the slower start of some methods decide.
+_FEW_EPOCHS = 20
 
 
 def _minutes(text: str) -> float:
@@ -281,6 +283,11 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
     seconds = total_seconds(timings, trial.epochs, interval, args.jobs)
     number = f'{len(left)} run' + 's' * (len(left) > 1)
     shorten = '' if args.budget else ' (--budget MINUTES shortens it)'
+    if trial.epochs < _FEW_EPOCHS:
+        print(
+            'So few epochs may mislead: logit adjustment and BCL start slower '
+            'than cross-entropy.'
+        )
     print(
         f'{number} of {trial.epochs} epochs, with the report: about '
         f'{_duration(seconds)}{shorten}\n',

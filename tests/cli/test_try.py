@@ -67,6 +67,7 @@ def test_the_commands_that_it_runs(try_folder, folder):
     assert 'Size: small (32 pixels and ResNet-32)' in output
     assert '--size large takes 224 pixels and ResNet-50.' in output
     # 5 + 100 + 20, twice, and 5 + 200 + 20; the report: 3 + 10.
+    assert 'So few epochs' not in output
     assert '3 runs of 100 epochs, with the report: about 9 minutes' in output
 
 
@@ -75,6 +76,7 @@ def test_a_budget_cuts_all_alike_and_is_kept(try_folder, folder):
     status, output, errors = try_folder(*options)
     assert status == 0, errors
     epochs = int(re.search(r'6 runs of (\d+) epochs', output)[1])
+    assert 'So few epochs may mislead' in output
     assert 5 <= epochs < 12  # 2 x 4 x E of 120 s, without 46 s for the rest
     wanted = f'train_cfg.max_epochs={epochs}'
     assert try_folder.compared[0].cfg_options[-1] == wanted

@@ -19,6 +19,7 @@ ELSEWHERE = {
     r'PYTHONPATH=\. ': 'tests/docs/test_add_a_method.py',
     r'python tools/benchmark\.py': 'tests/cli/test_benchmark.py',
     r'bcl-mm prepare ': 'tests/cli/test_prepare.py',
+    r'bcl-mm try ': 'tests/cli/test_try.py',
     r'bcl-mm calibrate ': 'tests/cli/test_calibrate.py',
     r'bcl-mm train lift_': 'tests/cli/test_lift.py',
     r'.* bcl_resnext50\.pth': 'tests/cli/test_convert.py',
