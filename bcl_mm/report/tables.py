@@ -122,7 +122,9 @@ def results_table(
         else:
             found.setdefault((*zip(texts, marks),), []).append(heading)
     heads = [' = '.join(headings) for headings in found.values()]
-    return Table(heads, [list(row) for row in zip(*found)], same)
+    # Without columns, the rows are empty, but there.
+    rows = [list(row) for row in zip(*found)] or [[] for _ in methods]
+    return Table(heads, rows, same)
 
 
 def _cost_column(methods: Sequence[Method]) -> Tuple[str, List[str]]:

@@ -165,7 +165,7 @@ def test_from_the_folder_to_the_report(run, tmp_path, folder):
     """The whole, its printed command, and itself again."""
     command = sys.executable, '-m', 'bcl_mm'
     words = (
-        *(*command, 'try', 'birds', '--methods', 'ce', 'bcl'),
+        *(*command, 'try', 'birds', '--methods', 'ce', 'la'),
         *('--cfg-options', 'train_cfg.max_epochs=2', 'model.backbone.depth=8'),
         *('train_dataloader.num_workers=0', 'val_dataloader.num_workers=0'),
     )
@@ -174,7 +174,7 @@ def test_from_the_folder_to_the_report(run, tmp_path, folder):
     work_dir = tmp_path / 'work_dirs' / 'try_birds'
     assert (work_dir / 'report.html').is_file()
     assert not (work_dir / 'timing').exists()
-    assert re.search(r'^\| BCL ', output, re.MULTILINE)
+    assert re.search(r'^\| logit adjustment ', output, re.MULTILINE)
     printed = re.findall(r'^\$ bcl-mm (.*)', output, re.MULTILINE)
     names = [line.split()[0] for line in printed]
     assert names == ['check', 'compare', 'predict', 'report']
