@@ -156,3 +156,25 @@ def test_an_error_of_settings_is_one_sentence(run, tmp_path):
     )
     assert 'Error: training set: num_classes is 7, but' in done.stdout
     assert 'Traceback' not in done.stdout
+
+
+def test_options_of_own_data_reach_all_loaders(capsys, tmp_path):
+    options = ['group_regex=(p[0-9]+)', 'label_column=7', 'min_images=3']
+    args = argparse.Namespace(
+        config='bcl_resnet32_custom',
+        cfg_options=[*options, 'ignore_classes=[a,b]'],
+    )
+    cfg = cli.load_config(args)
+    for loader in ('train', 'val', 'test'):
+        dataset = cfg[f'{loader}_dataloader'].dataset
+        assert dataset.group_regex == '(p[0-9]+)'
+        assert dataset.label_column == '7'
+        assert dataset.min_images == 3
+        assert dataset.ignore_classes == ['a', 'b']
+    assert 'own_images' not in cfg
+    path = tmp_path / 'own.py'
+    base = "__import__('bcl_mm').config_path('bcl_resnet32_custom')"
+    path.write_text(f'_base_ = {base}\nmin_images = 3\n')
+    cli.load_config(argparse.Namespace(config=str(path), cfg_options=[]))
+    told = 'min_images = 3 of the config reaches no data set, which read 0: se'
+    assert told in capsys.readouterr().out
