@@ -52,11 +52,12 @@ OF_ALL_DATASETS = (
     *('data_root', 'data_prefix', 'val_fraction', 'split_seed'),
     *('path_column', 'label_column', 'split_column', 'group_column'),
     *('group_regex', 'group_by_folder', 'min_images', 'ignore_classes'),
+    'exclude',
 )
 # Settings that are paths or other text, by their names or the ends of these.
 _PATHS = re.compile(
     r'(.*[._])?(checkpoint|load_from|pretrained|first_stage|(data|img)_path'
-    r'|root|dir|file|prefix|data_prefix\..+|column|group_regex)'
+    r'|root|dir|file|prefix|exclude|data_prefix\..+|column|group_regex)'
 )
 
 # Those of default_hooks that MMEngine lets be None.

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from bcl_mm.datasets.columns import Columns
 from bcl_mm.datasets.csv_lists import PARTS, Entry
+from bcl_mm.datasets.exclusions import without_excluded
 from bcl_mm.datasets.groups import GroupRule
 from bcl_mm.datasets.identical import find_identical
 from bcl_mm.datasets.parts import Part, Parts, listed, too_few
@@ -72,6 +73,10 @@ class CustomImages(TableDataset):
             split, are left out. Defaults to 0.
         ignore_classes: Names of classes that are left out, or one name.
             Defaults to none.
+        exclude: CSV file of images that are left out, as ``bcl-mm check
+            --fix-list`` writes it (see
+            :func:`~bcl_mm.datasets.exclusions.read_exclusions`). Defaults to
+            None.
         **kwargs: Arguments of :class:`TableDataset` (``check_files``, for
             lists, and ``collect_problems``) and of mmpretrain's
             ``BaseDataset``. ``classes`` replaces the classes of the training
@@ -108,6 +113,7 @@ class CustomImages(TableDataset):
         group_by_folder: bool = False,
         min_images: int = 0,
         ignore_classes: Union[None, str, Sequence[Any]] = None,
+        exclude: Optional[str] = None,
         **kwargs: Any,
     ) -> None:
         if split not in PARTS:
@@ -118,6 +124,8 @@ class CustomImages(TableDataset):
         check_number('split_seed', split_seed, at_least=0, whole=True)
         check_number('min_images', min_images, at_least=0, whole=True)
         texts = dict(data_root=data_root, data_prefix=data_prefix)
+        if exclude is not None:
+            texts.update(exclude=exclude)
         columns = Columns(
             path_column, label_column, group_column, split_column
         )
@@ -140,6 +148,7 @@ class CustomImages(TableDataset):
         elif not isinstance(ignore_classes, (list, tuple)):
             ignore_classes = [ignore_classes]
         self.ignore_classes = list(map(str, ignore_classes))
+        self.exclude = exclude
         self.notes: List[str] = []
         super().__init__(ann_file='', data_root=data_root, **kwargs)
 
@@ -177,8 +186,15 @@ class CustomImages(TableDataset):
         folder = own.path
         if own.is_list:
             folder = osp.join(osp.dirname(own.path), self.prefix)
-            entries = self._existing(folder, entries)
         self.notes = [f'{self.split} is {own}', *parts.notes]
+        if self.exclude:
+            splits = ('train', 'val') if own == train and is_split else ()
+            entries, note = without_excluded(
+                self.exclude, folder, entries, splits or (self.split,)
+            )
+            self.notes.append(f'{own}: {note}')
+        if own.is_list:
+            entries = self._existing(folder, entries)
         groups, notes = self.grouping.groups_of(entries, str(own))
         self.notes += notes
         if own == train:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bcl_mm.datasets import CustomImages
+from bcl_mm.utils.errors import InputError
 from tests.cli.test_check import listed
 from tests.trees import random_image
 
@@ -121,6 +123,76 @@ def test_all_that_is_wrong_is_found_in_one_run(call, clean, tmp_path):
     assert header == ['path', 'class', 'split', 'reason', 'partner']
     assert sorted(found) == sorted([list(map(str, row)) for row in rows])
     assert f'{fixes} lists {len(rows)} images to exclude.' in output
+
+
+@pytest.mark.parametrize('layout', ['parts', 'tree', 'lists', 'list'])
+def test_data_without_what_the_list_excludes_are_clean(
+    call, clean, tmp_path, layout
+):
+    make_a_mess(clean)
+    root = clean
+    if layout == 'tree':
+        root = tmp_path / 'tree'
+        for path in clean.glob('*/*/*'):
+            target = root / path.parent.name / f'{path.parts[-3]} {path.name}'
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+    elif layout == 'lists':  # an image in both of them, too
+        root = tmp_path / 'lists'
+        root.mkdir()
+        for split in ('train', 'val'):
+            rows = [f'{p},{p.parent.name}' for p in clean.glob(f'{split}/*/*')]
+            shared = clean / 'val' / 'left' / '0.png'
+            rows += [f'{shared},left'] if split == 'train' else []
+            (root / f'{split}.csv').write_text('\n'.join(sorted(rows)))
+    elif layout == 'list':
+        rows = [f'{p},{p.parent.name}' for p in clean.glob('*/*/*')]
+        rows += ['/gone.png,left']
+        root = tmp_path / 'all.csv'
+        root.write_text('\n'.join(['path,label', *sorted(rows)]))
+    fixes = tmp_path / 'fix, 1.csv'
+    status, output = check(call, root, '--fix-list', fixes)
+    assert status == 1
+    assert len({line.partition(': ')[2] for line in listed(output)}) == len(
+        listed(output)
+    )
+    status, output = check(call, root, f'exclude={fixes}')
+    assert (status, listed(output)) == (0, [])
+    assert 'the same image' not in output
+    note = f'images are left out, which {fixes} excludes'
+    assert any(note in line for line in listed(output, 'Notes'))
+    if layout == 'lists':  # validation keeps what training loses
+        data = [
+            CustomImages(str(root), split=s, exclude=str(fixes))
+            for s in ('train', 'val')
+        ]
+        paths = [{info['img_path'] for info in part} for part in data]
+        assert str(shared) not in paths[0]
+        assert str(shared) in paths[1]
+
+
+def test_lists_that_cannot_be_used(clean, tmp_path):
+    fixes = tmp_path / 'fix.csv'
+    for text, message in (
+        (None, 'exclude must be a CSV file.* does not exist'),
+        ('a,b\n', 'fix.csv: the first row must name the columns'),
+        ('path,split\n/a,dev\n', "fix.csv:2: .* got '/a' and 'dev'"),
+        ('path\n""\n', 'fix.csv:2: a row must have a path'),
+        (
+            'path\n/elsewhere/a.png\n',
+            'lists 1 images of train, but none .*'
+            'a.png: is it the list of other data',
+        ),
+    ):
+        if text is not None:
+            fixes.write_text(text)
+        with pytest.raises(InputError, match=message):
+            CustomImages(str(clean), exclude=str(fixes))
+    fixes.write_text('path\ndata/train/left/0.png\n')  # relative to it
+    dataset = CustomImages(str(clean), exclude=str(fixes))
+    assert len(dataset) == 17
+    fixes.write_text('path,split\ndata/train/left/0.png,val\n')
+    assert len(CustomImages(str(clean), exclude=str(fixes))) == 18
 
 
 def test_many_findings_of_a_kind_are_counted(call, clean):

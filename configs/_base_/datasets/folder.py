@@ -20,6 +20,7 @@ group_by_folder = False
 # Classes that are left out.
 min_images = 0
 ignore_classes = []
+exclude = None  # images that are left out: bcl-mm check --fix-list
 # The split, without val/.
 val_fraction = 0.2
 split_seed = 0
@@ -35,6 +36,7 @@ own_images = dict(
     group_by_folder=group_by_folder,
     min_images=min_images,
     ignore_classes=ignore_classes,
+    exclude=exclude,
     val_fraction=val_fraction,
     split_seed=split_seed,
 )
