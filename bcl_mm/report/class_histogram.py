@@ -11,15 +11,15 @@ from bcl_mm.classes import shorten, shot_groups
 from bcl_mm.utils.files import open_atomically
 
 from .style import (
-    GROUP_COLOURS,
     GROUP_NAMES,
+    group_colours,
     new_figure,
     show_plain_numbers,
     shown_label,
     theme,
 )
 
-_MOST_NAMED = 30  # classes whose names fit
+_MOST_NAMED = 20  # classes whose names fit
 
 
 def write_class_histogram(
@@ -48,7 +48,7 @@ def write_class_histogram(
                     np.maximum(counts[members], bottom) - bottom,
                     width=0.9 if len(counts) <= 100 else 1.0,
                     bottom=bottom,
-                    color=GROUP_COLOURS[group],
+                    color=group_colours()[group],
                     label=f'{members.sum():,} {GROUP_NAMES[group]}',
                 )
         axes.set(yscale='log', ylabel='training images')
@@ -63,4 +63,4 @@ def write_class_histogram(
             axes.set_xlabel('classes, most frequent first')
         axes.legend()
         with open_atomically(path, 'wb') as file:
-            figure.savefig(file, format='png', dpi=150)
+            figure.savefig(file, format='png', dpi=200)
