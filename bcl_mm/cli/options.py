@@ -80,6 +80,13 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     add_cfg_options(parser)
     add = parser.add_argument
     add('--work-dir', help='folder of logs and checkpoints')
+    add(
+        '-v',
+        '--verbose',
+        action='store_true',
+        help='print the whole log (default: the progress; the log file in '
+        'the work dir has everything)',
+    )
     add('--amp', action='store_true', help='mixed precision')
     add('--no-pin-memory', action='store_true', help='do not pin memory')
     add(

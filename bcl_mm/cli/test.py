@@ -114,8 +114,10 @@ def run(args: argparse.Namespace) -> None:
 
     from bcl_mm.apis import config
     from bcl_mm.apis.build_errors import explained_build_errors
+    from bcl_mm.apis.runs import method_name
     from bcl_mm.apis.trained_models import find_model
     from bcl_mm.engine.processes import leave_process_group, starts_first
+    from bcl_mm.engine.terminal import Terminal
     from bcl_mm.evaluation import DumpPredictions
     from bcl_mm.utils.files import write_atomically
 
@@ -141,8 +143,11 @@ def run(args: argparse.Namespace) -> None:
         _show_images(cfg, args)
     if args.tta:
         _augment(cfg)
+    terminal = None
+    if not args.verbose:
+        terminal = Terminal(method_name(cfg, Path(cfg.filename).stem))
     with explained_build_errors(cfg):
-        runner = config.build_runner(cfg)
+        runner = config.build_runner(cfg, terminal)
         if args.out and item == 'pred':
             dump = DumpPredictions(str(args.out))
             runner.test_evaluator.metrics.append(dump)

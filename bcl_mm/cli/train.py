@@ -30,13 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common_options(parser)
     add_log_option(parser)
     parser.add_argument(
-        '-v',
-        '--verbose',
-        action='store_true',
-        help='print the whole log (default: the progress; the log file in '
-        'the work dir has everything)',
-    )
-    parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',

@@ -135,7 +135,10 @@ class Terminal(Hook):
                 lines[0] += f'; {images:,} images for validation'
         length = f'{runner.max_iters:,} iterations'
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            length = f'{runner.max_epochs} epochs of {len(loader)} iterations'
+            epochs = f'{runner.max_epochs} epoch' + 's' * (
+                runner.max_epochs > 1
+            )
+            length = f'{epochs} of {len(loader)} iterations'
         device = next(unwrapped(runner.model).parameters()).device
         lines.append(
             f'{length}, batch size {loader.batch_size}, seed {runner.seed}, '

@@ -24,9 +24,11 @@ def show_progress(
     for done, item in enumerate(items, 1):
         now = time.monotonic()
         if now - shown > PROGRESS_SECONDS:
+            text = f'{done:,} of {total:,} {what}'
+            # Not in the first line: processes have just been started.
+            if shown > start:
+                seconds = round((now - start) / done * (total - done))
+                text += f', {timedelta(seconds=seconds)} left'
             shown = now
-            seconds = round((now - start) / done * (total - done))
-            left = f'{timedelta(seconds=seconds)} left'
-            text = f'{done:,} of {total:,} {what}, {left}'
             print(text, file=file, flush=True)
         yield item

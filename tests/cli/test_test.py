@@ -24,11 +24,13 @@ def scores_of(path):
 
 def test_augmented_scores_are_means_over_both_images(call, trained, tmp_path):
     out = tmp_path / 'out.pkl'
-    status, *_ = call(
-        *('test', BCL, trained, '--tta', '--out', out),
-        *('--work-dir', tmp_path / 'test'),
-    )
+    words = *('test', BCL, trained), '--work-dir', tmp_path / 'test'
+    status, output, errors = call(*words, '--tta', '--out', out)
     assert status == 0
+    lines = (output + errors).splitlines()
+    assert len(lines) <= 5 and any('accuracy/top1' in line for line in lines)
+    status, output, errors = call(*words, '--verbose')
+    assert status == 0 and len((output + errors).splitlines()) > 100
     cfg, model = load_model(ROOT / BCL, trained, device='cpu')
     (batch,) = Runner.build_dataloader(cfg.test_dataloader)
     mirrored = dict(batch, inputs=batch['inputs'].flip(-1))
