@@ -369,14 +369,16 @@ def test_any_text_is_a_list_or_an_error(tmp_path, content):
     try:
         entries = list(read_list(str(file)))
     except ValueError as error:
-        named = re.match(rf'{re.escape(str(file))}(:(\d+))?: ', str(error))
+        first, *others = str(error).split('\n')
+        named = re.match(rf'{re.escape(str(file))}(:(\d+))?: ', first)
         assert named
         if named[2] is None:
             assert not content.removeprefix(b'\xef\xbb\xbf').decode().strip()
         else:
             lines = len(re.split(rb'\r\n|\r|\n', content))
             assert 1 <= int(named[2]) <= lines
-        assert '\n' not in str(error)
+        for other in others:  # each bad line
+            assert other.startswith((f'{file}:', '... and '))
     else:
         assert entries
         for path, label, line in entries:
