@@ -27,7 +27,7 @@ from bcl_mm.datasets.same_images import (
     check_near_duplicates,
     check_same_images,
 )
-from bcl_mm.utils.errors import described
+from bcl_mm.utils.errors import InputError, described
 from bcl_mm.utils.files import CsvWriter, open_atomically
 from bcl_mm.utils.progress import show_progress
 
@@ -47,6 +47,7 @@ def _load_splits(cfg: Config, result: CheckResult, fast: bool) -> None:
     """Add the splits of the config, and what their readers say."""
     configs: Dict[str, Any] = {}
     told = set()  # parts of one data set say the same
+    unused_test = ''
     for loader in LOADERS:
         if cfg.get(loader) is None:
             continue
@@ -55,13 +56,18 @@ def _load_splits(cfg: Config, result: CheckResult, fast: bool) -> None:
         try:
             configs[name] = for_checking(cfg[loader].dataset)
             if name == 'test' and configs.get('val') == configs['test']:
-                note = 'test is the same data set as val'
+                note = 'test is the same data set as val' + unused_test
                 result.notes.append(Finding('same data set', note))
                 continue
             check_data_roots(cfg, (loader,))
             print(f'Reading {name} ...', flush=True)
             dataset = DATASETS.build(configs[name])
             result.splits.append(Split.from_dataset(name, dataset, fast))
+            if audit.has_unused_test_part(dataset):
+                unused_test = (
+                    '; the test part of the data is neither checked nor used '
+                    'without test_dataloader.dataset.split=test'
+                )
             notes = audit.notes_of(dataset)
             other = audit.unpublished_list(dataset)
             if other:
@@ -78,12 +84,16 @@ def _load_splits(cfg: Config, result: CheckResult, fast: bool) -> None:
                 findings += [Finding('reading', text) for text in new]
                 told.update(new)
         except Exception as error:
-            message = ' '.join(str(error).split())  # on one line
-            message = message or described(error)
-            if message not in told:
-                text = f'{name}: {message}'
-                result.problems.append(Finding('reading', text))
-            told.add(message)
+            text = str(error)
+            # Ours may tell several problems, each on a line.
+            several = isinstance(error, InputError) and text.splitlines()
+            *earlier, last = several or [text]
+            last = ' '.join(last.split()) or described(error)
+            if last not in told:
+                earlier.append(f'{name}: {last}')
+            new = [text for text in earlier if text not in told]
+            result.problems += [Finding('reading', text) for text in new]
+            told.update(new, [last])
 
 
 def _check_files(splits: List[Split], fast: bool, workers: int) -> Findings:
@@ -145,6 +155,8 @@ def _check_classes(splits: List[Split]) -> Findings:
         add(found.problems, 'published figures', problems)
         empty = audit.empty_classes(split)
         if empty and split.name == 'train':
+            if split.has_told_empty_classes:
+                continue
             text = f'train: there is no image of class {empty}'
             add(found.problems, 'classes', [text])
         elif empty:

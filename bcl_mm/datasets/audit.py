@@ -62,6 +62,8 @@ class Split:
         class_counts: (C,) images per class.
         classes: C names, or None.
         published: The published figures of this data set, if it has any.
+        has_told_empty_classes: Whether its reader names the classes without
+            an image as a problem.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Split:
     class_counts: np.ndarray
     classes: Optional[Sequence[str]]
     published: Dict[str, int]
+    has_told_empty_classes: bool = False
 
     @classmethod
     def from_dataset(
@@ -107,7 +110,10 @@ class Split:
         published = published_figures(name, dataset)
         labels = np.asarray(labels)
         prints = np.array(prints, FINGERPRINT)
-        return cls(name, labels, paths, prints, counts, classes, published)
+        told = _has_reader_with('tells_empty_classes', dataset)
+        return cls(
+            name, labels, paths, prints, counts, classes, published, told
+        )
 
     def name_of_class(self, label: int) -> str:
         """Name of a class; its number if it has no other."""
@@ -195,6 +201,16 @@ def problems_of(dataset: Any) -> List[str]:
     """What the readers in a dataset stepped over."""
     readers = [reader for reader, _, _ in leaves(dataset, to_source=True)]
     return [p for reader in readers for p in getattr(reader, 'problems', [])]
+
+
+def _has_reader_with(attribute: str, dataset: Any) -> bool:
+    readers = [reader for reader, _, _ in leaves(dataset, to_source=True)]
+    return any(getattr(reader, attribute, False) for reader in readers)
+
+
+def has_unused_test_part(dataset: Any) -> bool:
+    """Whether the data of a dataset have a test part, which is not this."""
+    return _has_reader_with('has_test_part', dataset)
 
 
 def figure_problems(split: Split) -> List[str]:

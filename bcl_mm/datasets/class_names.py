@@ -43,8 +43,7 @@ def check_names(
         source: The folder or list that has them, for the messages.
         problems: Gets the pairs that are one text (an accented letter may be
             one character or two: macOS and Linux write file names
-            differently), one number or one truth value; and, without an
-            error, those that differ by case or spaces only.
+            differently), one number or one truth value.
         are_values: Whether 1 and 1.0, or True and true, are one name.
             Defaults to False.
     """
@@ -69,12 +68,24 @@ def check_names(
                 'it in one way'
             )
     problems.add(*same.values())
+
+
+def warn_of_similar_names(
+    names: Sequence[str], source: str, problems: Problems
+) -> None:
+    """Find names that differ by case or spaces only.
+
+    Args:
+        names: The names of the classes that are used, each once.
+        source: The folder or list that has them, for the messages.
+        problems: Gets the pairs, without an error.
+    """
+    forms = [unicodedata.normalize('NFC', name) for name in names]
     problems.warn(
         *(
             f'{source}: the classes {a!r} and {b!r} differ only by case or '
             'spaces: if they are one class, give them one name'
-            for a, b in _pairs({name: folded(name) for name in names})
-            if (a, b) not in same
+            for a, b in _pairs({form: folded(form) for form in forms})
         )
     )
 

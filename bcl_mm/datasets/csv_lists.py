@@ -210,11 +210,17 @@ def read_csv(
     if not rows:
         raise InputValueError(f'{ann_file}: the list has no row path,label')
     folder = osp.abspath(osp.join(osp.dirname(ann_file), prefix))
-    needed = found.path, found.label
     wrong = [
         (line, _row_problem(ann_file, fields, line))
         for fields, line in rows
-        if len(fields) != len(header) or not all(fields[c] for c in needed)
+        if len(fields) != len(header)
+    ]
+    wrong += [
+        (line, f'{ann_file}:{line}: an image must have a {kind}, got none')
+        for fields, line in rows
+        if len(fields) == len(header)
+        for kind, column in (('path', found.path), ('label', found.label))
+        if not fields[column]
     ]
     bad = {line for line, _ in wrong}
     rows = [row for row in rows if row[1] not in bad]

@@ -6,9 +6,9 @@ import os.path as osp
 from collections import defaultdict
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Union
 
+from bcl_mm.datasets.class_names import warn_of_similar_names
 from bcl_mm.datasets.columns import Columns
 from bcl_mm.datasets.csv_lists import PARTS, Entry
-from bcl_mm.datasets.exclusions import without_excluded
 from bcl_mm.datasets.groups import GroupRule
 from bcl_mm.datasets.identical import find_identical
 from bcl_mm.datasets.parts import Part, Parts, listed, too_few
@@ -86,6 +86,9 @@ class CustomImages(TableDataset):
         notes: What was found and what was left out, in sentences.
         problems: What is wrong but keeps not from training; with
             ``collect_problems``, all that is wrong.
+        tells_empty_classes: Whether classes without a training image are
+            among them.
+        has_test_part: Whether the data have a test part.
 
     Raises:
         InputTypeError: An argument is not a number, or not text.
@@ -150,6 +153,7 @@ class CustomImages(TableDataset):
         self.ignore_classes = list(map(str, ignore_classes))
         self.exclude = exclude
         self.notes: List[str] = []
+        self.tells_empty_classes = self.has_test_part = False
         super().__init__(ann_file='', data_root=data_root, **kwargs)
 
     def tabulate(self) -> Tuple[ImageTable, Sequence[str]]:
@@ -158,10 +162,16 @@ class CustomImages(TableDataset):
         root = osp.expanduser(self.data_root)
         needs_train = self.split == 'train' or given is None
         parts = Parts(
-            root, self.prefix, self.columns, needs_train, self._problems
+            root,
+            self.prefix,
+            self.columns,
+            needs_train,
+            self._problems,
+            self.exclude,
         )
         train = parts.train
-        is_split = bool(train and 'val' not in parts.of)
+        is_split = parts.is_split
+        self.has_test_part = 'test' in parts.of
         use_train = is_split and self.split != 'test'
         own = train if use_train else parts.of.get(self.split)
         if own is None:
@@ -177,22 +187,16 @@ class CustomImages(TableDataset):
         names = given or [
             n for n in parts.class_names(train) if n not in left_out
         ]
+        if not given:
+            warn_of_similar_names(names, str(train), self._problems)
         if not given and len(names) < 2 and (left_out or train.is_list):
             self._problems.add(
                 f'{train} must have at least two classes, got '
                 + (f'only {names[0]!r}' if names else 'none')
             )
         entries = parts.known_entries(own, names, left_out)
-        folder = own.path
-        if own.is_list:
-            folder = osp.join(osp.dirname(own.path), self.prefix)
+        folder = parts.folder(own)
         self.notes = [f'{self.split} is {own}', *parts.notes]
-        if self.exclude:
-            splits = ('train', 'val') if own == train and is_split else ()
-            entries, note = without_excluded(
-                self.exclude, folder, entries, splits or (self.split,)
-            )
-            self.notes.append(f'{own}: {note}')
         if own.is_list:
             entries = self._existing(folder, entries)
         groups, notes = self.grouping.groups_of(entries, str(own))
@@ -201,6 +205,7 @@ class CustomImages(TableDataset):
             # Another part of a concatenation may have the others of the
             # given classes; ClassInfoHook counts them all.
             numbers = range(1 if given else 0, 2 if is_split else 1)
+            self.tells_empty_classes = not given
             needed = [name for name in names if name not in left_out]
             self._problems.add(*too_few(own, entries, needed, numbers))
             if is_split:

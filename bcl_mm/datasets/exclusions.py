@@ -6,11 +6,9 @@ import csv
 import os.path as osp
 from io import StringIO
 from pathlib import Path
-from typing import Dict, List, Sequence, Set, Tuple
+from typing import Dict, Sequence, Set
 
-from bcl_mm.classes import printable
 from bcl_mm.datasets.annotations import read_bytes
-from bcl_mm.datasets.csv_lists import Entry
 from bcl_mm.datasets.findings import Exclusion
 from bcl_mm.utils.errors import InputValueError, MissingFileError
 from bcl_mm.utils.files import CsvWriter, open_atomically
@@ -82,40 +80,3 @@ def read_exclusions(path: str) -> Dict[str, Set[str]]:
             f'exclude={path}:{reader.line_num}: the list must be CSV: {error}'
         ) from error
     return found
-
-
-def without_excluded(
-    path: str, folder: str, entries: Sequence[Entry], splits: Sequence[str]
-) -> Tuple[List[Entry], str]:
-    """Images that a list does not exclude.
-
-    Args:
-        path: The list (see :func:`read_exclusions`).
-        folder: The folder that the paths of the images are relative to.
-        entries: The images.
-        splits: The splits that they are for.
-
-    Returns:
-        The other images, and a note on those that are left out.
-
-    Raises:
-        InputError: See :func:`read_exclusions`; or the list is of other
-            data: none of its images of these splits is among them, or in
-            their folder.
-    """
-    excluded = set().union(*map(read_exclusions(path).get, splits))
-    folder = osp.abspath(folder)
-    kept = [
-        entry
-        for entry in entries
-        if osp.normpath(osp.join(folder, entry.path)) not in excluded
-    ]
-    number = len(entries) - len(kept)
-    is_there = any(p.startswith(osp.join(folder, '')) for p in excluded)
-    if excluded and not number and not is_there:
-        raise InputValueError(
-            f'exclude={path} lists {len(excluded):,} images of '
-            f'{" and ".join(splits)}, but none of them is in {folder}, such '
-            f'as {printable(min(excluded))}: is it the list of other data?'
-        )
-    return kept, f'{number:,} images are left out, which {path} excludes'

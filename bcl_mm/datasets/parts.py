@@ -21,6 +21,7 @@ from bcl_mm.classes import printable
 from bcl_mm.datasets.class_names import folded, sorted_names
 from bcl_mm.datasets.columns import Columns
 from bcl_mm.datasets.csv_lists import PARTS, Entry, read_csv
+from bcl_mm.datasets.exclusions import read_exclusions
 from bcl_mm.datasets.folders import classes_in, find_parts, read_tree
 from bcl_mm.datasets.problems import Problems
 from bcl_mm.utils.errors import InputValueError, similar_names
@@ -64,6 +65,7 @@ class Parts:
         columns: Names of the columns of lists.
         needs_train: Whether there must be a training part.
         problems: Gets what is wrong and can be stepped over.
+        exclude: CSV list of images that are left out. Defaults to None.
 
     Attributes:
         of: ``train``, ``val`` and ``test``, those that exist; or ``all``,
@@ -78,12 +80,16 @@ class Parts:
         columns: Columns,
         needs_train: bool,
         problems: Problems,
+        exclude: Optional[str] = None,
     ) -> None:
+        self.root = root
+        self.exclude = exclude
         self.prefix = prefix
         self.columns = columns
         self.problems = problems
         self.notes: List[str] = []
         self._read: Dict[str, List[Entry]] = {}
+        self._kept: Dict[Part, List[Entry]] = {}
         found = find_parts(root, prefix, needs_train, columns)
         self.of = {name: Part(path) for name, path in found.items()}
         trees = [part for part in self.of.values() if not part.is_list]
@@ -119,8 +125,19 @@ class Parts:
         names = [name for name in PARTS if name in present]
         self.of = {name: Part(part.path, name) for name in names}
 
+    @property
+    def is_split(self) -> bool:
+        """Whether validation gets a share of the training part."""
+        return bool(self.train and 'val' not in self.of)
+
+    def folder(self, part: Part) -> str:
+        """The folder that the paths of a part's images are relative to."""
+        if not part.is_list:
+            return part.path
+        return osp.join(osp.dirname(part.path), self.prefix)
+
     def entries(self, part: Part) -> List[Entry]:
-        """Images of a part."""
+        """All images of a part."""
         if part.path not in self._read:
             if part.is_list:
                 entries, notes = read_csv(
@@ -135,6 +152,61 @@ class Parts:
         if part.name:
             entries = [entry for entry in entries if entry.part == part.name]
         return entries
+
+    def images(self, part: Part) -> List[Entry]:
+        """Images of a part that are not excluded.
+
+        Raises:
+            InputError: The list that excludes images cannot be read, or is
+                of other data.
+        """
+        if self.exclude is None:
+            return self.entries(part)
+        if part not in self._kept:
+            (name,) = (name for name, of in self.of.items() if of == part)
+            shared = part == self.train and self.is_split
+            excluded = read_exclusions(self.exclude)
+            paths = set().union(
+                *(
+                    excluded[n]
+                    for n in (('train', 'val') if shared else [name])
+                )
+            )
+            own = self._by_file(part)
+            kept = [entry for p, entry in own if p not in paths]
+            number = len(own) - len(kept)
+            if paths and not number:
+                self._check_exclusions(paths)
+            self.notes.append(
+                f'{part}: {number:,} images are left out, which '
+                f'{self.exclude} excludes'
+            )
+            self._kept[part] = kept
+        return self._kept[part]
+
+    def _by_file(self, part: Part) -> List[Tuple[str, Entry]]:
+        """Images of a part, each with its absolute path."""
+        folder = osp.abspath(self.folder(part))
+        return [
+            (osp.normpath(osp.join(folder, entry.path)), entry)
+            for entry in self.entries(part)
+        ]
+
+    def _check_exclusions(self, paths: Set[str]) -> None:
+        """Raise an InputValueError if none of the paths is of these data."""
+        home = self.root if osp.isdir(self.root) else osp.dirname(self.root)
+        home = osp.abspath(home)
+        if any(path.startswith(osp.join(home, '')) for path in paths):
+            return
+        if any(
+            p in paths for of in self.of.values() for p, _ in self._by_file(of)
+        ):
+            return
+        raise InputValueError(
+            f'exclude={self.exclude} lists {len(paths):,} images, but none of '
+            f'them is in {home}, such as {printable(min(paths))}: is it the '
+            'list of other data?'
+        )
 
     def class_names(self, part: Part) -> Tuple[str, ...]:
         """Names of the classes of a part, without a search in folders."""
@@ -174,7 +246,7 @@ class Parts:
             self.notes.append(f'left out by ignore_classes: {names}')
         few = []
         if min_images and self.train:
-            counts = Counter(entry.name for entry in self.entries(self.train))
+            counts = Counter(entry.name for entry in self.images(self.train))
             names = [name for p in parts for name in self.class_names(p)]
             few = [
                 name
@@ -204,7 +276,7 @@ class Parts:
         Raises:
             InputValueError: There is no image.
         """
-        entries = self.entries(part)
+        entries = self.images(part)
         known = set(names).difference(left_out)
         others = {entry.name for entry in entries} - known
         unknown = others.difference(left_out)

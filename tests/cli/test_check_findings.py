@@ -180,7 +180,7 @@ def test_lists_that_cannot_be_used(clean, tmp_path):
         ('path\n""\n', 'fix.csv:2: a row must have a path'),
         (
             'path\n/elsewhere/a.png\n',
-            'lists 1 images of train, but none .*'
+            'lists 1 images, but none of them is in .*'
             'a.png: is it the list of other data',
         ),
     ):
@@ -193,6 +193,58 @@ def test_lists_that_cannot_be_used(clean, tmp_path):
     assert len(dataset) == 17
     fixes.write_text('path,split\ndata/train/left/0.png,val\n')
     assert len(CustomImages(str(clean), exclude=str(fixes))) == 18
+    # An image of one part, in a list that names no parts.
+    fixes.write_text('path\ndata/val/left/0.png\n')
+    sizes = [
+        len(CustomImages(str(clean), split=split, exclude=str(fixes)))
+        for split in ('train', 'val')
+    ]
+    assert sizes == [18, 5]
+
+
+def test_what_is_excluded_does_not_count(clean, tmp_path):
+    tree = tmp_path / 'tree'
+    shutil.copytree(clean / 'train', tree)
+    fixes = tmp_path / 'fix.csv'
+    rows = [f'{tree}/left/{i}.png' for i in range(5)]
+    fixes.write_text('\n'.join(['path', *rows]))
+    options = dict(exclude=str(fixes))
+    with pytest.raises(InputError, match='there is only one of left'):
+        CustomImages(str(tree), **options)
+    dataset = CustomImages(str(tree), min_images=2, **options)
+    assert dataset.metainfo['classes'] == ('right', 'third')
+    # Nor does its group: 5 is in both parts, 0 and 1 no longer are.
+    for name in ('left', 'right', 'third'):
+        (clean / 'val' / name / '0.png').rename(clean / 'val' / name / '5.png')
+    rows = [f'{clean}/train/{name}/1.png' for name in NAMES]
+    fixes.write_text('\n'.join(['path,split', *(f'{r},train' for r in rows)]))
+    val = CustomImages(
+        str(clean), split='val', group_regex='/([0-9])', **options
+    )
+    (problem,) = val.problems
+    assert 'too: 5 (group_regex)' in problem
+
+
+def test_problems_before_an_error_are_told_one_by_one(call, clean):
+    (clean / 'train' / 'Left').mkdir()
+    (clean / 'train' / 'Left' / 'text.txt').touch()
+    text = f"{clean / 'train'}: the classes 'Left' and 'left' differ only"
+    status, output = check(call, clean, 'val_dataloader.dataset.min_images=99')
+    problems = listed(output)
+    assert len([p for p in problems if p.startswith(text)]) == 1
+    assert len([p for p in problems if 'is none of Left' in p]) == 1
+    assert not any('no image of class' in p for p in problems)
+    assert f'val: {clean}/val holds no image' in problems
+
+
+def test_a_test_part_that_is_not_checked_is_told(call, clean):
+    shutil.copytree(clean / 'val', clean / 'test')
+    hint = 'without test_dataloader.dataset.split=test'
+    status, output = check(call, clean)
+    assert (status, output.count(hint)) == (0, 1)
+    status, output = check(call, clean, 'test_dataloader.dataset.split=test')
+    assert (status, output.count(hint)) == (0, 0)
+    assert len(listed(output, 'Warnings')) == 6
 
 
 def test_many_findings_of_a_kind_are_counted(call, clean):

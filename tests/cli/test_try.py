@@ -135,6 +135,7 @@ def test_problems_of_the_data_stop_it(try_folder, folder):
     assert re.search(r'tit/0.JPG\S* .*\n', output)
     assert 'Nothing is trained: the data have 1 problem, see above' in output
     assert '--fix-list problems.csv --cfg-options data_root=' in output
+    assert '--cfg-options exclude=problems.csv leaves out' in output
     assert not try_folder.measured and not try_folder.compared
 
 

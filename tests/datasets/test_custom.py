@@ -359,7 +359,7 @@ def test_a_table_of_another_kind_is_no_list(tree):
         ('a.jpg cat\nb.jpg dog', "a.csv:1: a row .* got 'a.jpg cat'$"),
         ('a.jpg,1,2', 'a.csv:1: a row must be path,label, or the first row'),
         ('a.jpg,cat\n\nb.jpg', "a.csv:3: a row must be path,label.*'b.jpg'"),
-        ('a.jpg,cat\nb.jpg,', 'a.csv:2: a row must be path,label'),
+        ('a.jpg,cat\nb.jpg,', 'a.csv:2: an image must have a label'),
         (
             'a.jpg,cat\na.jpg,dog',
             "a.csv:2: .* once, but 'a.jpg' is also in line 1",

@@ -142,6 +142,9 @@ def test_names_that_differ_by_case_or_spaces_are_said(tree, name):
         (problem,) = dataset.problems
         assert f'{name!r}' in problem
         assert "cat' differ only by case or spaces: if they are" in problem
+    options = dict(ignore_classes=[name]), dict(min_images=3)
+    for option in options:  # they do not concern classes that are left out
+        assert not CustomImages(str(tree), **option).problems
 
 
 def test_another_spelling_in_validation(tmp_path):

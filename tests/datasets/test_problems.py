@@ -65,7 +65,7 @@ def test_a_list_with_problems_of_all_kinds(tree):
     path.write_text('\n'.join(['path,label', *rows]))
     patterns = (
         r"all.csv:12: a row must be path,label.*'only a path'",
-        'all.csv:13: a row must be path,label',
+        'all.csv:13: an image must have a path, got none',
         "all.csv:14: an image must have a label, got 'nan'",
         'all.csv:15: an image must be listed once, but .* in line 2$',
         "all.csv:16: .* in line 3, with the label 'ant'$",
