@@ -73,9 +73,12 @@ def find_images(
         entries = _entries(path)
         identity = identity_of(path)
         if identity in earlier:
+            link, target = path, owners[identity]
+            if osp.islink(target) and not osp.islink(path):
+                link, target = target, link  # the link was read first
             problems.add(
-                f'an image must be in one class, but {path!r} is a link to '
-                f'{owners[identity]!r}: remove it'
+                f'an image must be in one class, but {link!r} is a link to '
+                f'{target!r}: remove the link'
             )
         if identity in owners:
             return

@@ -123,6 +123,14 @@ def test_a_loop_inside_a_class_is_read_once(tree):
     assert len(read_tree(str(tree))[0]) == 4 + 3 + 2
 
 
+def test_a_link_that_is_read_before_its_target_is_named(tree):
+    (tree / 'ant' / 'link').symlink_to(tree / 'bee')
+    with pytest.raises(
+        ValueError, match=r"'.*ant/link' is a link to '.*/bee': remove"
+    ):
+        CustomImages(str(tree))
+
+
 @pytest.mark.parametrize('name', ['cat ', ' cat', 'cat\t'])
 def test_a_class_folder_must_not_end_with_a_space(tree, name):
     (tree / 'bee').rename(tree / name)
