@@ -115,9 +115,25 @@ def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
     return note
 
 
-def read_scalars(folder: Union[str, Path]) -> List[Dict[str, float]]:
-    """Read all logged figures of a run and its restarts, oldest first.
+def _without_repeated(
+    earlier: List[Dict[str, float]], lines: List[Dict[str, float]]
+) -> List[Dict[str, float]]:
+    """Lines of earlier starts that have led to the start that logs lines.
 
+    Steps that it trains again, after a kill or as another training in the
+    same folder, and what was logged after them, are left out.
+    """
+    steps = [line['step'] for line in lines if {'iter', 'step'} <= set(line)]
+    for index, line in enumerate(earlier if steps else ()):
+        if 'iter' in line and line.get('step', 0) >= steps[0]:
+            return earlier[:index]
+    return earlier
+
+
+def read_scalars(folder: Union[str, Path]) -> List[Dict[str, float]]:
+    """Read the logged figures of a run and its restarts, oldest first.
+
+    Of steps that were trained more than once only the last time counts.
     After a kill the last line of a log may be incomplete: it is left out, and
     a note on stderr says so. So are empty lines, and what is not a figure.
 
@@ -128,11 +144,12 @@ def read_scalars(folder: Union[str, Path]) -> List[Dict[str, float]]:
         InputValueError: Another line of a log is not a JSON object, or has
             text where a number belongs.
     """
-    found = []
+    found: List[Dict[str, float]] = []
     for log in sorted(Path(folder).glob('*/vis_data/scalars.json')):
         text = _read_text(log) if log.is_file() else ''
         lines = list(enumerate(text.split('\n'), 1))
         lines = [(n, line) for n, line in lines if line.strip(' \t\0')]
+        ours = []
         for number, line in lines:
             source = f'{log}, line {number},'
             try:
@@ -149,5 +166,6 @@ def read_scalars(folder: Union[str, Path]) -> List[Dict[str, float]]:
                         f'{source} is damaged: {name} must be a number, got '
                         f'{value!r}'
                     )
-            found.append(_numbers(entries))
+            ours.append(_numbers(entries))
+        found = [*_without_repeated(found, ours), *ours]
     return found

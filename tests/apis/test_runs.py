@@ -114,6 +114,35 @@ def test_logs(tmp_path, capsys):
     assert read_scalars(tmp_path) == [dict(loss=1)]
 
 
+def write_log(folder, *lines):
+    log = folder / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('\n'.join(map(json.dumps, lines)))
+    return list(lines)
+
+
+def test_steps_that_were_trained_again(tmp_path):
+    def epoch(number, loss):
+        step = 2 * number
+        return (
+            dict(loss=loss, epoch=number, iter=step, step=step),
+            {'cost/epochs': number, 'epoch': number, 'step': step},
+            {'accuracy/top1': loss, 'step': number},
+        )
+
+    first = epoch(1, 9.0)
+    write_log(tmp_path / '1', *first, *epoch(2, 8.0)[:2])
+    # Killed before the checkpoint of epoch 2, and resumed.
+    again = write_log(tmp_path / '2', *epoch(2, 7.0), *epoch(3, 6.0))
+    assert read_scalars(tmp_path) == [*first, *again]
+    # A test alone is no training.
+    tested = write_log(tmp_path / '3', {'accuracy/top1': 5.0, 'step': 0})
+    assert read_scalars(tmp_path) == [*first, *again, *tested]
+    # Another, shorter training in the same folder.
+    new = write_log(tmp_path / '4', *epoch(1, 4.0))
+    assert read_scalars(tmp_path) == new
+
+
 def test_a_run_is_read_without_running_code(tmp_path):
     folder = write_run(tmp_path / 'run', method_name=3)
     for name in ('a_b.py', 'newer.py'):
