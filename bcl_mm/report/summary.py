@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
@@ -20,7 +21,7 @@ from bcl_mm.evaluation import (
     difference,
 )
 from bcl_mm.report.evaluation import Evaluation
-from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.errors import InputValueError, visible
 
 RATIOS = (50, 10, 2)  # of other test priors
 
@@ -117,10 +118,30 @@ def mean_and_spread(values: Sequence[float]) -> Tuple[float, float]:
     return statistics.mean(values), spread
 
 
+def copied_run(
+    run: TrainedRun, evaluation: Evaluation, method: Optional[Method]
+) -> Optional[TrainedRun]:
+    """The run of a method that this one is a copy of; None if it is new.
+
+    A copy has the same seed and the same outputs. It is no second seed.
+    """
+    if method is None:
+        return None
+    for other, one in zip(method.runs, method.evaluations):
+        if run.seed == other.seed and all(
+            np.array_equal(getattr(one, name), getattr(evaluation, name))
+            for name in ('predictions', 'confidences')
+        ):
+            return other
+    return None
+
+
 def group_runs(
     runs: List[TrainedRun], evaluations: List[Evaluation]
 ) -> List[Method]:
     """Methods with their seeds, in the order given.
+
+    Copies of a run are named on stderr and left out.
 
     Raises:
         ValueError: The runs were not trained and tested on the same images.
@@ -140,6 +161,11 @@ def group_runs(
                     f'{what} of {run.folder} are not those of '
                     f'{runs[0].folder}'
                 )
+        copied = copied_run(run, one, settings.get(run.setting))
+        if copied is not None:
+            note = f'{run.folder} is a copy of {copied.folder}, and left out'
+            print(visible(f'Note: {note}'), file=sys.stderr)
+            continue
         name = run.method + (f', {run.progress}' if run.progress else '')
         method = settings.setdefault(run.setting, Method(name, [], []))
         method.runs.append(run)

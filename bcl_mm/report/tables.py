@@ -66,9 +66,9 @@ def marked(
 ) -> List[bool]:
     """Which methods to mark in a column: the best ones, as far as known.
 
-    Marked are the best mean and all methods that do not clearly differ from
-    it. Nothing is marked where that is all of them, or if the best method
-    has one run.
+    Marked are the best mean and all methods that are not clearly worse, on
+    the seeds that both have. Nothing is marked where that is all of them, or
+    if the best method has one run.
     """
     nothing = [False] * len(methods)
     means = [method.mean(name) for method in methods]
@@ -79,8 +79,10 @@ def marked(
     if len(best.values(name)) < 2:
         return nothing
     gaps = [method.above(best, name) for method in methods]
+    sign = 1 if more_is_better else -1
     alike = [
-        method is best or (gap is not None and not gap.is_clear)
+        method is best
+        or (gap is not None and not (gap.is_clear and sign * gap.mean < 0))
         for method, gap in zip(methods, gaps)
     ]
     return nothing if sum(alike) == len(known) else alike

@@ -70,8 +70,7 @@ def judge(methods: Sequence[Method]) -> Verdict:
             'No verdict: no training is finished.',
             'Finish them (bcl-mm train --resume), then report again.',
         )
-    # Of equal ones the first.
-    ranked = sorted(finished, key=lambda m: -m.mean(CRITERION))
+    ranked = _ranked(finished)
     best = ranked[0]
     notes = _few_notes(best)
     if len(ranked) == 1:
@@ -85,13 +84,29 @@ def judge(methods: Sequence[Method]) -> Verdict:
     gap = best.above(rival, CRITERION)
     if not gap.is_known:
         headline, advice = _inconclusive(best, rival, gap)
-    elif gap.is_clear:
+    elif gap.is_clear and gap.mean > 0:
         headline, advice = _clear(best, rival, gap)
     else:
         headline, advice = _no_winner(ranked, gap)
     gaps = {name: best.above(rival, name) for name in COMPARED}
     gaps = {name: found for name, found in gaps.items() if found is not None}
     return Verdict(headline, advice, notes, best, rival, gaps)
+
+
+def _ranked(methods: Sequence[Method]) -> List[Method]:
+    """Methods, the best first; of equal ones the first.
+
+    Methods are compared on the seeds that they share, on which another one
+    may be ahead than in the mean over all seeds.
+    """
+    by_mean = sorted(methods, key=lambda method: -method.mean(CRITERION))
+    best, *others = by_mean
+    for method in others:
+        if method.above(best, CRITERION).mean > 0:
+            best = method
+    others = [method for method in by_mean if method is not best]
+    others.sort(key=lambda method: best.above(method, CRITERION).mean)
+    return [best, *others]
 
 
 def _inconclusive(

@@ -1,6 +1,7 @@
 """Figures and tables of the report, against small cases."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,6 +88,10 @@ MARKS = {
     'the best has one seed': (((80, 81, 82), (90,)), [False, False]),
     'another has one seed': (((90, 91), (80,), (70.5, 71)), [1, 1, 0]),
     'one method': (((90, 91),), [False]),
+    'ahead on the shared seeds': (
+        ((80, 80.1, 99), (81, 81.2), (70, 70.2)),
+        [1, 1, 0],
+    ),
 }
 
 
@@ -234,6 +239,20 @@ def test_runs_become_methods():
         'cross-entropy (data_root=a)',
         'cross-entropy (data_root=b/c)',
     ]
+
+
+def test_a_copy_of_a_run_is_no_second_seed(capsys):
+    runs = [trained_run(), trained_run(), trained_run(seed=1)]
+    runs[1].folder = Path('copy')
+    (method,) = summary.group_runs(runs, [evaluation()] * 3)
+    assert [run.seed for run in method.runs] == [0, 1]
+    assert len(method.evaluations) == 2
+    note = 'Note: copy is a copy of cross-entropy_0, and left out\n'
+    assert capsys.readouterr().err == note
+    # The same seed with other outputs is a run of its own, as on a GPU.
+    other = evaluation(confidences=np.linspace(0.2, 0.9, 16))
+    (method,) = summary.group_runs(runs[:2], [evaluation(), other])
+    assert len(method.runs) == 2
 
 
 def test_unfinished_runs_are_no_second_seed():

@@ -121,6 +121,27 @@ def test_seeds_that_are_not_shared():
     assert 'over 3 seeds each' in judge([one, other]).headline
 
 
+def test_the_order_is_that_of_the_shared_seeds():
+    # The mean of BCL is above that of LA by a seed that LA does not have.
+    methods = method('LA', 81.1, 81.32), method('BCL', 80, 80.1, 99)
+    verdict = judge(methods)
+    assert [m.name for m in verdict.pair] == ['LA', 'BCL']
+    # d = 1.1, 1.22: 1.16 +- 12.7062 * 0.06.
+    assert 'LA is better than BCL' in verdict.headline
+    assert 'by 1.2 [0.4, 1.9] points' in verdict.headline
+    # The shared seeds differ from pair to pair, and the order is a circle.
+    methods = []
+    for name, figures in dict(
+        a={0: 5.0, 1: 5.1, 4: 1.0, 5: 1.1},
+        b={0: 3.0, 1: 3.1001, 2: 9.0, 3: 9.1},
+        c={2: 7.0, 3: 7.1001, 4: 3.0, 5: 3.1001},
+    ).items():
+        methods.append(method(name, *figures.values()))
+        for run, seed in zip(methods[-1].runs, figures):
+            run.cfg.randomness.seed = seed
+    assert ' is better than ' not in judge(methods).headline
+
+
 def test_unfinished_runs_have_no_verdict():
     done, leading = method('LA', 80, 81, 82), method('BCL', 90, 91, 92)
     for run in leading.runs:
