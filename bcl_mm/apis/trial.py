@@ -153,7 +153,9 @@ def read_trial(work_dir: Path) -> Optional[Trial]:
     if not path.is_file():
         return None
     try:
-        content: Dict[str, Any] = read_object(path.read_text(), str(path))
+        content: Dict[str, Any] = read_object(
+            path.read_text(errors='replace'), str(path)
+        )
         timings = content.pop('timings')
         timings = {name: Timing(**timing) for name, timing in timings.items()}
         return Trial(**content, timings=timings)

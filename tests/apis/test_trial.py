@@ -92,3 +92,6 @@ def test_written_and_read(tmp_path):
     (tmp_path / 'try.json').write_text('{"timings": {}, "other": 1}')
     with pytest.raises(InputValueError, match=r'try.json is damaged .*other'):
         read_trial(tmp_path)
+    (tmp_path / 'try.json').write_bytes(b'\xff\xfe{')  # not even text
+    with pytest.raises(InputValueError, match='try.json is damaged'):
+        read_trial(tmp_path)
