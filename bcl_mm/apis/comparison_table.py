@@ -125,7 +125,7 @@ def _explanation(rows: List[Dict[str, Any]]) -> str:
         f'Above the first: balanced accuracy minus that of {rows[0]["method"]}'
     )
     if any(row['difference_low'] is not None for row in rows):
-        return f'{text}, with its 95 % interval over the seeds.'
+        return f'{text}, with its 95 % interval over the seeds that both have.'
     pairs = max(row['difference_pairs'] or 0 for row in rows)
     if pairs < 2:
         return f'{text}. One seed is not conclusive: add --seeds 0 1 2.'
