@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 from typing import (
@@ -30,8 +31,8 @@ from torch.utils.data import DataLoader
 
 from bcl_mm.apis.config import complete_model, load_config
 from bcl_mm.apis.trained_models import find_model
-from bcl_mm.classes import ClassInfo
-from bcl_mm.datasets.folders import find_images
+from bcl_mm.classes import ClassInfo, printable
+from bcl_mm.datasets.folders import describe_left_out, find_images
 from bcl_mm.datasets.transforms.loading import (
     IMAGE_ENDINGS,
     CorruptImageError,
@@ -207,6 +208,7 @@ def list_images(inputs: Sequence[PathLike]) -> List[str]:
     """List images among files and folders; those of a folder are sorted.
 
     Folders are read as for training: at any depth, without hidden files.
+    Other files in them are told on stderr.
 
     Args:
         inputs: Files, which are taken as they are, and folders.
@@ -221,12 +223,15 @@ def list_images(inputs: Sequence[PathLike]) -> List[str]:
         if not entry.is_dir():
             paths.append(str(entry))
             continue
-        images, _ = find_images(str(entry))
+        images, others = find_images(str(entry))
         if not images:
             raise MissingFileError(
                 f'folder {entry} has no image ({" ".join(IMAGE_ENDINGS)})'
             )
         paths += [str(entry / image) for image in images]
+        if others:
+            note = f'{printable(str(entry))}: {describe_left_out(others)}'
+            print(note, file=sys.stderr, flush=True)
     return paths
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import os.path as osp
 from collections import Counter
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from bcl_mm.classes import printable
 from bcl_mm.datasets.class_names import check_names
@@ -106,6 +106,19 @@ def _images_in(folder: str) -> List[str]:
     return [image.name for image in images if image.is_file()]
 
 
+def describe_left_out(paths: Sequence[str]) -> str:
+    """A sentence about files, one or more, that are not read as images."""
+    endings = Counter(osp.splitext(path)[1] for path in paths)
+    listed = [
+        f'{number:,} {printable(ending) or "without ending"}'
+        for ending, number in sorted(endings.items())
+    ]
+    return (
+        f'{len(paths):,} files are not images and are left out '
+        f'({", ".join(listed)}), such as {printable(paths[0])}'
+    )
+
+
 def read_tree(
     folder: str, problems: Optional[Problems] = None
 ) -> Tuple[List[Entry], List[str]]:
@@ -139,17 +152,7 @@ def read_tree(
     problems.add(*doubles.values())
     if doubles:
         rows = [row for row in rows if osp.join(folder, row[0]) not in doubles]
-    notes = []
-    if left_out:
-        endings = Counter(osp.splitext(path)[1] for path in left_out)
-        listed = [
-            f'{number:,} {printable(ending) or "without ending"}'
-            for ending, number in sorted(endings.items())
-        ]
-        notes.append(
-            f'{len(left_out):,} files are not images and are left out '
-            f'({", ".join(listed)}), such as {printable(left_out[0])}'
-        )
+    notes = [describe_left_out(left_out)] if left_out else []
     outside = _images_in(folder)
     if outside:
         notes.append(
