@@ -245,7 +245,8 @@ class ClassInfoHook(Hook):
         runner.logger.info(
             'The checkpoint has no class counts: counted '
             f'{self.info.counts.sum()} images of {len(self.info.counts)} '
-            'classes in the training set'
+            'classes in the training set',
+            extra=dict(is_note=True),
         )
 
     def _tell_metrics(self, evaluator: Evaluator) -> None:

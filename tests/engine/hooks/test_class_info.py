@@ -113,7 +113,9 @@ def make_test(work_dir, train=DIGITS, **options):
 def test_unknown_counts_are_counted_for_a_test(tmp_path, monkeypatch):
     runner = make_test(tmp_path)
     said = []
-    monkeypatch.setattr(runner.logger, 'info', said.append)
+    monkeypatch.setattr(
+        runner.logger, 'info', lambda message, **_: said.append(message)
+    )
     assert set(runner.test()) == ACCURACIES
     assert runner.test_evaluator.metrics[0].class_counts.tolist() == COUNTS
     assert runner.model.head.class_counts.tolist() == COUNTS
