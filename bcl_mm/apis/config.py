@@ -320,6 +320,31 @@ def complete_model(cfg: Config, checkpoint: Optional[str] = None) -> None:
         print(visible(loaded), flush=True)
 
 
+class _FormattedOnce(Config):
+    """A config that is formatted again only after a change.
+
+    MMEngine formats it for every checkpoint, which takes five seconds for a
+    long pipeline.
+    """
+
+    _formatted = ('', '')  # unformatted and formatted text, of the last one
+
+    @property
+    def pretty_text(self) -> str:
+        """The config as Python code."""
+        plain = repr(self.to_dict())
+        if plain != _FormattedOnce._formatted[0]:
+            _FormattedOnce._formatted = plain, super().pretty_text
+        return _FormattedOnce._formatted[1]
+
+
+def formatted_once(cfg: Config) -> Config:
+    """The same config, sharing its content, but formatted once."""
+    copied = _FormattedOnce.__new__(_FormattedOnce)
+    copied.__setstate__(cfg.__getstate__())
+    return copied
+
+
 def build_runner(cfg: Config, terminal: Optional[Terminal] = None) -> Runner:
     """Runner of a config, without log lines that ask nothing of a user.
 
@@ -328,6 +353,7 @@ def build_runner(cfg: Config, terminal: Optional[Terminal] = None) -> Runner:
         terminal: Shows the progress of training. Defaults to None: the
             terminal shows the whole log.
     """
+    cfg = formatted_once(cfg)
     if cfg.get('default_hooks') is None:
         cfg.default_hooks = {}
     cfg.default_hooks.setdefault(

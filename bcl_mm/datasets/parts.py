@@ -274,7 +274,7 @@ class Parts:
             left_out: Names of classes whose images are passed over.
 
         Raises:
-            InputValueError: There is no image.
+            InputValueError: There are no images.
         """
         entries = self.images(part)
         known = set(names).difference(left_out)

@@ -63,7 +63,7 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
         T in [0.05, 20].
 
     Raises:
-        InputValueError: There is no image, or all are classified correctly:
+        InputValueError: There are no images, or all are classified correctly:
             the likelihood would then grow for ever as T shrinks.
     """
     if not len(labels):

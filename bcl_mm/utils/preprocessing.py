@@ -131,8 +131,8 @@ def load_rgb(image: Union[str, os.PathLike, bytes]) -> np.ndarray:
         (H, W, 3) uint8, RGB.
 
     Raises:
-        ValueError: It is no image, is damaged or cut short, or has more than
-            178,956,970 pixels.
+        ValueError: It is not an image, is damaged or cut short, or has more
+            than 178,956,970 pixels.
     """
     with _naming(image), warnings.catch_warnings():
         # Of half as many pixels.

@@ -1,10 +1,13 @@
 """Configs, their options, and what is said of a user's errors."""
 
 import argparse
+import copy
 import os
 import sys
 
+import mmengine.config.config
 import pytest
+from mmengine.config import Config
 
 import bcl_mm
 from bcl_mm.apis import config as cli
@@ -178,3 +181,21 @@ def test_options_of_own_data_reach_all_loaders(capsys, tmp_path):
     cli.load_config(argparse.Namespace(config=str(path), cfg_options=[]))
     told = 'min_images = 3 of the config reaches no data set, which read 0: se'
     assert told in capsys.readouterr().out
+
+
+def test_a_config_is_formatted_again_only_after_a_change(monkeypatch):
+    texts = []
+
+    def format_code(text, **_):
+        texts.append(text)
+        return text, True
+
+    monkeypatch.setattr(mmengine.config.config, 'FormatCode', format_code)
+    original = Config(dict(model=dict(a=1), work_dir='formatted once'))
+    cfg = copy.deepcopy(cli.formatted_once(original))
+    assert cfg.pretty_text == cfg.pretty_text == original.pretty_text
+    assert len(texts) == 2  # one of them the original's
+    cfg.model.a = 2
+    assert 'a=2' in cfg.pretty_text
+    cfg.model.a = 1
+    assert cfg.pretty_text == original.pretty_text

@@ -61,7 +61,7 @@ def test_predict(call, trained, digits, work_dir, tmp_path):
         assert told == f'Model: {names} (epoch 1)\n'
         is_same = np.allclose(found, expected, atol=1e-6)
         assert is_same == (names == last)
-    # One image alone is no checkpoint.
+    # A single image is not a checkpoint.
     assert len(scores(call, tmp_path, work_dir, digits[0])[0]) == 1
 
 
