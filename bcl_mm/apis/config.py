@@ -8,12 +8,14 @@ import copy
 import gc
 import os
 import re
+import time
 import warnings
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -354,6 +356,7 @@ def build_runner(cfg: Config, terminal: Optional[Terminal] = None) -> Runner:
             terminal shows the whole log.
     """
     cfg = formatted_once(cfg)
+    _await_free_second(cfg)
     if cfg.get('default_hooks') is None:
         cfg.default_hooks = {}
     cfg.default_hooks.setdefault(
@@ -378,6 +381,19 @@ def build_runner(cfg: Config, terminal: Optional[Terminal] = None) -> Runner:
     )
     end_at_full_disk(runner.logger)
     return runner
+
+
+def _await_free_second(cfg: Config) -> None:
+    """Wait until MMEngine's names are free.
+
+    A Runner names its logs, logger and metrics by the second: one built in
+    the same process and second would write into those of the earlier one.
+    """
+    name = cfg.get('experiment_name') or Path(cfg.filename or '').stem
+    while MMLogger.check_instance_created(
+        f'{name}_{time.strftime("%Y%m%d_%H%M%S")}'.lstrip('_')
+    ):
+        time.sleep(0.05)
 
 
 def check_checkpoint(source: str, resume: bool = False) -> None:

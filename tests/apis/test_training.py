@@ -1,0 +1,25 @@
+"""Trainings from Python."""
+
+from bcl_mm.apis.config import build_runner
+from bcl_mm.apis.training import open_config, train
+from tests.cli.common import SHORT
+from tests.conftest import ROOT
+
+CONFIG = ROOT / 'configs' / 'ce_resnet8_digits_lt.py'
+
+
+def test_runs_of_one_second_share_nothing(tmp_path):
+    names, hubs = set(), []
+    for number in range(3):
+        cfg = open_config(CONFIG, SHORT, tmp_path / str(number))
+        runner = build_runner(cfg)
+        names.add(runner.experiment_name)
+        hubs.append(runner.message_hub)
+    assert len(names) == 3
+    assert len({id(hub) for hub in hubs}) == 3
+
+
+def test_two_trainings_of_one_work_dir_have_two_logs(tmp_path):
+    for _ in range(2):
+        assert train(CONFIG, SHORT, tmp_path) == tmp_path
+    assert len(list(tmp_path.glob('*/*.log'))) == 2
