@@ -6,10 +6,11 @@ from typing import Any, List, Optional, Sequence, Union
 
 import torch
 from mmpretrain.models.utils import ClsDataPreprocessor
+from mmpretrain.structures import DataSample
 
 from bcl_mm.classes import ClassInfo
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.errors import InputValueError, check_flag, check_number
 from bcl_mm.utils.labels import class_labels, sample_labels
 
 Channels = Union[None, float, Sequence[float]]
@@ -46,7 +47,9 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
     The views become one batch (V * B, C, H, W), view-major: rows
     ``v * B ... (v + 1) * B - 1`` are view v. Plain images are processed as
     usual. Works with ``default_collate`` and ``pseudo_collate``.
-    Normalisation runs on the device.
+    Images move to the device as the loader pinned them, view by view, and
+    labels all at once; none of these copies is waited for. Views are joined
+    and normalised on the device.
 
     Args:
         mean: Mean of each channel, or one of all. Defaults to None: images
@@ -55,6 +58,8 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
             with ``mean`` only. Defaults to None.
         num_classes: Number of classes, for Mixup and CutMix. Defaults to
             None: from :class:`~bcl_mm.engine.hooks.ClassInfoHook`.
+        non_blocking: Whether copies to the device are not waited for.
+            Defaults to True.
         **kwargs: Other arguments of mmpretrain's ``ClsDataPreprocessor``.
 
     Raises:
@@ -67,8 +72,10 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         mean: Channels = None,
         std: Channels = None,
         num_classes: Optional[int] = None,
+        non_blocking: bool = True,
         **kwargs: Any,
     ) -> None:
+        check_flag('non_blocking', non_blocking)
         if (mean is None) != (std is None):
             raise InputValueError(
                 f'mean and std must be given together, got mean={mean} and '
@@ -84,6 +91,8 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         if num_classes is not None:
             check_number('num_classes', num_classes, at_least=2, whole=True)
         super().__init__(mean, std, num_classes=num_classes, **kwargs)
+        # (mmpretrain's class does not take it.)
+        self._non_blocking = non_blocking
 
     def set_class_info(self, info: ClassInfo) -> None:
         """Take the number of classes.
@@ -119,6 +128,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         self._check_channels(inputs)
         if self.to_onehot:
             self._check_labels(data.get('data_samples') or [])
+        self._move_labels(data.get('data_samples') or [])
         if not is_multi_view(inputs):
             return super().forward(data, training)
         if training and self.batch_augments is not None:
@@ -135,8 +145,31 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
                 f'all views of a batch must have the same size, got {shapes}'
             )
         if torch.is_tensor(inputs[0]):
-            images = torch.cat(list(inputs))  # (V * B, C, H, W)
+            # On the device: joined pinned tensors are not pinned.
+            images = torch.cat(self.cast_data(inputs))  # (V * B, C, H, W)
         return super().forward(dict(data, inputs=images), training)
+
+    def _move_labels(self, samples: Sequence[Any]) -> None:
+        """Move labels to the device, all of a kind in one copy.
+
+        The loader does not pin them, and mmpretrain waits for their copy,
+        and with it for all that the device has to do before.
+        """
+        for name in ('gt_label', 'gt_score'):
+            labelled = [
+                sample
+                for sample in samples
+                if isinstance(sample, DataSample) and name in sample
+            ]
+            values = [sample.get(name) for sample in labelled]
+            if not values or values[0].device == self.device:
+                continue
+            joined = torch.cat(values)
+            if joined.is_cpu and torch.accelerator.is_available():
+                joined = joined.pin_memory()
+            parts = self.cast_data(joined).split([len(v) for v in values])
+            for sample, part in zip(labelled, parts):
+                sample.set_field(part, name)
 
     def _check_labels(self, samples: Sequence[Any]) -> None:
         """Refuse labels that mmpretrain cannot make one-hot."""

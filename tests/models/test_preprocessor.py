@@ -2,6 +2,7 @@ import pytest
 import torch
 from mmengine.dataset import default_collate, pseudo_collate
 from mmpretrain.structures import DataSample
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bcl_mm.classes import ClassInfo
 from bcl_mm.models.preprocessor import MultiViewDataPreprocessor
@@ -135,3 +136,66 @@ def test_mixing_refuses_labels_that_are_no_classes():
         preprocessor(batch, training=True)
     unlabelled = dict(batch, data_samples=None)
     assert preprocessor(unlabelled)['data_samples'] is None
+
+
+class HostOperators(TorchDispatchMode):
+    """Remembers what runs on tensors of the host: name, shapes, options."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        listed = [
+            x for arg in args for x in (arg if type(arg) is list else [arg])
+        ]
+        shapes = [x.shape for x in listed if torch.is_tensor(x) and x.is_cpu]
+        if shapes:
+            self.found.append((func.overloadpacket.__name__, shapes, kwargs))
+        return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize('collate', [default_collate, pseudo_collate])
+@pytest.mark.parametrize('views', [0, 3])
+@pytest.mark.parametrize('soft', [False, True])
+def test_images_move_as_the_loader_pinned_them(collate, views, soft):
+    batch = collate(list(samples(views)))
+    if soft:
+        for sample in batch['data_samples']:
+            sample.set_gt_score(torch.ones(7) / 7)
+    preprocessor = MultiViewDataPreprocessor(mean=1.0, std=2.0, to_rgb=True)
+    preprocessor.to('meta')  # a device that is not the host
+    with HostOperators() as operators:
+        out = preprocessor(batch, training=True)
+    assert out['inputs'].shape == (3 * max(views, 1), 3, 4, 4)
+    assert all(s.gt_label.is_meta for s in out['data_samples'])
+    of_images = {n for n, shapes, _ in operators.found if len(shapes[0]) > 2}
+    assert of_images - {'unbind'} == {'_to_copy'}  # no cat, no stack
+    copies = [
+        (len(shapes[0]), options)
+        for name, shapes, options in operators.found
+        if name == '_to_copy'
+    ]
+    for _, options in copies:
+        assert options['device'].type == 'meta'
+        assert options['non_blocking']
+    # Labels and scores of the batch in one copy each.
+    assert sum(ndim < 3 for ndim, _ in copies) == 1 + soft
+
+
+def test_copies_may_be_waited_for():
+    preprocessor = MultiViewDataPreprocessor(non_blocking=False).to('meta')
+    with HostOperators() as operators:
+        preprocessor(default_collate(list(samples(views=2))))
+    waited = [o for name, _, o in operators.found if name == '_to_copy']
+    assert waited
+    assert not any(options.get('non_blocking') for options in waited)
+
+
+def test_samples_of_which_some_are_soft_all_move():
+    batch = default_collate(list(samples(views=2)))
+    batch['data_samples'][2].set_gt_score(torch.ones(7) / 7)
+    out = MultiViewDataPreprocessor().to('meta')(batch)
+    assert out['data_samples'][2].gt_score.is_meta
+    assert 'gt_score' not in out['data_samples'][0]
