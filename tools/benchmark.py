@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -31,6 +32,7 @@ BENCHMARKS = {
     'step': 'epochs beside a bare loop, and our share of a step',
     'identical': 'identical images among 5,000 of 60 kB',
     'classes': 'class-complement by a sample of the classes',
+    'gpu': 'first checks and timings of a GPU (--device cuda)',
 }
 # These run on one thread, as a data worker does.
 ONE_THREAD = ('views', 'startup', 'identical')
@@ -73,11 +75,42 @@ def machine() -> Dict[str, Any]:
     )
 
 
+def accelerator(device: torch.device) -> Dict[str, Any]:
+    """Name and memory of a GPU, and the libraries that drive it."""
+    if device.type != 'cuda':
+        return {}
+    properties = torch.cuda.get_device_properties(device)
+    return dict(
+        gpu=properties.name,
+        memory_gib=round(properties.total_memory / 2**30, 1),
+        gpus=torch.cuda.device_count(),
+        cuda=torch.version.cuda,
+        cudnn=torch.backends.cudnn.version(),
+    )
+
+
+def verdict(row: Row) -> str:
+    """Whether a row is within its limits; empty if it has none."""
+    values = (
+        (row['median'], row['max_median']),
+        (
+            row.get('ratio'),
+            row.get('max_ratio'),
+        ),
+    )
+    limited = [(v, limit) for v, limit in values if limit is not None]
+    if not limited:
+        return ''
+    return 'ok' if all(v <= limit for v, limit in limited) else 'OVER'
+
+
 def print_table(rows: List[Row]) -> None:
     """Print one line per row."""
     width = max(len(row['name']) for row in rows)
     for row in rows:
-        line = f'{row["name"]:{width}} {row["median"]:9.2f} {row["unit"]}'
+        line = f'{row["name"]:{width}}'
+        if row['median'] is not None:
+            line += f' {row["median"]:9.4g} {row["unit"]}'
         if row['max_median'] is not None:
             line += f', at most {row["max_median"]:g}'
         if 'ratio' in row:
@@ -88,7 +121,7 @@ def print_table(rows: List[Row]) -> None:
             )
             if row['max_ratio'] is not None:
                 line += f'; at most {row["max_ratio"]:g}'
-        print(line)
+        print(line + (f'  {row["verdict"]}' if row['verdict'] else ''))
 
 
 def draw(curve: Curve, path: Path) -> None:
@@ -107,27 +140,33 @@ def draw(curve: Curve, path: Path) -> None:
     pyplot.close(figure)
 
 
-def main() -> None:
-    """Run the benchmarks, one after the other."""
+def main() -> int:
+    """Run the benchmarks, one after the other; 1 if a check fails."""
     args = parse_args()
     args.work_dir.mkdir(parents=True, exist_ok=True)
     settings = Settings(args.repeats, args.device, args.quick)
+    has_failed = False
     default_threads = args.threads or torch.get_num_threads()
     for name in args.names:
         torch.set_num_threads(1 if name in ONE_THREAD else default_threads)
         print(f'== {name}: {BENCHMARKS[name]}')
         benchmark = importlib.import_module(f'benchmarks.{name}')
         rows, curves = benchmark.run(settings)
+        for row in rows:
+            row.setdefault('verdict', verdict(row))
+            has_failed |= row['verdict'].startswith('FAILED')
         print_table(rows)
         report = dict(benchmark=name, quick=args.quick, repeats=args.repeats)
-        report.update(machine=machine(), rows=rows)
+        found = dict(machine(), **accelerator(args.device))
+        report.update(machine=found, rows=rows)
         report['curves'] = [vars(curve) for curve in curves]
         path = args.work_dir / f'{name}.json'
         path.write_text(json.dumps(report, indent=1) + '\n')
         for curve in curves:
             draw(curve, args.work_dir / f'{name}_{curve.name}.png')
         print(f'Written: {path}' + (' and its curves' if curves else ''))
+    return int(has_failed)
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

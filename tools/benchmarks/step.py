@@ -111,11 +111,32 @@ def epochs(config: str, settings: Settings) -> Times:
 
 
 class ResNetStep:
-    """A step of ResNet-50 on three views, and our share of it."""
+    """A step of 32 images in three views, and our share of it.
 
-    def __init__(self, device: torch.device, quick: bool) -> None:
+    Args:
+        config: A config of BCL for ImageNet-LT.
+        dtype: Of the network, by autocast.
+        channels_last: Memory format of network and images.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: str = 'bcl_resnet50_imagenet_lt',
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
+    ) -> None:
+        device, quick = settings.device, settings.quick
+        self.settings = settings
+        self.autocast = torch.autocast(
+            device.type, dtype, enabled=dtype != torch.float32
+        )
+        layout = torch.contiguous_format
+        if channels_last:
+            layout = torch.channels_last
+        self.memory_format = layout
         side, batch_size = (32, 4) if quick else (224, 32)
-        cfg = Config.fromfile(config_path('bcl_resnet50_imagenet_lt'))
+        cfg = Config.fromfile(config_path(config))
         if quick:
             small = dict(num_classes=20, hidden_channels=64, out_channels=32)
             cfg.model.head.update(small)
@@ -126,7 +147,7 @@ class ResNetStep:
         self.images = list(views.to(device))
         self.labels = torch.randint(num_classes, (batch_size,)).to(device)
         self.samples = [DataSample().set_gt_label(n) for n in self.labels]
-        self.model = build_model(cfg).to(device)
+        self.model = build_model(cfg).to(device, memory_format=layout)
         self.head = self.model.head
         counts = np.arange(num_classes) + 1
         tell(self.model, 'set_class_info', ClassInfo(counts))
@@ -154,7 +175,8 @@ class ResNetStep:
         for hook in self.hooks:
             hook.before_train_iter(self.runner, 0, batch)
         self.model.data_preprocessor(batch, True)
-        losses = self.head.loss((self.features,), self.samples)
+        with self.autocast:
+            losses = self.head.loss((self.features,), self.samples)
         loss, _ = self.model.parse_losses(losses)
         self.runner.optim_wrapper.backward(loss)
 
@@ -163,10 +185,12 @@ class ResNetStep:
         self.inputs()
         batch_size, head = len(self.labels), self.head
         weight, contrast = head.classifier.weight, head.projection
-        logits = F.linear(self.features[:batch_size], weight)
-        anchors = contrast.projector(self.features)[batch_size:]
-        keys = torch.cat([anchors, contrast.prototype_projector(weight)])
-        similarity = anchors @ keys.T
+        with self.autocast:
+            logits = F.linear(self.features[:batch_size], weight)
+            anchors = contrast.projector(self.features)[batch_size:]
+            prototypes = contrast.prototype_projector(weight)
+        keys = torch.cat([anchors, prototypes]).float()
+        similarity = anchors.float() @ keys.T
         results = [logits, similarity]
         torch.autograd.backward(results, [r.detach() for r in results])
 
@@ -174,12 +198,25 @@ class ResNetStep:
         """(V * B, 3, H, W) normalised views."""
         views = torch.cat(self.images).flip(1).float()
         preprocessor = self.model.data_preprocessor
-        return (views - preprocessor.mean) / preprocessor.std
+        views = (views - preprocessor.mean) / preprocessor.std
+        return views.contiguous(memory_format=self.memory_format)
 
     def backbone(self) -> None:
         """Forward and backward of the backbone."""
-        features = self.model.extract_feat(self.inputs())[0]
-        features.backward(self.features.detach())
+        with self.autocast:
+            features = self.model.extract_feat(self.inputs())[0]
+        features.backward(self.features.detach().to(features))
+
+    def share(self, name: str) -> List[Row]:
+        """The row of our time beyond the products that BCL requires."""
+        time = self.settings.time
+        backbone = time(dict(backbone=self.backbone), 3)['backbone']
+        times = time(dict(ours=self.ours, products=self.products))
+        whole = np.median(backbone) + np.median(times['ours'])
+        overhead = np.subtract(times['ours'], times['products']).tolist()
+        figures = {'ours': overhead, 'whole step': [whole] * len(overhead)}
+        name = f'our share of a {name} step, 32 images x 3 views'
+        return rows_of(name, figures, 'ours', {'whole step': MAX_SHARE})
 
 
 def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
@@ -188,11 +225,4 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     for config, limit in (QUICK_EPOCHS if settings.quick else EPOCHS).items():
         times, name = epochs(config, settings), f'epoch of {config}'
         rows += rows_of(name, times, 'train.py', {'bare loop': limit})
-    step = ResNetStep(settings.device, settings.quick)
-    backbone = settings.time(dict(backbone=step.backbone), 3)
-    times = settings.time(dict(ours=step.ours, products=step.products))
-    whole = np.median(backbone['backbone']) + np.median(times['ours'])
-    overhead = np.subtract(times['ours'], times['products']).tolist()
-    name = 'our share of a ResNet-50 step, 32 images x 3 views'
-    figures = {'ours': overhead, 'whole step': [whole] * len(overhead)}
-    return rows + rows_of(name, figures, 'ours', {'whole step': MAX_SHARE}), []
+    return rows + ResNetStep(settings).share('ResNet-50'), []
