@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Optional
+from itertools import chain
+from typing import Any, Iterator, List, Optional
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torch.utils.data import Sampler
 from bcl_mm.classes import bincount_labels, labels_of
 from bcl_mm.registry import DATA_SAMPLERS
 from bcl_mm.utils.errors import check_number
+
+_BLOCK = 2**14  # images of a process that are drawn at a time
 
 
 @DATA_SAMPLERS.register_module()
@@ -25,7 +28,8 @@ class ClassBalancedSampler(Sampler):
 
     and all images of a class have the same. An epoch is as long as the data
     set, or longer by up to one image per process, so that all processes have
-    the same number.
+    the same number. Epochs depend on the seed and the number of the epoch
+    alone. It keeps 4 bytes an image (8 from 2^32 images on).
 
     Args:
         dataset: A data set with labels.
@@ -49,24 +53,43 @@ class ClassBalancedSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0
         labels = labels_of(dataset)
-        counts = bincount_labels(labels)
-        weights = counts[labels] ** (power - 1.0)  # (N,): n^q over n images
-        self._cumulated = np.cumsum(weights)
         self.num_samples = -(-len(labels) // self.world_size)
+        counts = bincount_labels(labels)
+        # Integers of 16 bits are sorted four times as fast.
+        labels = labels.astype(np.min_scalar_type(len(counts)))
+        kind = np.min_scalar_type(len(labels))
+        self._by_class = np.argsort(labels, kind='stable').astype(kind)
+        counts = counts[counts > 0]
+        self._last = np.cumsum(counts) - 1  # of each class, in _by_class
+        self._first = self._last - (counts - 1)
+        self._weights = counts ** (power - 1.0)  # of an image: n^q / n
+        self._bounds = np.cumsum(counts * self._weights)
+        self._bounds = np.insert(self._bounds, 0, 0.0)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the draws; DistSamplerSeedHook calls it."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(self._blocks())
+
+    def _blocks(self) -> Iterator[List[int]]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        number = self.num_samples * self.world_size
-        draws = torch.rand(number, generator=generator, dtype=torch.float64)
-        draws = draws.numpy() * self._cumulated[-1]
-        # (torch.multinomial takes at most 2^24 images.) Without the last
-        # boundary, to which a draw may be rounded up.
-        indices = np.searchsorted(self._cumulated[:-1], draws, side='right')
-        return iter(indices[self.rank :: self.world_size].tolist())
+        for start in range(0, self.num_samples, _BLOCK):
+            number = min(_BLOCK, self.num_samples - start) * self.world_size
+            draws = torch.rand(number, generator=generator, dtype=torch.double)
+            own = draws[self.rank :: self.world_size].numpy()
+            yield self._images_of(own * self._bounds[-1]).tolist()
+
+    def _images_of(self, draws: np.ndarray) -> np.ndarray:
+        """The images on which draws from [0, total weight) fall."""
+        # (torch.multinomial takes at most 2^24 images.)
+        inner = self._bounds[1:-1]
+        classes = np.searchsorted(inner, draws, side='right')
+        within = (draws - self._bounds[classes]) / self._weights[classes]
+        positions = self._first[classes] + within.astype(np.int64)
+        # Rounding may reach the bound above.
+        return self._by_class[np.minimum(positions, self._last[classes])]
 
     def __len__(self) -> int:
         return self.num_samples

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
+from bcl_mm.datasets import samplers
 from bcl_mm.datasets.samplers import ClassBalancedSampler
 from bcl_mm.registry import DATA_SAMPLERS
 from tests.test_classes import Labelled
@@ -37,20 +39,55 @@ def test_classes_come_with_the_papers_probabilities(power):
     assert (np.abs(each - mean) < 5 * np.sqrt(mean)).all()
 
 
-def test_ranks_share_the_draws(monkeypatch):
-    dataset = Labelled([0, 0, 0, 1, 1])
-    alone = ClassBalancedSampler(dataset, seed=3)
+@pytest.mark.parametrize('power', [0.0, 0.5, 1.0])
+def test_each_image_has_the_share_of_its_class(power):
+    labels = np.array([7, 2, 2, 7, 7, 4, 7, 7, 2, 7])  # not all classes occur
+    sampler = ClassBalancedSampler(Labelled(labels), power=power, seed=5)
+    drawn = []
+    for epoch in range(5000):
+        sampler.set_epoch(epoch)
+        drawn.extend(sampler)
+    counts = np.bincount(labels)
+    shares = counts[labels] ** (power - 1)
+    expected = shares / shares.sum() * len(drawn)
+    assert chisquare(np.bincount(drawn), expected).pvalue > 0.001
+
+
+def test_a_draw_falls_on_an_image_in_the_order_of_classes():
+    labels = np.random.RandomState(1).choice([0, 2, 3, 9], 40)
+    sampler = ClassBalancedSampler(Labelled(labels), power=0.5)
+    weights = np.bincount(labels)[labels] ** -0.5
+    order = np.argsort(labels, kind='stable')
+    bounds = np.cumsum([0, *weights[order]])
+    middles = (bounds[1:] + bounds[:-1]) / 2
+    assert (sampler._images_of(middles) == order).all()
+    # Bounds belong to the image above; but the total, to which a product may
+    # be rounded, to the last one.
+    sampler = ClassBalancedSampler(Labelled(labels), power=1)
+    drawn = sampler._images_of(np.arange(len(labels) + 1.0))
+    assert (drawn == [*order, order[-1]]).all()
+
+
+@pytest.mark.parametrize('world_size', [1, 2, 3])
+def test_blocks_and_ranks_share_one_stream(world_size, monkeypatch):
+    alone = list(ClassBalancedSampler(Labelled(LABELS), seed=3))
+    monkeypatch.setattr(samplers, '_BLOCK', 7)
     parts = []
-    for rank in range(2):
+    for rank in range(world_size):
         monkeypatch.setattr(
-            'bcl_mm.datasets.samplers.get_dist_info',
-            lambda: (rank, 2),  # noqa: B023
+            samplers,
+            'get_dist_info',
+            lambda: (rank, world_size),  # noqa: B023
         )
-        parts.append(ClassBalancedSampler(dataset, seed=3))
-    assert [len(part) for part in parts] == [3, 3]
-    first, second = map(list, parts)
-    merged = [i for pair in zip(first, second) for i in pair]
-    assert merged[:5] == list(alone)
+        parts.append(ClassBalancedSampler(Labelled(LABELS), seed=3))
+    lengths = [len(part) for part in parts]
+    parts = list(map(list, parts))
+    assert lengths == [len(part) for part in parts]
+    assert len(set(lengths)) == 1
+    merged = [i for dealt in zip(*parts) for i in dealt]
+    assert merged[: len(alone)] == alone
+    assert len(alone) <= len(merged) < len(alone) + world_size
+    assert all(type(i) is int for i in merged)
 
 
 def test_epochs_and_seeds_differ():
