@@ -18,7 +18,7 @@ def sample_classes(
     present: Tensor,
     num_slots: int,
     num_sampled: int,
-    generator: Optional[torch.Generator] = None,
+    scores: Optional[Tensor] = None,
 ) -> Tuple[Tensor, Tensor]:
     r"""The classes of a batch, and some of the absent ones.
 
@@ -35,8 +35,9 @@ def sample_classes(
         present: (C,) non-zero where the batch has the class.
         num_slots: Number of slots S <= C; P + K fit in, or all classes.
         num_sampled: Number K of absent classes.
-        generator: Random generator on the device of ``present``; the same
-            state on all ranks gives the same classes. Defaults to torch's.
+        scores: (C,) uniform in [0, 1): the absent classes with the highest
+            are drawn, the same on all ranks that have the same. Defaults to
+            None: drawn here.
 
     Returns:
         (S,) classes, and their (S,) log weights in the denominator: 0 for
@@ -44,8 +45,8 @@ def sample_classes(
         for empty slots (which hold further absent classes).
     """
     is_present = (present != 0).float()
-    options = dict(generator=generator, device=present.device)
-    scores = torch.rand(present.shape, **options)
+    if scores is None:
+        scores = torch.rand(present.shape, device=present.device)
     slots = (scores + 2 * is_present).topk(num_slots).indices  # (S,)
     num_present = is_present.sum()
     num_absent = len(present) - num_present
@@ -213,7 +214,14 @@ class PrototypeContrast(ViewContrast):
             check_number('num_sampled', num_sampled, at_least=1, whole=True)
         self.class_complement = enabled
         self.num_sampled = num_sampled
-        self._sample_seed = seed
+        self._scores = None
+        if num_sampled is not None:
+            # Here and not in the step, where neither a generator nor a seed
+            # that changes can be compiled.
+            device = self.projector[0].weight.device
+            generator = torch.Generator(device).manual_seed(seed)
+            options = dict(generator=generator, device=device)
+            self._scores = torch.rand(self.num_classes, **options)
 
     def prototypes(self, class_vectors: Tensor) -> Tensor:
         """Unit-norm prototypes (S, D) of class vectors (S, in_channels).
@@ -286,8 +294,7 @@ class PrototypeContrast(ViewContrast):
 
     def _sample(self, present: Tensor, num_images: int) -> Dict[str, Tensor]:
         """Draw the classes that complement a batch of ``num_images``."""
-        generator = torch.Generator(present.device)
-        generator.manual_seed(self._sample_seed)
         slots = min(num_images + self.num_sampled, self.num_classes)
-        drawn = sample_classes(present, slots, self.num_sampled, generator)
+        scores = self._scores.to(present.device, non_blocking=True)
+        drawn = sample_classes(present, slots, self.num_sampled, scores)
         return dict(zip(('prototype_labels', 'prototype_log_weights'), drawn))

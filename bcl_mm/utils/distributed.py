@@ -11,23 +11,31 @@ from mmengine.dist import all_gather_object, broadcast, get_world_size
 from bcl_mm.utils.autograd import first_order_only
 from bcl_mm.utils.errors import InputValueError
 
+if hasattr(dist, 'all_gather_single'):  # the names since torch 2.14
+    _all_gather = dist.all_gather_single
+    _reduce_scatter = dist.reduce_scatter_single
+else:
+    _all_gather = dist.all_gather_into_tensor
+    _reduce_scatter = dist.reduce_scatter_tensor
+
 
 class _Gather(torch.autograd.Function):
     """all_gather whose backward returns every rank's share of a gradient."""
 
     @staticmethod
     def forward(ctx, tensor: torch.Tensor) -> torch.Tensor:
-        tensor = tensor.contiguous()
-        parts = [torch.empty_like(tensor) for _ in range(get_world_size())]
-        dist.all_gather(parts, tensor)
-        return torch.cat(parts)
+        rows, *rest = tensor.shape
+        every = tensor.new_empty(get_world_size() * rows, *rest)
+        _all_gather(every, tensor.contiguous())
+        return every
 
     @staticmethod
     @first_order_only
     def backward(ctx, grad: torch.Tensor) -> torch.Tensor:
-        grad = grad.contiguous().clone()
-        dist.all_reduce(grad)
-        return grad.chunk(get_world_size())[dist.get_rank()]
+        rows, *rest = grad.shape
+        own = grad.new_empty(rows // get_world_size(), *rest)
+        _reduce_scatter(own, grad.contiguous())
+        return own
 
 
 def gather(tensor: torch.Tensor) -> torch.Tensor:

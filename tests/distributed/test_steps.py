@@ -202,13 +202,13 @@ def test_collectives_of_a_step(case, of_ranks):
     expected = Counter()
     if options.get('loss_con', True) is not None:
         # Features and labels; the backward of the features' gather.
-        expected += Counter(allgather_=2, allreduce_=1)
+        expected += Counter(_allgather_base_=2, _reduce_scatter_base_=1)
     if options.get('loss_cls') in (REWEIGHTED, SEESAW):
-        expected += Counter(allgather_=1)  # one number a sample
+        expected += Counter(_allgather_base_=1)  # one number a sample
     if {'queue', 'paco'} & set(options.get('branches', {})):
-        expected += Counter(allgather_=2, allreduce_=1)
+        expected += Counter(_allgather_base_=2, _reduce_scatter_base_=1)
     if {'mean', 'proco'} & set(options.get('branches', {})):
-        expected += Counter(allgather_=2)  # without a gradient
+        expected += Counter(_allgather_base_=2)  # without a gradient
     for result in of_ranks[2]:
         assert result[case][3] == expected
 

@@ -145,14 +145,36 @@ def test_the_hook_asks_for_a_sample_of_each_iteration(tmp_path):
         ClassComplementHook(num_sampled=0)
 
 
-def test_a_compiled_head_draws_the_same():
-    feats, samples = batch([0, 0, 1, 1])
+def test_draws_are_compiled_whole_and_once_for_all_iterations():
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    (features,), samples = batch([0, 0, 1, 1])
+    labels = torch.cat([sample.gt_label for sample in samples])
     head = make_head()
-    losses = []
-    for loss in (head.loss, torch.compile(head.loss, backend='aot_eager')):
-        head.projection.set_class_complement(True, num_sampled=2, seed=7)
-        losses.append(loss(feats, samples)['loss_con'])
-    assert torch.allclose(*losses, rtol=1e-12)
+    inputs = features.unflatten(0, (-1, 4)), labels, labels, head
+    compiled = torch.compile(head.projection, fullgraph=True, backend=backend)
+    drawn = set()
+    for seed in range(4):
+        head.projection.set_class_complement(True, num_sampled=2, seed=seed)
+        loss = head.projection(*inputs)['loss']
+        assert torch.allclose(compiled(*inputs)['loss'], loss, rtol=1e-12)
+        drawn.add(loss.item())
+    assert len(graphs) == 1
+    assert len(drawn) > 1
+
+
+def test_the_draw_of_a_seed():
+    branch = make_head().projection
+    branch.set_class_complement(True, num_sampled=2, seed=7)
+    scores = torch.rand(5, generator=torch.Generator().manual_seed(7))
+    slots, _ = sample_classes(torch.zeros(5), 5, 2, scores)
+    assert slots.tolist() == scores.argsort(descending=True).tolist()
+    drawn = branch._sample(torch.zeros(5), 4)
+    assert drawn['prototype_labels'].tolist() == slots.tolist()
 
 
 @pytest.mark.parametrize(

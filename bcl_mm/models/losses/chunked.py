@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -86,7 +86,8 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
     """The loss and its gradients, in one pass over chunks of rows.
 
     It needs memory for the gradients and for 512 rows of logits, whatever
-    the number of anchors, and computes no product twice.
+    the number of anchors, and computes no product twice. ``needed`` says
+    which of the first three inputs get a gradient: no other is computed.
     """
 
     @staticmethod
@@ -97,6 +98,7 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
         prototypes: Tensor,
         temperature: float,
         reduction: str,
+        needed: Sequence[bool],
         *relations: Tensor,
     ) -> Tensor:
         relations = KeyRelations(*relations)
@@ -107,9 +109,10 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
         weights = has_positive / len(features)  # (M, 1)
         per_positive = 1 / relations.num_positives.clamp(min=1)  # (M, 1)
         losses = []
-        grad_features = torch.empty_like(features)
-        grad_views = torch.zeros_like(views)
-        grad_prototypes = torch.zeros_like(prototypes)
+        grads = [
+            torch.zeros_like(rows) if is_needed else None
+            for rows, is_needed in zip((features, views, prototypes), needed)
+        ]
         for start in range(0, len(features), _CHUNK):
             rows = slice(start, start + _CHUNK)
             anchors = features[rows]  # (m, D)
@@ -133,7 +136,6 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
                 attraction += own * has_prototype
                 attraction = attraction * per_positive[rows]
                 attraction -= relations.positive_bias[rows]
-                pulls = pull_prototype = per_positive[rows]
             else:
                 # Similarities of the positives, without their biases.
                 close = view_logits - relations.key_bias[anchor_column]
@@ -141,10 +143,8 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
                 own = own - relations.key_bias[prototype_column]
                 own = torch.where(has_prototype > 0, own, _LOWEST)
                 close = torch.cat([close, own], 1)
-                attraction = close.logsumexp(1, keepdim=True)
-                pulls = close.sub_(attraction).exp_()
-                pulls, pull_prototype = pulls.split([len(views), 1], 1)
-                attraction = attraction + per_positive[rows].log()
+                total = close.logsumexp(1, keepdim=True)
+                attraction = total + per_positive[rows].log()
 
             view_logits.addcmul_(positive, class_bias)
             bias = class_bias * has_prototype
@@ -155,23 +155,34 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
             shares = logits.sub_(peak).exp_()
             sums = shares.sum(1, keepdim=True).clamp(min=1e-30)
             losses.append(peak + sums.log() - attraction)
+            if not any(needed):
+                continue
 
             # The gradient with respect to the similarities; the slices of
             # the logits share their memory with it.
+            if of_logs:
+                pulls = pull_prototype = per_positive[rows]
+            else:
+                pulls = close.sub_(total).exp_()
+                pulls, pull_prototype = pulls.split([len(views), 1], 1)
             weight = weights[rows] / temperature
             shares.mul_(weight / sums)
             view_logits.addcmul_(positive, -weight * pulls)
             pull = -weight * pull_prototype * has_prototype
             shares.scatter_add_(1, prototype_column, pull)
-            grad_features[rows] = view_logits @ views
-            grad_features[rows].addmm_(prototype_logits, prototypes)
-            grad_views.addmm_(view_logits.T, anchors)
-            grad_prototypes.addmm_(prototype_logits.T, anchors)
-        ctx.save_for_backward(grad_features, grad_views, grad_prototypes)
+            of_features, of_views, of_prototypes = grads
+            if of_features is not None:
+                of_features[rows].addmm_(view_logits, views)
+                of_features[rows].addmm_(prototype_logits, prototypes)
+            if of_views is not None:
+                of_views.addmm_(view_logits.T, anchors)
+            if of_prototypes is not None:
+                of_prototypes.addmm_(prototype_logits.T, anchors)
+        ctx.save_for_backward(*grads)
         return (torch.cat(losses) * weights).sum()
 
     @staticmethod
     @first_order_only
     def backward(ctx, grad: Tensor) -> tuple:
-        no_grads = [None] * (2 + len(KeyRelations._fields))
-        return *(grad * saved for saved in ctx.saved_tensors), *no_grads
+        grads = [None if g is None else grad * g for g in ctx.saved_tensors]
+        return *grads, *[None] * (3 + len(KeyRelations._fields))

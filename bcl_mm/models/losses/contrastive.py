@@ -171,6 +171,9 @@ def balanced_contrastive_loss(
             prototype_log_weights.to(dtype),
             class_averaging,
         )
+    rows = features, keys, prototypes
+    # (The function itself always runs without gradients.)
+    needed = [torch.is_grad_enabled() and r.requires_grad for r in rows]
     with torch.autocast(features.device.type, enabled=False):
         return ChunkedContrastiveLoss.apply(
             features.to(dtype),
@@ -179,6 +182,7 @@ def balanced_contrastive_loss(
             prototypes.to(dtype),
             temperature,
             reduction,
+            needed,
             *relations,
         ) * (factor * own_factor)
 

@@ -185,6 +185,57 @@ def test_compiled(complement):
     )
 
 
+class Products(TorchDispatchMode):
+    """Remembers the shapes of all matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in ('addmm_', 'mm', 'addmm'):
+            self.shapes.append(tuple(args[0].shape))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('reduction', ['mean_log', 'log_mean_exp'])
+@pytest.mark.parametrize('needed', range(8))
+def test_only_gradients_that_are_needed_are_computed(needed, reduction):
+    own, labels, prototypes = batch(BATCHES['skewed'])
+    keys = torch.cat([own, unit(4, 5)]).detach()
+    key_labels = torch.cat([labels, torch.arange(4)])
+    rows = own, prototypes, keys
+    needed = [bool(needed & 1 << i) for i in range(3)]
+    rows = [r.detach().requires_grad_(n) for r, n in zip(rows, needed)]
+
+    def loss():
+        return balanced_contrastive_loss(
+            rows[0],
+            labels,
+            rows[1],
+            reduction=reduction,
+            keys=rows[2],
+            key_labels=key_labels,
+        )
+
+    with Products() as products:
+        value = loss()
+        if any(needed):
+            value.backward()
+    # Similarities to views and prototypes; gradients of anchors from both.
+    assert len(products.shapes) == 2 + 2 * needed[0] + needed[1] + needed[2]
+    every = [r.detach().requires_grad_() for r in rows]
+    grads = [r.grad for r in rows]
+    rows = every
+    expected = gradients(loss(), *every)
+    for got, want, is_needed in zip(grads, expected, needed):
+        assert (got is not None) == is_needed
+        assert not is_needed or torch.equal(got, want)
+    with torch.no_grad(), Products() as products:
+        assert torch.equal(loss(), value)
+    assert len(products.shapes) == 2
+
+
 def test_permutation_relabelling_and_view_order_change_nothing():
     features, labels, prototypes = batch(BATCHES['skewed'])
     loss = balanced_contrastive_loss(features, labels, prototypes)
