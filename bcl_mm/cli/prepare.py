@@ -1,7 +1,11 @@
-"""Prepare a data set: put Fashion-MNIST's four files into data/fashion_mnist.
+"""Prepare a data set: fashion-mnist or openclipart.
 
-They come from Debian's package dataset-fashion-mnist where it is installed,
-otherwise they are downloaded. Complete files are left alone.
+Fashion-MNIST's four files go into data/fashion_mnist. They come from Debian's
+package dataset-fashion-mnist where it is installed, otherwise they are
+downloaded. Complete files are left alone.
+
+OpenClipart-LT, a natural long tail of coloured drawings in five folds, is made
+in data/openclipart_lt from Debian's package openclipart-png.
 """
 
 from __future__ import annotations
@@ -11,13 +15,16 @@ import gzip
 import hashlib
 import urllib.request
 import zlib
+from collections import Counter
 from pathlib import Path
 
 from bcl_mm.apis.locations import make_folder
+from bcl_mm.cli.options import whole_number
 from bcl_mm.utils.errors import InputFileError, InputValueError
 from bcl_mm.utils.files import write_atomically
 
 DEBIAN = Path('/usr/share/datasets/fashion-mnist')
+DRAWINGS = Path('/usr/share/openclipart/png')
 # The authors' repository, then MMPretrain's address.
 MIRRORS = (
     'https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/',
@@ -42,11 +49,20 @@ SHA256 = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the name of the data set, and the folders."""
-    parser.add_argument('dataset', choices=['fashion-mnist'])
-    parser.add_argument(
-        '--source', type=Path, default=DEBIAN, help='folder of the .gz files'
+    add = parser.add_argument
+    add('dataset', choices=['fashion-mnist', 'openclipart'])
+    add(
+        '--source',
+        type=Path,
+        help="folder of the .gz files, or of the package's drawings (default: "
+        'where the Debian packages have them)',
     )
-    parser.add_argument('--out', type=Path, default=Path('data/fashion_mnist'))
+    add('--out', type=Path, help='default: data/NAME')
+    add(
+        '--size',
+        type=whole_number(1),
+        help='side of the drawings in pixels (default: 32)',
+    )
 
 
 def fetch(name: str, source: Path) -> bytes:
@@ -79,16 +95,39 @@ def fetch(name: str, source: Path) -> bytes:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare the folder."""
-    make_folder('--out', args.out)
+    is_fashion = args.dataset == 'fashion-mnist'
+    if is_fashion and args.size:
+        raise InputValueError('--size is for openclipart, not fashion-mnist')
+    name = 'fashion_mnist' if is_fashion else 'openclipart_lt'
+    out = args.out or Path('data', name)
+    make_folder('--out', out)
+    if is_fashion:
+        _prepare_fashion_mnist(args.source or DEBIAN, out)
+    else:
+        _prepare_openclipart(args.source or DRAWINGS, out, args.size or 32)
+
+
+def _prepare_fashion_mnist(source: Path, out: Path) -> None:
     for name, checksum in SHA256.items():
-        path = args.out / name
+        path = out / name
         if path.is_file() and _sha256(path.read_bytes()) == checksum:
             continue
-        content = fetch(name, args.source)
+        content = fetch(name, source)
         if _sha256(content) != checksum:
             raise InputValueError(f'{name} is damaged: its checksum is wrong')
         write_atomically(content, path)
-    print(f'Fashion-MNIST is in {args.out}')
+    print(f'Fashion-MNIST is in {out}')
+
+
+def _prepare_openclipart(source: Path, out: Path, size: int) -> None:
+    # Not above: it loads what trains models.
+    from bcl_mm.datasets.openclipart import prepare
+
+    parts = Counter(one.part for one in prepare(source, out, size))
+    val = parts.pop('val')
+    folds = ', '.join(f'{parts[name]:,}' for name in sorted(parts))
+    print(f'OpenClipart-LT is in {out}')
+    print(f'Images of the folds: {folds}; for validation: {val:,}')
 
 
 def _sha256(content: bytes) -> str:

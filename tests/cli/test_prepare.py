@@ -18,3 +18,13 @@ def test_prepare_fashion_mnist(run, tmp_path, monkeypatch):
     done = run(*command, folder, ok=False)
     assert 'train-images-idx3-ubyte is damaged: its checksum' in done.stdout
     assert not list(folder.iterdir())
+
+
+def test_prepare_openclipart(call, tmp_path):
+    status, _, errors = call('prepare', 'fashion-mnist', '--size', '8')
+    assert (status, errors.count('--size is for openclipart')) == (1, 1)
+    missing = tmp_path / 'png'
+    folders = '--source', missing, '--out', tmp_path / 'out'
+    status, _, errors = call('prepare', 'openclipart', *folders)
+    assert status == 1
+    assert 'apt-get install openclipart-png' in errors
