@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from codecs import BOM_UTF8
 from collections import Counter
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -25,6 +23,26 @@ def read_bytes(ann_file: str) -> bytes:
     """
     try:
         return Path(ann_file).read_bytes()
+    except OSError as error:
+        raise InputFileError(
+            f'{ann_file} cannot be read: {error.strerror}'
+        ) from error
+
+
+def _read_lines(ann_file: str) -> Iterator[str]:
+    """Lines of a text file, which end with LF, CRLF or CR.
+
+    It is not held in memory as a whole: lists have millions of lines.
+
+    Raises:
+        InputFileError: It cannot be read; the message names file and cause.
+    """
+    try:
+        # Undecodable bytes become lone surrogates.
+        with open(
+            ann_file, encoding='utf-8-sig', errors='surrogateescape'
+        ) as file:
+            yield from file
     except OSError as error:
         raise InputFileError(
             f'{ann_file} cannot be read: {error.strerror}'
@@ -53,16 +71,14 @@ def read_list(
         InputFileError: The file cannot be read.
     """
     is_empty, wrong = True, []
-    content = read_bytes(ann_file).removeprefix(BOM_UTF8)
-    # As in text mode: lines end with LF, CRLF or CR.
-    content = content.replace(b'\r\n', b'\n').replace(b'\r', b'\n')
-    for number, raw in enumerate(BytesIO(content), 1):
+    for number, line in enumerate(_read_lines(ann_file), 1):
         try:
-            line = raw.decode()
-        except UnicodeDecodeError as error:
+            line.encode()
+        except UnicodeEncodeError as error:
+            raw = line.encode(errors='surrogateescape').strip()
             raise InputValueError(
                 f'{ann_file}:{number}: the list must be UTF-8 text, got '
-                f'{raw.strip()[:200]!r}'
+                f'{raw[:200]!r}'
             ) from error
         fields = line.rsplit(maxsplit=1)
         if not fields:

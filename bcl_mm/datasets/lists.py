@@ -62,7 +62,7 @@ class ImageList(TableDataset):
         labels, firsts = np.unique(images.labels, return_index=True)
         folders = [images.row(i)[0].split('/')[:-1] for i in firsts]
         names = list(map(self.class_name, folders))
-        classes = [str(label) for label in range(labels[-1] + 1)]
+        classes = [str(label) for label in range(int(labels[-1]) + 1)]
         times = Counter(names)
         for label, name in zip(labels, names):
             # A folder of several classes, such as a flat val/, is not a name.

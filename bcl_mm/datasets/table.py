@@ -15,6 +15,7 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    NamedTuple,
     Optional,
     Set,
     Tuple,
@@ -30,6 +31,7 @@ from bcl_mm.datasets.links import FilesOfTree
 from bcl_mm.datasets.options import check_options
 from bcl_mm.datasets.problems import Problems
 from bcl_mm.utils.errors import MissingFileError
+from bcl_mm.utils.node_memory import once_a_node
 
 
 def _normal(path: str, folder: str) -> str:
@@ -41,14 +43,28 @@ def _normal(path: str, folder: str) -> str:
     return path
 
 
+def _compact(values: np.ndarray) -> np.ndarray:
+    """Integers >= 0 in the smallest type that holds them."""
+    return values.astype(np.min_scalar_type(values.max(initial=0)))
+
+
+class _Columns(NamedTuple):
+    """(N,) of each image: start and length of its path, label, line."""
+
+    starts: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+    lines: np.ndarray
+
+
 class ImageTable(Sequence):
     """Replaces the list of dicts that MMEngine's datasets hold.
 
     ``table[i]`` makes a new ``dict(img_path=..., gt_label=...)``; a slice or
     a sequence of indices gives a table that shares the paths. All rows are
-    in two blocks of memory, without a Python object for each image. So
-    forked data workers share them; even reading an object would write to its
-    reference count.
+    in a few blocks of memory, the paths and at most 20 bytes an image,
+    without a Python object for each image. So forked data workers share them;
+    even reading an object would write to its reference count.
 
     Args:
         folder: The folder that relative paths are relative to.
@@ -58,36 +74,39 @@ class ImageTable(Sequence):
     def __init__(self, folder: str, rows: Iterable[Row]) -> None:
         self.folder = folder
         paths = bytearray()
-        ends, labels, lines = array('q', [0]), array('q'), array('q')
+        ends, labels, lines = array('Q', [0]), array('I'), array('I')
         for path, label, line in rows:
             # JSON may contain lone surrogates, which UTF-8 cannot encode.
             paths += path.encode('utf-8', 'surrogatepass')
             ends.append(len(paths))
             labels.append(label)
             lines.append(line)
-        self._paths = bytes(paths)
-        # (N, 4): start and end of the path, label, line
-        self._columns = np.stack([ends[:-1], ends[1:], labels, lines], axis=1)
+        # Without a copy; an empty one is no buffer.
+        self._paths = np.frombuffer(paths or b'\0', np.uint8)
+        starts, sizes = np.asarray(ends)[:-1], np.diff(ends)
+        columns = starts, sizes, np.asarray(labels), np.asarray(lines)
+        self._columns = _Columns(*map(_compact, columns))
 
     @property
     def labels(self) -> np.ndarray:
-        """(N,) int64 labels; do not change them."""
-        return self._columns[:, 2]
+        """(N,) labels, of an unsigned type that holds them."""
+        return self._columns.labels
 
     def row(self, index: int) -> Row:
         """Path of an image as it was given, its label and its line."""
-        start, end, label, line = self._columns[index].tolist()
-        path = self._paths[start:end].decode('utf-8', 'surrogatepass')
-        return path, label, line
+        start, size, label, line = (c.item(index) for c in self._columns)
+        path = self._paths[start : start + size].tobytes()
+        return path.decode('utf-8', 'surrogatepass'), label, line
 
     def paths(self) -> Iterator[str]:
         """Paths as they were given."""
-        starts, ends = map(memoryview, self._columns.T[:2])
-        for start, end in zip(starts, ends):
-            yield self._paths[start:end].decode('utf-8', 'surrogatepass')
+        paths = memoryview(self._paths)
+        starts, sizes = map(memoryview, self._columns[:2])
+        for start, size in zip(starts, sizes):
+            yield str(paths[start : start + size], 'utf-8', 'surrogatepass')
 
     def __len__(self) -> int:
-        return len(self._columns)
+        return len(self.labels)
 
     def __getitem__(
         self, index: Union[int, slice, Sequence]
@@ -98,7 +117,7 @@ class ImageTable(Sequence):
         if not isinstance(index, slice):
             index = np.asarray(index, dtype=np.int64)
         part = copy(self)
-        part._columns = self._columns[index]
+        part._columns = _Columns(*(c[index] for c in self._columns))
         return part
 
     def by_folder(self) -> Dict[str, Set[str]]:
@@ -293,10 +312,30 @@ class TableDataset(BaseDataset):
             missing = images.missing()
         return images, missing
 
-    def load_data_list(self) -> ImageTable:
-        """Images; also sets the class names, unless they were given."""
+    def _state(self) -> Dict[str, Any]:
+        """What reading may depend on, or change."""
+        state = dict(vars(self))
+        del state['pipeline']
+        return state
+
+    def _key(self) -> Tuple[Any, ...]:
+        """Recognises what is read, in all processes of a training."""
+        status = None
+        with suppress(OSError, ValueError):
+            status = os.stat(self.ann_file)
+            status = status.st_ino, status.st_size, status.st_mtime_ns
+        return type(self), os.getcwd(), status, self._state()
+
+    def _read(self) -> Tuple[Dict[str, Any], ImageTable, Sequence[str]]:
+        """What reading has changed, the images, and the classes."""
         with self._problems.before_errors():
             images, classes = self.tabulate()
+        return self._state(), images, classes
+
+    def load_data_list(self) -> ImageTable:
+        """Images; also sets the class names, unless they were given."""
+        state, images, classes = once_a_node(self._key(), self._read)
+        vars(self).update(state)
         self._metainfo.setdefault('classes', tuple(classes))
         # The table does what serialised samples are for, and is smaller.
         self.serialize_data = False
@@ -318,7 +357,7 @@ class TableDataset(BaseDataset):
     def get_gt_labels(self) -> np.ndarray:
         """(N,) int64 labels."""
         if self._has_table():
-            return self.data_list.labels.copy()
+            return self.data_list.labels.astype(np.int64)
         return super().get_gt_labels()
 
     def _has_table(self) -> bool:

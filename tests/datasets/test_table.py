@@ -198,3 +198,13 @@ def test_missing_files(tmp_path):
         (tmp_path / 'a').chmod(0o311)
         assert table.missing() == expected
         (tmp_path / 'a').chmod(0o755)
+
+
+def test_an_image_takes_at_most_20_bytes_and_its_path():
+    rows = [('folder/a.jpg', 9_999_999, 4_000_000_000)] * 70_000
+    table = ImageTable('', rows)
+    part = table[[5, 3]]
+    assert len(table._paths) == 12 * len(rows)
+    for columns in (table._columns, part._columns):
+        assert sum(column.itemsize for column in columns) <= 20
+    assert table.row(-1) == part.row(0) == rows[0]
