@@ -12,7 +12,7 @@ import json
 import os
 import warnings
 from io import BytesIO
-from typing import Any, Dict, Iterator, List, Mapping, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -30,6 +30,7 @@ _UPRIGHT = {
     7: _TRANSPOSE.TRANSVERSE,
     8: _TRANSPOSE.ROTATE_90,
 }
+EXCHANGES_AXES = {_UPRIGHT[i] for i in (5, 6, 7, 8)}
 # Weights of red, green and blue in grey (ITU-R 601), times 2^15, as OpenCV's.
 _LUMA = np.array([9798, 19235, 3735])
 
@@ -65,6 +66,19 @@ def is_cut_short(content: bytes) -> bool:
     return content.startswith(_PNG) and content.rfind(b'IEND') < 0
 
 
+def upright_turn(data: bytes) -> Optional[Image.Transpose]:
+    """What turns an image upright; None if nothing does.
+
+    Args:
+        data: EXIF data, which may be empty.
+    """
+    exif = Image.Exif()
+    with contextlib.suppress(Exception):  # damaged: upright, as with OpenCV
+        exif.load(data)
+        return _UPRIGHT.get(exif.get(_ORIENTATION))
+    return None
+
+
 def _turn_upright(image: Image.Image) -> Image.Image:
     """Turn an image as its EXIF data say.
 
@@ -72,12 +86,8 @@ def _turn_upright(image: Image.Image) -> Image.Image:
     """
     if image.format == 'TIFF':  # whose tags are the EXIF data
         return ImageOps.exif_transpose(image)
-    exif = Image.Exif()
-    with contextlib.suppress(Exception):  # damaged: upright, as with OpenCV
-        exif.load(image.info.get('exif', b''))
-        turn = _UPRIGHT.get(exif.get(_ORIENTATION))
-        return image if turn is None else image.transpose(turn)
-    return image
+    turn = upright_turn(image.info.get('exif', b''))
+    return image if turn is None else image.transpose(turn)
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:

@@ -4,6 +4,7 @@ from .colours import ColorJitter, FilesToRGB, RandomGrayscale, ToGrey
 from .crops import RandomFlip, RandomResizedCrop, resize
 from .packing import PackInputs
 from .policies import AutoContrast, CIFARAutoAugment, Equalize
+from .views import MultiView
 
 __all__ = [
     'AutoContrast',
@@ -11,6 +12,7 @@ __all__ = [
     'ColorJitter',
     'Equalize',
     'FilesToRGB',
+    'MultiView',
     'PackInputs',
     'RandomFlip',
     'RandomGrayscale',

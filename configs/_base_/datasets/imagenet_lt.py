@@ -95,33 +95,35 @@ sim_view = [
 rand_view = [*sim_view, rand_augment]
 # bcl_mm's, by the bare name that mmpretrain's inferencer looks for.
 load_image = dict(type='LoadImageFromFile', _scope_='bcl_mm')
+# Large JPEGs are decoded as small as their crops allow.
+load_for_crops = dict(load_image, decode_for_crops=True)
 one_view = [
-    load_image,
+    load_for_crops,
     *classification_view,
     dict(type='bcl_mm.PackInputs'),
 ]
 three_views = [  # the paper's "sim-sim"
-    load_image,
+    load_for_crops,
     dict(
-        type='mmpretrain.MultiView',
+        type='bcl_mm.MultiView',
         num_views=[1, 2],
         transforms=[classification_view, sim_view],
     ),
     dict(type='bcl_mm.PackInputs'),
 ]
 three_views_sim_rand = [
-    load_image,
+    load_for_crops,
     dict(
-        type='mmpretrain.MultiView',
+        type='bcl_mm.MultiView',
         num_views=[1, 1, 1],
         transforms=[classification_view, sim_view, rand_view],
     ),
     dict(type='bcl_mm.PackInputs'),
 ]
 three_views_rand_rand = [
-    load_image,
+    load_for_crops,
     dict(
-        type='mmpretrain.MultiView',
+        type='bcl_mm.MultiView',
         num_views=[1, 2],
         transforms=[classification_view, rand_view],
     ),
