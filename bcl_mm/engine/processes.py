@@ -15,7 +15,8 @@ def await_ranks(timeout_s: float) -> None:
     """Wait until all of torchrun's processes have started.
 
     Joining a process group waits for as long as a collective may take, even
-    for a process that has died.
+    for a process that has died. Each of W processes asks the store a fixed
+    number of times; only one that finds some missing asks for each.
 
     Args:
         timeout_s: Seconds to wait.
@@ -31,25 +32,31 @@ def await_ranks(timeout_s: float) -> None:
     options = dict(timeout=timeout, wait_for_workers=False)
     store = dist.TCPStore(*address, **options)
     store = dist.PrefixStore('bcl_mm_started', store)
-    names = [str(r) for r in range(world_size)]
     nodes = os.environ.get('NNODES', '')
-    store.set(names[this], nodes)
+    start = f'process {this} was started with NNODES={nodes}'
+    first = store.compare_set('first', '', start).decode()
+    if first.partition('=')[2] != nodes:
+        store.set('other', f'process {this} with NNODES={nodes}')
+    store.set(str(this), '')
+    if store.add('number', 1) == world_size:
+        store.set('all', '')
     try:
-        store.wait(names, timeout)
+        store.wait(['all'], timeout)
     except dist.DistError as error:
-        missing = [name for name in names if not store.check([name])]
+        if store.add('failed', 1) == 1:
+            names = map(str, range(world_size))
+            missing = [name for name in names if not store.check([name])]
+            store.set('missing', ', '.join(missing))
         raise LaunchError(
-            f'of {world_size} processes {", ".join(missing)} did not start '
-            f'within {timeout_s} s: see the output of their nodes; '
+            f'of {world_size} processes {store.get("missing").decode()} did '
+            f'not start within {timeout_s} s: see the output of their nodes; '
             'RDZV_TIMEOUT=SECONDS waits longer'
         ) from error
-    for name in names:
-        theirs = store.get(name).decode()
-        if theirs != nodes:
-            raise LaunchError(
-                f'process {name} was started with NNODES={theirs}, process '
-                f'{this} with NNODES={nodes}: it must be the same on all nodes'
-            )
+    if store.check(['other']):
+        raise LaunchError(
+            f'{first}, {store.get("other").decode()}: it must be the same on '
+            'all nodes'
+        )
 
 
 def init_cpu_process_group(timeout_s: float = 1800) -> None:
