@@ -3,7 +3,7 @@ _base_ = [
     './_base_/methods/bcl.py',
     './_base_/datasets/inaturalist2018.py',
     './_base_/schedules/inaturalist2018_100e.py',
-    './_base_/runtime/default.py',
+    './_base_/runtime/large_images.py',
 ]
 model = dict(
     backbone=_base_.resnet50,

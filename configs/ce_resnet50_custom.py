@@ -3,7 +3,7 @@ _base_ = [
     './_base_/methods/ce.py',
     './_base_/datasets/folder.py',
     './_base_/schedules/custom_100e.py',
-    './_base_/runtime/own_data.py',
+    './_base_/runtime/own_large_images.py',
 ]
 model = dict(
     backbone=_base_.resnet50,

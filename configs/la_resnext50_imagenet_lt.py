@@ -2,7 +2,7 @@ _base_ = [
     './_base_/methods/la.py',
     './_base_/datasets/imagenet_lt.py',
     './_base_/schedules/imagenet_lt_90e.py',
-    './_base_/runtime/default.py',
+    './_base_/runtime/large_images.py',
 ]
 model = dict(
     backbone=_base_.resnext50,

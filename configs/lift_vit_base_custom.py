@@ -4,7 +4,7 @@ _base_ = [
     './_base_/methods/lift.py',
     './_base_/datasets/folder.py',
     './_base_/schedules/lift_10e.py',
-    './_base_/runtime/own_data.py',
+    './_base_/runtime/own_large_images.py',
 ]
 data_preprocessor = dict(mean=[127.5] * 3, std=[127.5] * 3)
 model = dict(

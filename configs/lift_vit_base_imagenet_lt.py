@@ -3,7 +3,7 @@ _base_ = [
     './_base_/methods/lift.py',
     './_base_/datasets/imagenet_lt.py',
     './_base_/schedules/lift_10e.py',
-    './_base_/runtime/default.py',
+    './_base_/runtime/large_images.py',
 ]
 data_preprocessor = dict(mean=[127.5] * 3, std=[127.5] * 3)
 model = dict(

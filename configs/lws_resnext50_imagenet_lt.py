@@ -2,7 +2,7 @@ _base_ = [
     './_base_/methods/lws.py',
     './_base_/datasets/imagenet_lt.py',
     './_base_/schedules/crt_10e.py',
-    './_base_/runtime/default.py',
+    './_base_/runtime/large_images.py',
 ]
 first_stage = 'ce_linear_resnext50_imagenet_lt.py'
 model = dict(

@@ -30,6 +30,7 @@ from bcl_mm.apis.from_data import (
 )
 from bcl_mm.apis.locations import find_config
 from bcl_mm.apis.validation import check_config, new_paths, resembling
+from bcl_mm.engine.memory_format import channels_last_runner
 from bcl_mm.engine.processes import (
     await_ranks,
     init_cpu_process_group,
@@ -43,10 +44,12 @@ from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import (
     InputValueError,
     MissingFileError,
+    check_flag,
     described,
     visible,
 )
 from bcl_mm.utils.files import end_at_full_disk
+from bcl_mm.utils.precision import set_precision
 
 # Options that apply to all data sets that have them: splits by different
 # values would share images.
@@ -366,15 +369,17 @@ def build_runner(cfg: Config, terminal: Optional[Terminal] = None) -> Runner:
     # all that was imported is searched.
     if not gc.get_freeze_count():  # once: garbage would stay, too
         gc.freeze()
+    set_precision(cfg.get('precision'))
+    kind = cfg.get('runner_type', Runner)
+    kind = RUNNERS.get(kind) if isinstance(kind, str) else kind
+    check_flag('channels_last', cfg.get('channels_last', False))
+    if cfg.get('channels_last'):
+        kind = channels_last_runner(kind)
     if terminal is not None:
-        kind = cfg.get('runner_type', Runner)
-        kind = RUNNERS.get(kind) if isinstance(kind, str) else kind
-        runner = terminal.runner_class(kind).from_cfg(cfg)
+        kind = terminal.runner_class(kind)
+    runner = kind.from_cfg(cfg)
+    if terminal is not None:
         runner.register_hook(terminal)
-    elif 'runner_type' in cfg:
-        runner = RUNNERS.build(cfg)
-    else:
-        runner = Runner.from_cfg(cfg)
     noise = re.compile('|'.join(NOISE))
     runner.logger.addFilter(
         lambda record: not noise.match(record.getMessage())

@@ -26,6 +26,7 @@ from bcl_mm.apis.preprocessing import describe_preprocessing
 from bcl_mm.datasets.transforms import resize
 from bcl_mm.utils.errors import InputError, InputValueError
 from bcl_mm.utils.files import write_atomically
+from bcl_mm.utils.precision import standard_operators
 from bcl_mm.utils.weights import is_only_for_training
 
 OUTPUTS = ('logits', 'probabilities')
@@ -94,7 +95,7 @@ def _example_images(shape: Tuple[int, int, int]) -> Tensor:
 def _export_program(module: _Exported, images: Tensor) -> ExportedProgram:
     """Export for any number of images of the size of ``images`` (2, ...)."""
     shapes = dict(images={0: torch.export.Dim('batch')})
-    with torch.no_grad():
+    with torch.no_grad(), standard_operators():
         program = torch.export.export(
             module, (images,), dynamic_shapes=shapes, strict=False
         )

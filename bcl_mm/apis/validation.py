@@ -40,7 +40,7 @@ from bcl_mm.utils.errors import (
 TOP = {
     *inspect.signature(Runner).parameters,
     *('activation_checkpointing', 'applied_augmentation', 'augmentation'),
-    'compile',
+    *('channels_last', 'compile', 'precision'),
     *('custom_imports', 'data_hint', 'data_prefix', 'data_root'),
     'efficient_conv_bn_eval',
     *('find_unused_parameters', 'first_stage', 'is_trained', 'local_rank'),

@@ -26,6 +26,13 @@ class _Parser(argparse.ArgumentParser):
     """
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        args = list(sys.argv[1:] if args is None else args)
+        amp = self._option_string_actions.get('--amp')
+        for i, word in enumerate(args):
+            # Its value may be left out, and a word that follows is another.
+            if word == '--amp' and amp is not None:
+                has_value = args[i + 1 : i + 2] and args[i + 1] in amp.choices
+                args[i] = word if has_value else f'--amp={amp.const}'
         rests = (argparse.REMAINDER, argparse.PARSER)
         if any(action.nargs in rests for action in self._actions):
             return super().parse_args(args, namespace)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Callable, Optional
 
+# Types of --amp, by torch's names.
+AMP_TYPES = dict(bf16='bfloat16', fp16='float16')
+
 
 def whole_number(
     at_least: int, at_most: Optional[int] = None
@@ -87,7 +90,14 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         help='print the whole log (default: the progress; the log file in '
         'the work dir has everything)',
     )
-    add('--amp', action='store_true', help='mixed precision')
+    add(
+        '--amp',
+        nargs='?',
+        const='auto',
+        choices=['auto', *AMP_TYPES],
+        help="mixed precision, of the device's usual type (auto, the default; "
+        'fp16 on CUDA) or the given one',
+    )
     add('--no-pin-memory', action='store_true', help='do not pin memory')
     add(
         '--launcher',

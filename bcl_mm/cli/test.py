@@ -9,6 +9,7 @@ from typing import Any
 
 from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli.options import (
+    AMP_TYPES,
     add_common_options,
     add_model,
     whole_number,
@@ -111,6 +112,7 @@ def run(args: argparse.Namespace) -> None:
             f'--out must end in {" or ".join(FORMATS[item])}, got {args.out}'
         )
     import mmengine
+    import torch
 
     from bcl_mm.apis import config
     from bcl_mm.apis.build_errors import explained_build_errors
@@ -138,7 +140,10 @@ def run(args: argparse.Namespace) -> None:
     if starts_first(cfg.launcher):
         print(f'Model: {found.summary}', file=sys.stderr, flush=True)
     if args.amp:
-        cfg.test_cfg.fp16 = True
+        cfg.test_cfg.fp16 = True  # autocast, of any type
+    if args.amp in AMP_TYPES:
+        device = torch.accelerator.current_accelerator().type
+        torch.set_autocast_dtype(device, getattr(torch, AMP_TYPES[args.amp]))
     if args.show or args.show_dir is not None:
         _show_images(cfg, args)
     if args.tta:

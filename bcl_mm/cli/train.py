@@ -15,7 +15,12 @@ from typing import Any, Optional, Union
 
 from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli import interruption, print_error
-from bcl_mm.cli.options import add_common_options, add_config, add_log_option
+from bcl_mm.cli.options import (
+    AMP_TYPES,
+    add_common_options,
+    add_config,
+    add_log_option,
+)
 from bcl_mm.utils.errors import (
     InputError,
     InputValueError,
@@ -107,7 +112,11 @@ def merge_options(cfg: Any, args: argparse.Namespace) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         cfg.optim_wrapper.type = _amp_wrapper(cfg.optim_wrapper.get('type'))
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        if args.amp in AMP_TYPES:
+            cfg.optim_wrapper.dtype = AMP_TYPES[args.amp]
+        # bfloat16 has the range of float32: no gradient needs a scale.
+        scale = dict(enabled=False) if args.amp == 'bf16' else 'dynamic'
+        cfg.optim_wrapper.setdefault('loss_scale', scale)
     if args.resume not in (None, 'auto'):
         cfg.resume, cfg.load_from = True, args.resume
     latest = None

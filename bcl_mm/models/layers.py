@@ -11,6 +11,7 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor
 
 from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.precision import product
 
 
 def unit_rows(rows: Tensor) -> Tensor:
@@ -110,10 +111,8 @@ class ClassVectors(nn.Linear):
                 'that'
             )
         if self.scale is not None:
-            with torch.autocast(features.device.type, enabled=False):
-                vectors = unit_rows(self.weight)
-                cosine = F.linear(unit_rows(features), vectors)  # (rows, C)
-            return self.scale * cosine
+            vectors = unit_rows(self.weight)
+            return self.scale * product(unit_rows(features), vectors)
         if self.tau_norm:
             norms = self.weight.norm(dim=1, keepdim=True)  # (C, 1)
             return F.linear(features, self.weight / norms**self.tau_norm)

@@ -15,6 +15,7 @@ from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
 from bcl_mm.utils.errors import InputValueError, check_number
 from bcl_mm.utils.labels import soft_targets
+from bcl_mm.utils.precision import product
 
 
 def parametric_contrastive_loss(
@@ -180,7 +181,7 @@ class GPaCo(ProjectedBranch):
             batch_keys, batch_labels = gather(keys), gather(labels)
             keys = torch.cat([batch_keys, self.queue.to(anchors)])
             key_labels = torch.cat([batch_labels, self.queue_labels])
-            similarities = anchors @ keys.T / self.temperature  # (M, N)
+            similarities = product(anchors, keys) / self.temperature  # (M, N)
         own = torch.arange(len(anchors), device=labels.device)
         own = own + get_rank() * len(anchors)
         columns = torch.arange(len(keys), device=labels.device)

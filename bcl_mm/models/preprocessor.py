@@ -60,6 +60,9 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
             None: from :class:`~bcl_mm.engine.hooks.ClassInfoHook`.
         non_blocking: Whether copies to the device are not waited for.
             Defaults to True.
+        channels_last: Whether the batch is stored with its channels last,
+            as ``channels_last = True`` of a config sets it. Defaults to
+            False.
         **kwargs: Other arguments of mmpretrain's ``ClsDataPreprocessor``.
 
     Raises:
@@ -73,9 +76,11 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         std: Channels = None,
         num_classes: Optional[int] = None,
         non_blocking: bool = True,
+        channels_last: bool = False,
         **kwargs: Any,
     ) -> None:
         check_flag('non_blocking', non_blocking)
+        check_flag('channels_last', channels_last)
         if (mean is None) != (std is None):
             raise InputValueError(
                 f'mean and std must be given together, got mean={mean} and '
@@ -93,6 +98,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         super().__init__(mean, std, num_classes=num_classes, **kwargs)
         # (mmpretrain's class does not take it.)
         self._non_blocking = non_blocking
+        self.channels_last = channels_last
 
     def set_class_info(self, info: ClassInfo) -> None:
         """Take the number of classes.
@@ -129,8 +135,16 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         if self.to_onehot:
             self._check_labels(data.get('data_samples') or [])
         self._move_labels(data.get('data_samples') or [])
-        if not is_multi_view(inputs):
-            return super().forward(data, training)
+        if is_multi_view(inputs):
+            data = dict(data, inputs=self._joined(inputs, training))
+        data = super().forward(data, training)
+        if self.channels_last:
+            layout = torch.channels_last
+            data['inputs'] = data['inputs'].contiguous(memory_format=layout)
+        return data
+
+    def _joined(self, inputs: Sequence[Any], training: bool) -> Any:
+        """Views as one batch on the device, or a list of images."""
         if training and self.batch_augments is not None:
             raise InputValueError(
                 'batch_augments (Mixup, CutMix) mixes images of one view, '
@@ -147,7 +161,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         if torch.is_tensor(inputs[0]):
             # On the device: joined pinned tensors are not pinned.
             images = torch.cat(self.cast_data(inputs))  # (V * B, C, H, W)
-        return super().forward(dict(data, inputs=images), training)
+        return images
 
     def _move_labels(self, samples: Sequence[Any]) -> None:
         """Move labels to the device, all of a kind in one copy.

@@ -13,6 +13,7 @@ from bcl_mm.models.losses import LogitAdjustedLoss
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
 from bcl_mm.utils.errors import check_number
+from bcl_mm.utils.precision import product
 
 _LARGEST_CONCENTRATION = 1e5
 
@@ -73,10 +74,9 @@ def vmf_logits(
     means = means.detach()
     kappas = concentrations(means)
     order = means.shape[1] / 2 - 1
-    with torch.autocast(features.device.type, enabled=False):
-        dtype = torch.promote_types(features.dtype, torch.float32)
-        directions = nn.functional.normalize(means.to(dtype), dim=1)
-        cosines = features.to(dtype) @ directions.T  # (M, C)
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    directions = nn.functional.normalize(means.to(dtype), dim=1)
+    cosines = product(features, directions)  # (M, C)
     # |kappa mu + z / T|^2, without a difference of large numbers.
     squares = (kappas - 1 / temperature) ** 2 + (
         2 * kappas / temperature * (1 + cosines).clamp(min=0)
@@ -160,7 +160,7 @@ class ProCo(ViewContrast):
         same = (labels[:, None] == labels).to(rows)  # (N, N)
         known = self.counts[:, labels, None]  # (2, N, 1)
         total = known + same.sum(1, keepdim=True)
-        sums = known * self.means[:, labels] + same @ rows
+        sums = known * self.means[:, labels] + product(same, rows.T)
         self.means[:, labels] = sums / total
         self.counts[:, labels] = total.squeeze(2)
 
@@ -188,8 +188,7 @@ class ProCo(ViewContrast):
         anchors = self.anchors(features)  # (M, D)
         labels = labels.long().repeat(len(features) - 1)  # (M,)
         if self.training:
-            with torch.autocast(anchors.device.type, enabled=False):
-                rows = gather(anchors.detach()).to(self.means)
-                self.update(rows, gather(labels))
+            rows = gather(anchors.detach()).to(self.means)
+            self.update(rows, gather(labels))
         logits = vmf_logits(anchors, self.means[0], self.temperature)
         return dict(loss=self.weight * self.loss(logits, labels))

@@ -12,7 +12,9 @@ from mmengine.config import Config
 import bcl_mm
 from bcl_mm.apis import config as cli
 from bcl_mm.apis.locations import find_config
+from bcl_mm.cli import load_command
 from bcl_mm.cli.options import add_common_options
+from bcl_mm.cli.train import merge_options
 from bcl_mm.utils.errors import InputValueError, MissingFileError
 from tests.cli.common import BCL, SHORT, TRAIN
 from tests.conftest import ROOT
@@ -149,6 +151,39 @@ def test_options_several_times(capsys):
     words = '--cfg-options', 'a=1', 'b=2', '--amp', '--cfg-options', 'c=3'
     assert parser.parse_args(words).cfg_options == ['a=1', 'b=2', 'c=3']
     assert parser.parse_args([]).cfg_options == []
+
+
+@pytest.mark.parametrize(
+    'words, amp',
+    [
+        ('CONFIG --amp', 'auto'),
+        ('--amp CONFIG', 'auto'),
+        ('--amp bf16 CONFIG', 'bf16'),
+        ('CONFIG --amp=fp16', 'fp16'),
+        ('CONFIG', None),
+    ],
+)
+def test_mixed_precision_may_name_its_type(words, amp):
+    _, parser = load_command('train')
+    args = parser.parse_args(words.split())
+    assert (args.config, args.amp) == ('CONFIG', amp)
+
+
+@pytest.mark.parametrize('amp', ['auto', 'fp16', 'bf16'])
+def test_the_wrapper_of_mixed_precision(amp):
+    cfg = load('log_level=INFO')
+    _, parser = load_command('train')
+    merge_options(cfg, parser.parse_args(['CONFIG', '--amp', amp]))
+    expected = dict(
+        auto=dict(loss_scale='dynamic'),
+        fp16=dict(loss_scale='dynamic', dtype='float16'),
+        bf16=dict(loss_scale=dict(enabled=False), dtype='bfloat16'),
+    )
+    wrapper = dict(cfg.optim_wrapper, optimizer=None)
+    assert wrapper == dict(
+        type='AmpOptimWrapper', optimizer=None, **expected[amp]
+    )
+    cli.apply_options(cfg, {}, whole=True)  # as a test of the run does
 
 
 def test_an_error_of_settings_is_one_sentence(run, tmp_path):

@@ -1,11 +1,16 @@
 """Two passes a step: what they share, and what they leave."""
 
+import argparse
+
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch import nn
 
+from bcl_mm.cli.train import merge_options
 from bcl_mm.engine.sam import SAMOptimWrapper
 from bcl_mm.registry import MODELS
 from tests.engine.hooks.common import INFO_HOOKS, make
@@ -81,6 +86,30 @@ def test_both_passes_see_the_same(tmp_path):
     seen = branch['noisy'].seen
     assert seen[::2] == seen[1::2]
     assert [steps for _, steps in seen[::2]] == list(range(len(seen) // 2))
+
+
+@pytest.mark.parametrize('rho', [None, 0.05])
+def test_bfloat16_trains_nearly_as_float32(rho, tmp_path, monkeypatch):
+    # MMEngine's wrapper asks for a GPU; autocast does not.
+    module = amp_optimizer_wrapper
+    monkeypatch.setattr(module, 'is_cuda_available', lambda: True)
+    kind = 'OptimWrapper' if rho is None else 'bcl_mm.SAMOptimWrapper'
+    extra = dict() if rho is None else dict(rho=rho)
+    args = argparse.Namespace(
+        amp='bf16',
+        **dict.fromkeys(['resume', 'allow_changed_data', 'auto_scale_lr']),
+        **dict.fromkeys(['no_validate', 'no_persistent_workers']),
+    )
+    cfg = Config(dict(optim_wrapper=dict(type=kind, **extra)))
+    merge_options(cfg, args)
+    assert cfg.optim_wrapper.dtype == 'bfloat16'
+    lower = trained(tmp_path / 'bf16', HEADS['BCL'], **cfg.optim_wrapper)
+    assert lower.optim_wrapper.cast_dtype == torch.bfloat16
+    assert not lower.optim_wrapper.loss_scaler.is_enabled()
+    full = trained(tmp_path / 'full', HEADS['BCL'], type=kind, **extra)
+    weight = 'head.classifier.weight'
+    difference = (state(lower)[weight] - state(full)[weight]).norm()
+    assert 0 < difference < 0.1 * state(full)[weight].norm()
 
 
 class Norm(BaseModel):

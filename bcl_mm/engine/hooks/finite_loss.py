@@ -54,7 +54,7 @@ class FiniteLossHook(Hook):
     over the gradients.
 
     *Mixed precision.* A loss scaler checks for infinite gradients itself,
-    skips the step and lowers its scale. Under ``AmpOptimWrapper`` the hook
+    skips the step and lowers its scale. Where there is one, the hook
     therefore checks only the losses. (A NaN loss makes all gradients NaN, so
     that the scalers of other processes skip the step.)
     """
@@ -131,7 +131,9 @@ class FiniteLossHook(Hook):
         # (A model with its own train_step has no log_vars.)
         tensors = dict(self._log_vars) or dict(loss=loss)
         # An overridden backward pass belongs to a loss scaler or the like.
-        if type(wrapper).backward is OptimWrapper.backward:
+        is_plain = type(wrapper).backward is OptimWrapper.backward
+        scaler = getattr(wrapper, 'loss_scaler', None)
+        if is_plain or (scaler is not None and not scaler.is_enabled()):
             groups = wrapper.optimizer.param_groups
             parameters = [p for group in groups for p in group['params']]
             gradients = [p.grad for p in parameters if p.grad is not None]

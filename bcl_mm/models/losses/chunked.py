@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bcl_mm.utils.autograd import first_order_only
+from bcl_mm.utils.precision import add_product_
 
 # Rows of logits in memory at a time; fewer make the products slower.
 _CHUNK = 512
@@ -124,8 +125,8 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
             logits = relations.key_bias.repeat(len(anchors), 1)  # (m, K)
             view_logits = logits[:, : len(views)]
             prototype_logits = logits[:, len(views) :]
-            view_logits.addmm_(anchors, views.T, alpha=alpha)
-            prototype_logits.addmm_(anchors, prototypes.T, alpha=alpha)
+            add_product_(view_logits, anchors, views.T, alpha)
+            add_product_(prototype_logits, anchors, prototypes.T, alpha)
             # In place and in floats: 8x faster than == plus a cast.
             positive = relations.class_id[rows].repeat(1, len(views))
             positive.eq_(relations.view_class_ids)
@@ -172,12 +173,13 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
             shares.scatter_add_(1, prototype_column, pull)
             of_features, of_views, of_prototypes = grads
             if of_features is not None:
-                of_features[rows].addmm_(view_logits, views)
-                of_features[rows].addmm_(prototype_logits, prototypes)
+                own_rows = of_features[rows]
+                add_product_(own_rows, view_logits, views)
+                add_product_(own_rows, prototype_logits, prototypes)
             if of_views is not None:
-                of_views.addmm_(view_logits.T, anchors)
+                add_product_(of_views, view_logits.T, anchors)
             if of_prototypes is not None:
-                of_prototypes.addmm_(prototype_logits.T, anchors)
+                add_product_(of_prototypes, prototype_logits.T, anchors)
         ctx.save_for_backward(*grads)
         return (torch.cat(losses) * weights).sum()
 

@@ -174,17 +174,17 @@ def balanced_contrastive_loss(
     rows = features, keys, prototypes
     # (The function itself always runs without gradients.)
     needed = [torch.is_grad_enabled() and r.requires_grad for r in rows]
-    with torch.autocast(features.device.type, enabled=False):
-        return ChunkedContrastiveLoss.apply(
-            features.to(dtype),
-            # A view: torch.compile does not accept the same tensor twice.
-            keys.to(dtype).view_as(keys),
-            prototypes.to(dtype),
-            temperature,
-            reduction,
-            needed,
-            *relations,
-        ) * (factor * own_factor)
+    loss = ChunkedContrastiveLoss.apply(
+        features.to(dtype),
+        # A view: torch.compile does not accept the same tensor twice.
+        keys.to(dtype).view_as(keys),
+        prototypes.to(dtype),
+        temperature,
+        reduction,
+        needed,
+        *relations,
+    )
+    return loss * (factor * own_factor)
 
 
 @MODELS.register_module()

@@ -10,6 +10,7 @@ from torch import Tensor
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import check_number
 from bcl_mm.utils.labels import soft_targets
+from bcl_mm.utils.precision import product
 
 from .base import ClassCountsLoss
 
@@ -65,6 +66,6 @@ class LabelAwareSmoothingLoss(ClassCountsLoss):
         smoothing = self.from_counts(logits)
         logits = logits.to(smoothing)
         labels = soft_targets(labels, logits)
-        spread = (labels @ smoothing)[:, None] / logits.shape[1]
+        spread = product(labels, smoothing[None]) / logits.shape[1]
         targets = labels * (1 - smoothing) + spread
         return -(targets * logits.log_softmax(1)).sum(1)

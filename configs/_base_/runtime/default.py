@@ -37,6 +37,11 @@ default_hooks = dict(
 )
 # Beside MMEngine's own, the classes of a batch as a mean of 10 iterations.
 log_processor = dict(mean_pattern=r'.*(loss|time|grad_norm|batch_).*')
+# On a GPU (docs/gpu.md): 'tf32' multiplies float32 numbers faster and less
+# exactly, 'float32' exactly; None is torch's own choice.
+precision = None
+# Whether images and convolutions are stored with their channels last.
+channels_last = False
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),

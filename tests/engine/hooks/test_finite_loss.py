@@ -28,10 +28,10 @@ SGD = dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4)
 class AmpOnCPU(AmpOptimWrapper):
     """mmengine's wrapper, which rejects the CPU, with torch's CPU scaler."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, scaled=True, **kwargs):
         OptimWrapper.__init__(self, **kwargs)
         self._scale_update_param = None
-        self.loss_scaler = torch.amp.GradScaler('cpu')
+        self.loss_scaler = torch.amp.GradScaler('cpu', enabled=scaled)
         self.cast_dtype = torch.bfloat16
 
 
@@ -99,6 +99,7 @@ WRAPPERS = {
     'clipped': dict(clip_grad=dict(max_norm=1.0)),
     'accumulating': dict(accumulative_counts=2),
     'mixed precision': dict(type='AmpOnCPU'),
+    'mixed precision without a scale': dict(type='AmpOnCPU', scaled=False),
 }
 
 
