@@ -61,6 +61,7 @@ setup(
             'pytest>=8',
             'pytest-xdist>=3.5',
             'ruff>=0.11',
+            'statsmodels>=0.14',  # an oracle of Holm's correction
             'tensorboard>=2.14',
             'timm>=1.0',
             'wandb>=0.16',

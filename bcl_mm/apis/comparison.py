@@ -69,7 +69,7 @@ class RunError(InputError):
 
 @dataclass
 class Run:
-    """One config with one seed, in a folder of its own.
+    """One config with one seed and fold, in a folder of its own.
 
     The folder's name holds a fingerprint of the merged config and the
     options: another setting is another run, and nothing is overwritten.
@@ -81,6 +81,8 @@ class Run:
         options: ``KEY=VALUE`` settings, as for ``bcl-mm train``.
         work_dir: Folder of all runs.
         first: The first stage that this run starts from, if it has one.
+        fold: Name of the fold, which replaces ``{fold}`` in the options.
+            Defaults to None.
 
     Raises:
         InputValueError: A second stage does not name its first one.
@@ -92,8 +94,10 @@ class Run:
     options: Sequence[str]
     work_dir: Path
     first: Optional[Run] = None
+    fold: Optional[str] = None
 
     def __post_init__(self) -> None:
+        self.options = options_of_fold(self.options, self.fold)
         self.is_trained = self.cfg.get('is_trained', True)
         if not (self.is_trained or self.first):
             raise InputValueError(
@@ -116,8 +120,12 @@ class Run:
         text = json.dumps(content, sort_keys=True, default=str)
         fingerprint = hashlib.sha256(text.encode()).hexdigest()[:8]
         stem = Path(self.config).stem
+        folder = f'seed_{self.seed}_{fingerprint}'
         self.name = f'{stem}, seed {self.seed}'
-        self.folder = self.work_dir / stem / f'seed_{self.seed}_{fingerprint}'
+        if self.fold is not None:
+            folder = f'fold_{self.fold}_{folder}'
+            self.name = f'{stem}, fold {self.fold}, seed {self.seed}'
+        self.folder = self.work_dir / stem / folder
         self.log = self.folder / 'output.log'
 
     @property
@@ -205,6 +213,7 @@ class Run:
             return dict(figures=figures, seconds_per_epoch=None)
         return dict(
             figures=figures,
+            passes=cost.passes,
             seconds_per_epoch=cost.seconds_per_epoch,
             kind_of_time=cost.kind,
         )
@@ -214,11 +223,19 @@ class Run:
         return not (self.is_trained and tests_on_validation(self.cfg))
 
 
+def options_of_fold(options: Sequence[str], fold: Optional[str]) -> List[str]:
+    """Options with the name of a fold in place of ``{fold}``."""
+    if fold is None:
+        return list(options)
+    return [option.replace('{fold}', fold) for option in options]
+
+
 def plan_runs(
     configs: Sequence[str],
     seeds: Sequence[int],
     options: Sequence[str],
     work_dir: Path,
+    folds: Sequence[Optional[str]] = (None,),
 ) -> List[Run]:
     """All runs, each after the first stage that it starts from.
 
@@ -227,36 +244,50 @@ def plan_runs(
         seeds: Seeds of each.
         options: ``KEY=VALUE`` settings of all.
         work_dir: Folder of all runs.
+        folds: Names of folds, each of which replaces ``{fold}`` in the
+            options. Defaults to no folds.
 
     Raises:
         InputError: A config does not exist, cannot be read, or has a setting
-            that does not exist.
+            that does not exist; or no option contains ``{fold}``.
     """
+    if None not in folds and not any('{fold}' in one for one in options):
+        raise InputValueError(
+            '--folds needs a setting that tells them apart, such as '
+            '--cfg-options data_root=data/openclipart_lt/fold_{fold}.csv'
+        )
     read = functools.cache(read_config)
-    runs: Dict[Tuple[str, int], Run] = {}
+    runs: Dict[tuple, Run] = {}
 
-    def add(path: str, seed: int, later: Tuple[str, ...] = ()) -> Run:
+    def add(
+        path: str,
+        seed: int,
+        fold: Optional[str],
+        later: Tuple[str, ...] = (),
+    ) -> Run:
         real_path = os.path.realpath(path)
         if real_path in later:
             raise InputValueError(
                 f'{path}: first_stage leads back to this config'
             )
-        key = real_path, seed
+        key = real_path, seed, fold
         if key not in runs:
             cfg, first = read(path), None
             if cfg.get('first_stage'):
                 found = find_config(cfg.first_stage, os.path.dirname(path))
-                first = add(found, seed, (*later, real_path))
-            runs[key] = Run(path, cfg, seed, options, work_dir, first)
+                first = add(found, seed, fold, (*later, real_path))
+            runs[key] = Run(path, cfg, seed, options, work_dir, first, fold)
         return runs[key]
 
     for config in configs:
-        for seed in dict.fromkeys(seeds):
-            add(find_config(config), seed)
+        for fold in dict.fromkeys(folds):
+            for seed in dict.fromkeys(seeds):
+                add(find_config(config), seed, fold)
+    first_options = options_of_fold(options, folds[0])
     for path in dict.fromkeys(run.config for run in runs.values()):
         try:
             cfg = copy.deepcopy(read(path))
-            apply_options(cfg, parse_options(options), whole=True)
+            apply_options(cfg, parse_options(first_options), whole=True)
         except InputValueError as error:
             raise InputValueError(f'{path}: {error}') from error
     return list(runs.values())
@@ -306,6 +337,7 @@ class Launcher:
             run.write_note(
                 config=run.config,
                 seed=run.seed,
+                fold=run.fold,
                 options=list(run.options),
                 commits=list(dict.fromkeys(commits)),
             )

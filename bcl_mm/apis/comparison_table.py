@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from bcl_mm.apis.comparison import Run
 from bcl_mm.apis.cost import PREFIXES
 from bcl_mm.apis.runs import method_name
-from bcl_mm.evaluation import difference
+from bcl_mm.evaluation import Difference, difference, holm
+from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.files import CsvWriter, open_atomically, write_atomically
 
 # Figures of the table, and their titles.
@@ -22,54 +23,153 @@ COLUMNS = dict(
 )
 # What methods are compared by (see docs/reports.md).
 CRITERION = 'balanced'
+_LEVEL = 0.05  # p-values above it may be chance
 
 
-def make_table(runs: List[Run]) -> List[Dict[str, Any]]:
+def find_reference(runs: Sequence[Run], name: Optional[str]) -> str:
+    """Path of the config that the others are compared with.
+
+    Args:
+        runs: The planned runs.
+        name: Name of the config or of its method. None: the first one.
+
+    Raises:
+        InputValueError: No config has that name, or several have.
+    """
+    methods = {
+        run.config: (
+            Path(run.config).stem,
+            method_name(run.cfg, Path(run.config).stem),
+        )
+        for run in runs
+    }
+    found = [
+        config for config, names in methods.items() if name in (None, *names)
+    ]
+    if len(found) == 1 or (found and name is None):
+        return found[0]
+    names = ', '.join(stem for stem, _ in methods.values())
+    raise InputValueError(
+        f'--reference must name one of the configs {names}, got {name!r}'
+    )
+
+
+def make_table(
+    runs: List[Run], reference: Optional[str] = None
+) -> List[Dict[str, Any]]:
     """Rows of the table: the figures of each config's finished runs.
 
-    Differences are those from the first row.
+    Args:
+        runs: The finished runs.
+        reference: Path of the config that the others are compared with.
+            Defaults to None: the first one. If none of its runs is finished,
+            there are no differences.
     """
     groups: Dict[str, List[Run]] = {}
     for run in runs:
         groups.setdefault(run.config, []).append(run)
-    first, *_ = groups.values()
-    return [_summarise(group, first) for group in groups.values()]
+    rows = [_summarise(group) for group in groups.values()]
+    figures = [_by_key(group, CRITERION) for group in groups.values()]
+    configs = list(groups)
+    if reference is None:
+        reference = configs[0]
+    chosen = configs.index(reference) if reference in groups else None
+    _add_differences(rows, figures, chosen)
+    _mark_best(rows, figures)
+    return rows
 
 
-def _by_seed(runs: List[Run], column: str) -> Dict[int, float]:
-    """Seed -> figure; a group without classes has none."""
-    found = {
-        run.seed: run.note['figures'].get(f'accuracy/{column}') for run in runs
-    }
-    return {seed: v for seed, v in found.items() if v is not None}
+def _by_key(runs: List[Run], column: str) -> Dict[Any, float]:
+    """Figure of each seed, or of each fold as the mean over its seeds.
+
+    A group without classes has none.
+    """
+    found: Dict[Any, List[float]] = {}
+    for run in runs:
+        value = run.note['figures'].get(f'accuracy/{column}')
+        if value is not None:
+            key = run.seed if run.fold is None else run.fold
+            found.setdefault(key, []).append(value)
+    return {key: statistics.mean(values) for key, values in found.items()}
 
 
-def _summarise(runs: List[Run], reference: List[Run]) -> Dict[str, Any]:
+def _gap(
+    ours: Dict[Any, float], theirs: Dict[Any, float], folds: int
+) -> Optional[Difference]:
+    """Difference of two methods on what both have; None without any."""
+    if not (ours and theirs) or (folds and not ours.keys() & theirs.keys()):
+        return None
+    # Each of k folds has 1 / (k - 1) test images per training image.
+    shared = 1 / (folds - 1) if folds > 1 else 0.0
+    return difference(ours, theirs, test_per_train=shared)
+
+
+def _add_differences(
+    rows: List[Dict[str, Any]],
+    figures: List[Dict[Any, float]],
+    chosen: Optional[int],
+) -> None:
+    """Add the differences from the chosen row, and Holm's p-values."""
+    gaps = []
+    for i, (row, own) in enumerate(zip(rows, figures)):
+        gap = None
+        if chosen not in (None, i):
+            gap = _gap(own, figures[chosen], row['folds'])
+        gaps.append(gap)
+        row['reference'] = None if chosen is None else rows[chosen]['method']
+        for name in ('mean', 'low', 'high', 'pairs'):
+            row[f'difference_{name}'] = getattr(gap, name, None)
+        row['p_holm'] = None
+    known = [i for i, gap in enumerate(gaps) if gap and gap.is_known]
+    adjusted = holm([gaps[i].p_value for i in known])
+    for i, p_value in zip(known, adjusted):
+        rows[i]['p_holm'] = p_value
+
+
+def _mark_best(
+    rows: List[Dict[str, Any]], figures: List[Dict[Any, float]]
+) -> None:
+    """Mark the best row, and those that do not clearly differ from it."""
+    for row in rows:
+        row['is_best'] = False
+    ranked = [i for i, row in enumerate(rows) if figures[i]]
+    best = max(ranked, key=lambda i: rows[i][f'{CRITERION}_mean'], default=0)
+    others = [i for i in ranked if i != best]
+    gaps = [_gap(figures[best], figures[i], rows[i]['folds']) for i in others]
+    if not gaps or not all(gap and gap.is_known for gap in gaps):
+        return  # what is noise is not known
+    adjusted = holm([gap.p_value for gap in gaps])
+    alike = [i for i, p_value in zip(others, adjusted) if p_value > _LEVEL]
+    if len(alike) < len(others):
+        for i in (best, *alike):
+            rows[i]['is_best'] = True
+
+
+def _summarise(runs: List[Run]) -> Dict[str, Any]:
     notes = [run.note for run in runs]
     stem = Path(runs[0].config).stem
+    folds = dict.fromkeys(run.fold for run in runs if run.fold is not None)
     row: Dict[str, Any] = dict(
         method=method_name(runs[0].cfg, stem),
         config=stem,
-        seeds=' '.join(str(run.seed) for run in runs),
+        seeds=' '.join(dict.fromkeys(str(run.seed) for run in runs)),
+        folds=len(folds),
     )
     for column in COLUMNS:
-        values = list(_by_seed(runs, column).values())
+        values = list(_by_key(runs, column).values())
         several = len(values) > 1
         row[f'{column}_mean'] = statistics.mean(values) if values else None
         row[f'{column}_std'] = statistics.stdev(values) if several else None
-    ours, theirs = _by_seed(runs, CRITERION), _by_seed(reference, CRITERION)
-    gap = None
-    if runs is not reference and ours and theirs:
-        gap = difference(ours, theirs)
-    for name in ('mean', 'low', 'high', 'pairs'):
-        row[f'difference_{name}'] = getattr(gap, name, None)
     kinds = {note.get('kind_of_time', 'wall') for note in notes}
-    times = [note.get('seconds_per_epoch') for note in notes]
-    times = [time for time in times if time is not None]
+    for name in ('seconds_per_epoch', 'passes'):
+        found = [note.get(name) for note in notes]
+        found = [value for value in found if value is not None]
+        row[name] = statistics.mean(found) if found else None
+    row['kind_of_time'] = None
     if len(kinds) > 1:  # CPU and GPU time cannot be averaged
-        times = []
-    row['seconds_per_epoch'] = statistics.mean(times) if times else None
-    row['kind_of_time'] = kinds.pop() if times else None
+        row['seconds_per_epoch'] = None
+    elif row['seconds_per_epoch'] is not None:
+        row['kind_of_time'] = kinds.pop()
     commits = [one for note in notes for one in note.get('commits', ())]
     row['commits'] = ' '.join(dict.fromkeys(map(str, commits)))
     row['folders'] = ' '.join(str(run.folder) for run in runs)
@@ -89,25 +189,33 @@ def gap_text(mean: float, low: Optional[float], high: Optional[float]) -> str:
 def markdown(rows: List[Dict[str, Any]]) -> str:
     """The table as Markdown, and what its differences mean."""
     has_gaps = any(row['difference_mean'] is not None for row in rows)
+    has_p = any(row['p_holm'] is not None for row in rows)
     kinds = {row['kind_of_time'] for row in rows} - {None}
     kind = PREFIXES[next(iter(kinds))] if len(kinds) == 1 else ''
     lines = [
         [
             *('method', 'config', *COLUMNS.values()),
-            *(['above the first'] * has_gaps),
-            *(f'{kind}s / epoch', 'commit'),
+            *([f'above {rows[0]["reference"]}'] * has_gaps),
+            *(['p'] * has_p),
+            *('passes', f'{kind}s / epoch', 'commit'),
         ],
-        ['---', '---', *['---:'] * (len(COLUMNS) + has_gaps + 1), '---'],
     ]
+    numbers = len(lines[0]) - 3
+    lines.append(['---', '---', *['---:'] * numbers, '---'])
     for row in rows:
         line = [row['method'], row['config']]
         for column in COLUMNS:
             mean = _cell(row[f'{column}_mean'], '.1f')
             deviation = _cell(row[f'{column}_std'], '.1f')
-            line.append(f'{mean} ± {deviation}' if deviation else mean)
+            text = f'{mean} ± {deviation}' if deviation else mean
+            is_marked = column == CRITERION and row['is_best']
+            line.append(f'**{text}**' if is_marked else text)
         gap = [row[f'difference_{name}'] for name in ('mean', 'low', 'high')]
         if has_gaps:
             line.append('' if gap[0] is None else gap_text(*gap))
+        if has_p:
+            line.append(_cell(row['p_holm'], '.2g'))
+        line.append(_cell(row['passes'], '.4g'))
         time = _cell(row['seconds_per_epoch'], '.3g')
         if time and len(kinds) > 1:
             time += f' {PREFIXES[row["kind_of_time"]]}'.rstrip()
@@ -121,15 +229,38 @@ def markdown(rows: List[Dict[str, Any]]) -> str:
 
 
 def _explanation(rows: List[Dict[str, Any]]) -> str:
+    """What differences, p-values and marks mean."""
+    first = rows[0]
     text = (
-        f'Above the first: balanced accuracy minus that of {rows[0]["method"]}'
+        f'Above {first["reference"]}: balanced accuracy minus that of '
+        f'{first["reference"]}'
     )
     if any(row['difference_low'] is not None for row in rows):
-        return f'{text}, with its 95 % interval over the seeds that both have.'
+        over = (
+            'folds, corrected for the training images that they share '
+            '(Nadeau and Bengio)'
+            if first['folds']
+            else 'seeds that both have; it covers the noise of training only'
+        )
+        text += (
+            f', with its 95 % interval over the {over}. p: of no difference, '
+            f"with Holm's correction for all rows."
+        )
+        if any(row['is_best'] for row in rows):
+            text += (
+                ' Bold: the best balanced accuracy, and what does not clearly '
+                'differ from it.'
+            )
+        return text
     pairs = max(row['difference_pairs'] or 0 for row in rows)
     if pairs < 2:
-        return f'{text}. One seed is not conclusive: add --seeds 0 1 2.'
-    return f'{text}. These seeds do not show how much it varies.'
+        more = (
+            'One fold is not conclusive: add --folds.'
+            if first['folds']
+            else 'One seed is not conclusive: add --seeds 0 1 2.'
+        )
+        return f'{text}. {more}'
+    return f'{text}. These runs do not show how much it varies.'
 
 
 def write_table(rows: List[Dict[str, Any]], work_dir: Path) -> None:

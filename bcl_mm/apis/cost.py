@@ -21,11 +21,14 @@ class Cost:
             clock, of trainings by earlier versions.
         seconds_per_epoch: Mean of an epoch.
         epochs: Epochs of the training.
+        passes: How often it passes an image through the model: views x
+            forward passes x epochs. None if unknown. Defaults to None.
     """
 
     kind: str
     seconds_per_epoch: float
     epochs: float
+    passes: Optional[float] = None
 
     @property
     def seconds(self) -> float:
@@ -37,7 +40,11 @@ class Cost:
         epochs = self.epochs + other.epochs
         if self.kind != other.kind or epochs <= 0:
             return None
-        return Cost(self.kind, (self.seconds + other.seconds) / epochs, epochs)
+        passes = None
+        if self.passes is not None and other.passes is not None:
+            passes = self.passes + other.passes
+        seconds = self.seconds + other.seconds
+        return Cost(self.kind, seconds / epochs, epochs, passes)
 
 
 def training_cost(lines: List[Dict[str, float]]) -> Optional[Cost]:
@@ -63,7 +70,11 @@ def training_cost(lines: List[Dict[str, float]]) -> Optional[Cost]:
         epochs = line['cost/epochs']
         if others:
             return None
-        return Cost(kind, total / epochs, line.get('epoch', epochs))
+        whole = line.get('epoch', epochs)
+        passes = line.get('cost/passes')
+        if passes is not None:
+            passes *= whole / epochs
+        return Cost(kind, total / epochs, whole, passes)
     # Of an earlier version: an iteration's time, times their number.
     needed = {'epoch', 'iter', 'time', 'loss'}
     trained = [x for x in lines if needed <= x.keys() and x['epoch'] > 0]
@@ -78,10 +89,12 @@ def mean_cost(costs: Sequence[Optional[Cost]]) -> Optional[Cost]:
     """Mean of several runs; None if one is unknown, or of another kind."""
     if not costs or None in costs or len({cost.kind for cost in costs}) > 1:
         return None
+    passes = [cost.passes for cost in costs]
     return Cost(
         costs[0].kind,
         statistics.mean(cost.seconds_per_epoch for cost in costs),
         statistics.mean(cost.epochs for cost in costs),
+        None if None in passes else statistics.mean(passes),
     )
 
 

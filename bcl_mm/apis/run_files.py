@@ -96,8 +96,9 @@ def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
     note = read_object(_read_text(path), str(path))
     if 'figures' in note:
         note['figures'] = check_figures(note['figures'], f'{path}: figures')
-    if note.get('seconds_per_epoch') is not None:
-        check_number(f'{path}: seconds_per_epoch', note['seconds_per_epoch'])
+    for name in ('seconds_per_epoch', 'passes'):
+        if note.get(name) is not None:
+            check_number(f'{path}: {name}', note[name])
     if note.get('seed') is not None:
         check_number(f'{path}: seed', note['seed'], whole=True)
     commits, checkpoint = note.get('commits', []), note.get('checkpoint', '')

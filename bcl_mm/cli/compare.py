@@ -21,7 +21,7 @@ from typing import Optional
 from bcl_mm.apis.locations import make_folder
 from bcl_mm.apis.log_backends import check_log_packages
 from bcl_mm.cli.options import add_cfg_options, add_log_option, whole_number
-from bcl_mm.utils.errors import visible
+from bcl_mm.utils.errors import InputValueError, visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     seed = whole_number(0, 2**32 - 1)
     add('--seeds', type=seed, nargs='+', default=[0])
+    add(
+        '--folds',
+        nargs='+',
+        metavar='FOLD',
+        help='names of folds: each replaces {fold} in --cfg-options, such as '
+        'data_root=PATH_{fold}.csv',
+    )
+    add(
+        '--reference',
+        metavar='NAME',
+        help='config, or method, that the others are compared with (default: '
+        'the first one)',
+    )
     number = whole_number(1)
     add('--jobs', type=number, default=1, help='runs side by side')
     add(
@@ -75,18 +88,33 @@ def run(args: argparse.Namespace) -> bool:
     check_log_packages(args.log)
     from bcl_mm.apis.comparison import COMMAND, Launcher, plan_runs
     from bcl_mm.apis.comparison_table import (
+        find_reference,
         make_table,
         markdown,
         write_table,
     )
 
-    runs = plan_runs(args.configs, args.seeds, args.cfg_options, args.work_dir)
+    if args.folds and args.report:
+        raise InputValueError(
+            '--report shows runs of the same images: leave it out with '
+            '--folds, and report one fold with bcl-mm report'
+        )
+    runs = plan_runs(
+        args.configs,
+        args.seeds,
+        args.cfg_options,
+        args.work_dir,
+        args.folds or [None],
+    )
+    reference = find_reference(runs, args.reference)
     failures = Launcher(args.gpus, args.jobs, args.log).finish_all(runs)
     finished = [one for one in runs if one.is_finished]
     if finished:
-        rows = make_table(finished)
-        seeds = list(dict.fromkeys(args.seeds))
-        print(f'\nSeeds {seeds}, last epoch:\n\n{markdown(rows)}')
+        rows = make_table(finished, reference)
+        which = f'Seeds {list(dict.fromkeys(args.seeds))}'
+        if args.folds:
+            which += f', folds {", ".join(dict.fromkeys(args.folds))}'
+        print(f'\n{which}, last epoch:\n\n{markdown(rows)}')
         write_table(rows, args.work_dir)
         print(f'\nWritten to {args.work_dir}/results.md and results.csv')
         if args.report:

@@ -22,6 +22,8 @@ def _copied(gradient: Optional[Tensor]) -> Optional[Tensor]:
 class FocalSharpnessAware(SharpnessAware):
     """The passes of :class:`FocalSAMOptimWrapper`."""
 
+    passes = 3
+
     def __init__(
         self,
         rho: float = 0.3,

@@ -63,7 +63,13 @@ class ModelCall:
 
 
 class SharpnessAware:
-    """The passes of a step, for :class:`SAMOptimWrapper` and its relatives."""
+    """The passes of a step, for :class:`SAMOptimWrapper` and its relatives.
+
+    Attributes:
+        passes: Forward passes of a step, for the cost of a training.
+    """
+
+    passes = 2
 
     def __init__(self, rho: float = 0.05, **kwargs: Any) -> None:
         check_number('optim_wrapper.rho', rho, at_least=0)

@@ -7,7 +7,7 @@ from .dump import DumpPredictions
 from .geometry import SimplexGeometry
 from .moments import ClassMoments, neural_collapse, simplex_figures
 from .priors import PriorAccuracy, shifted_prior
-from .statistics import Difference, difference
+from .statistics import Difference, difference, holm, prediction_interval
 
 __all__ = [
     'CalibrationError',
@@ -19,7 +19,9 @@ __all__ = [
     'ShotMetric',
     'SimplexGeometry',
     'difference',
+    'holm',
     'neural_collapse',
+    'prediction_interval',
     'reliability',
     'shifted_prior',
     'simplex_figures',

@@ -39,7 +39,12 @@ class MomentumClassifier(ImageClassifier):
         InputTypeError: ``momentum`` is not a number, or no branch of the
             head has a projector.
         InputValueError: ``momentum`` is out of range.
+
+    Attributes:
+        passes: Forward passes of an image, for the cost of a training.
     """
+
+    passes = 2
 
     def __init__(
         self, *args: Any, momentum: float = 0.999, **kwargs: Any

@@ -14,7 +14,12 @@ import pytest
 
 import bcl_mm
 from bcl_mm.apis.comparison import Launcher, plan_runs, read_commit
-from bcl_mm.apis.comparison_table import make_table, markdown
+from bcl_mm.apis.comparison_table import (
+    find_reference,
+    make_table,
+    markdown,
+)
+from bcl_mm.evaluation import difference
 from tests.cli.common import (
     BCL,
     CE,
@@ -69,14 +74,17 @@ def test_table_and_finished_runs(compare, tmp_path):
     header, _, ce, bcl = table(output)
     assert header == [
         *('method', 'config', 'top-1', 'balanced', 'many-shot'),
-        *('medium-shot', 'few-shot', 'above the first'),
-        *(f'{DEVICE} s / epoch', 'commit'),
+        *('medium-shot', 'few-shot', 'above cross-entropy', 'p'),
+        *('passes', f'{DEVICE} s / epoch', 'commit'),
     ]
     assert ce[:2] == ['cross-entropy', 'ce_resnet8_digits_lt']
     assert bcl[:2] == ['BCL', 'bcl_resnet8_digits_lt']
     assert all('±' in cell for cell in ce[2:7])
     assert ce[7] == '' and re.fullmatch(r'[+-]\S+ \[\S+, \S+\]', bcl[7])
-    assert float(ce[8]) > 0 and ce[9]
+    assert ce[8] == '' and 0 <= float(bcl[8]) <= 1
+    # Two epochs of one view, and of three.
+    assert (ce[9], bcl[9]) == ('2', '6')
+    assert float(ce[10]) > 0 and ce[11]
     assert 'minus that of cross-entropy, with its 95 % interval' in output
 
     notes = read_notes(tmp_path)
@@ -230,7 +238,7 @@ def test_differences_and_times_by_hand(tmp_path):
     second = finished(tmp_path, BCL, seeds, (71, 74, 74), **time)
     header, _, one, two = table(markdown(make_table(first + second)))
     # As in test_statistics.py: 2 +- 4.3027 / sqrt(3).
-    assert two[header.index('above the first')] == '+2.0 [-0.5, 4.5]'
+    assert two[header.index('above cross-entropy')] == '+2.0 [-0.5, 4.5]'
     assert (two[-2], header[-2]) == ('2', 'CPU s / epoch')
     # One seed is no basis.
     rows = make_table([first[0], second[0]])
@@ -242,6 +250,65 @@ def test_differences_and_times_by_hand(tmp_path):
     assert 'do not show how much it varies' in markdown(rows)
     # One method has no rival.
     assert 'above' not in markdown(make_table(first))
+
+
+def test_the_reference_and_what_does_not_differ(tmp_path):
+    seeds = 0, 1, 2
+    runs = [
+        *finished(tmp_path, CE, seeds, (60, 61, 62.5)),
+        *finished(tmp_path, LA, seeds, (70, 71, 72)),
+        *finished(tmp_path, BCL, seeds, (70.5, 72, 71.9)),
+    ]
+    for name in ('la_resnet8_digits_lt', 'logit adjustment'):
+        reference = find_reference(runs, name)
+        rows = make_table(runs, reference)
+        text = markdown(rows)
+        header, _, ce, la, bcl = table(text)
+        gaps = header.index('above logit adjustment')
+        assert [la[gaps], la[gaps + 1]] == ['', '']
+        assert ce[gaps].startswith('-9.8 [')
+    # Two tests: Holm doubles the smaller p-value.
+    own = dict(zip(seeds, (60, 61, 62.5)))
+    gap = difference(own, dict(zip(seeds, (70, 71, 72))))
+    assert rows[0]['p_holm'] == pytest.approx(2 * gap.p_value)
+    # BCL is ahead, which may be chance.
+    cells = [row[header.index('balanced')] for row in (ce, la, bcl)]
+    assert [cell.startswith('**') for cell in cells] == [False, True, True]
+    assert 'Bold: the best' in text
+    assert find_reference(runs, None) == runs[0].config
+    with pytest.raises(ValueError, match="one of the configs .*got 'x'"):
+        find_reference(runs, 'x')
+    # Its runs have failed: nothing is compared with another one instead.
+    rows = make_table(runs[3:], runs[0].config)
+    assert [row['difference_mean'] for row in rows] == [None, None]
+
+
+def test_folds(tmp_path):
+    def runs_of(config, values):
+        options = ['+data_root=x_{fold}.csv']
+        folds = list('abcde')
+        runs = plan_runs([config], [0, 1], options, tmp_path, folds)
+        assert len({run.folder for run in runs}) == 10
+        for i, run in enumerate(runs):
+            assert run.options == [f'+data_root=x_{folds[i // 2]}.csv']
+            assert run.options[0] in run.command(1)
+            run.folder.mkdir(parents=True)
+            value = values[i // 2] + (-1, 1)[i % 2]  # around it, by the seed
+            figures = {'accuracy/top1': 50.0, 'accuracy/balanced': value}
+            run.write_note(figures=figures)
+        return runs
+
+    ours, theirs = (11, 12, 13, 14, 15), (10,) * 5
+    rows = make_table([*runs_of(CE, theirs), *runs_of(BCL, ours)])
+    gap = difference(
+        dict(enumerate(ours)), dict(enumerate(theirs)), test_per_train=1 / 4
+    )
+    assert rows[1]['difference_low'] == pytest.approx(gap.low)
+    assert rows[1]['difference_pairs'] == 5
+    assert rows[1]['p_holm'] == pytest.approx(gap.p_value)
+    assert 'Nadeau and Bengio' in markdown(rows)
+    with pytest.raises(ValueError, match='--folds needs a setting'):
+        plan_runs([CE], [0], ['+a=1'], tmp_path, ['a'])
 
 
 def test_times_of_several_kinds(tmp_path):

@@ -17,7 +17,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from bcl_mm.engine.hooks.progress import epoch_and_position
+from bcl_mm.models.preprocessor import is_multi_view
 from bcl_mm.registry import HOOKS
+from bcl_mm.utils.modules import unwrapped
 
 _TICKS = os.sysconf('SC_CLK_TCK')
 
@@ -123,7 +125,7 @@ def _checked_sums(found: Any) -> Dict[str, list]:
     """Sums of a checkpoint; none where they are not what this hook writes."""
     sums = {}
     for kind, pair in found.items() if isinstance(found, dict) else ():
-        if kind in ('cpu', 'gpu') and np.shape(pair) == (2,):
+        if kind in ('cpu', 'gpu') and np.shape(pair) == (3,):
             sums[kind] = [float(value) for value in pair]
     return sums
 
@@ -140,18 +142,24 @@ class CostHook(Hook):
 
     After each epoch ``vis_data/scalars.json`` and the other backends get
     ``cost/cpu_seconds`` (or ``cost/gpu_seconds``), that of this epoch,
-    ``..._total``, the sum, and ``cost/epochs``, the epochs in that sum. The
-    sum is kept in checkpoints: a training that is resumed, also after a kill,
-    counts each epoch once, the one that has led to its weights.
+    ``..._total``, the sum, ``cost/epochs``, the epochs in that sum, and
+    ``cost/passes``, how often they have passed an image through the model:
+    views x forward passes of a step x epochs. The forward passes of a step
+    are ``passes`` of the optimizer wrapper (SAM) times that of the model (a
+    momentum encoder), 1 where they do not tell. The sums are kept in
+    checkpoints: a training that is resumed, also after a kill, counts each
+    epoch once, the one that has led to its weights.
     """
 
     priority = 'LOW'  # after the logger, before the checkpoint
 
     def __init__(self) -> None:
         self._clock: Any = None
-        self._sums: Dict[str, list] = {}  # kind -> [seconds, epochs]
+        # kind -> [seconds, epochs, passes]
+        self._sums: Dict[str, list] = {}
         self._loaded: Dict[str, list] = {}
         self._counted = 0.0  # epochs, when the clock was last read
+        self._views = 0  # of an image, in all iterations since then
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Read the sums of the training that is resumed."""
@@ -179,6 +187,8 @@ class CostHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Mark the start of a step."""
+        inputs = (data_batch or {}).get('inputs')
+        self._views += len(inputs) if is_multi_view(inputs) else 1
         self._clock.start()
         self._clock.before_step()
 
@@ -214,14 +224,18 @@ class CostHook(Hook):
         all_reduce(seconds)
         reached = (runner.iter + 1) / len(runner.train_dataloader)
         name = f'cost/{self._clock.kind}_seconds'
-        sums = self._sums.setdefault(self._clock.kind, [0.0, 0.0])
+        passes = getattr(runner.optim_wrapper, 'passes', 1)
+        passes *= getattr(unwrapped(runner.model), 'passes', 1)
+        sums = self._sums.setdefault(self._clock.kind, [0.0, 0.0, 0.0])
         sums[0] += seconds.item()
         sums[1] += reached - self._counted
-        self._counted = reached
+        sums[2] += passes * self._views / len(runner.train_dataloader)
+        self._counted, self._views = reached, 0
         figures = {
             name: seconds.item(),
             f'{name}_total': sums[0],
             'cost/epochs': sums[1],
+            'cost/passes': sums[2],
             'epoch': epoch,
         }
         runner.visualizer.add_scalars(figures, step=runner.iter + 1)

@@ -80,10 +80,18 @@ def test_epochs_without_sleep_and_validation(tmp_path):
     total = first['cost/cpu_seconds'] + second['cost/cpu_seconds']
     assert second['cost/cpu_seconds_total'] == pytest.approx(total)
     meta = torch.load(tmp_path / 'epoch_2.pth')['meta']
-    assert meta['training_cost'] == dict(cpu=[pytest.approx(total), 2])
+    assert meta['training_cost'] == dict(cpu=[pytest.approx(total), 2, 2])
     assert training_cost(read_scalars(tmp_path)) == Cost(
-        'cpu', pytest.approx(total / 2), 2
+        'cpu', pytest.approx(total / 2), 2, 2
     )
+
+
+def test_passes_of_sharpness_aware_steps(tmp_path):
+    sam = dict(
+        type='bcl_mm.SAMOptimWrapper', optimizer=dict(type='SGD', lr=0.01)
+    )
+    make(tmp_path, **dict(SETTINGS, optim_wrapper=sam)).train()
+    assert [line['cost/passes'] for line in costs(tmp_path)] == [2, 4]
 
 
 def test_resumed_after_a_kill(tmp_path):
@@ -133,7 +141,7 @@ def test_data_workers_count(tmp_path, is_persistent):
 
 def test_foreign_sums_are_not_taken(tmp_path):
     hook = CostHook()
-    for foreign in (3, dict(cpu=3), dict(tpu=[1, 2]), dict(cpu=[1, 2, 3])):
+    for foreign in (3, dict(cpu=3), dict(tpu=[1, 2]), dict(cpu=[1, 2])):
         hook.after_load_checkpoint(
             None, dict(meta=dict(training_cost=foreign))
         )
@@ -213,11 +221,12 @@ def test_costs_from_logs():
 
 
 def test_sums_means_and_words():
-    one, two = Cost('cpu', 2, 10), Cost('cpu', 1, 30)
-    assert one + two == Cost('cpu', 50 / 40, 40)
+    one, two = Cost('cpu', 2, 10, 30), Cost('cpu', 1, 30, 30)
+    assert one + two == Cost('cpu', 50 / 40, 40, 60)
+    assert (one + Cost('cpu', 1, 30)).passes is None
     assert (one + two).seconds == 50
     assert one + Cost('gpu', 1, 1) is None
-    assert mean_cost([one, two]) == Cost('cpu', 1.5, 20)
+    assert mean_cost([one, two]) == Cost('cpu', 1.5, 20, 30)
     assert mean_cost([one, None]) is None
     assert mean_cost([one, Cost('wall', 2, 10)]) is None
     assert mean_cost([]) is None
