@@ -6,6 +6,7 @@ Images are (H, W), (H, W, 1) or (H, W, 3) uint8 arrays, as mmcv loads them.
 from __future__ import annotations
 
 import math
+from typing import List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -14,8 +15,12 @@ from mmcv.transforms import BaseTransform
 from bcl_mm.registry import TRANSFORMS
 from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 
+# Weights of a pixel's level, its grey and 1.
+Blend = Tuple[float, float, float]
 # Weights of red, green and blue in grey (ITU-R 601).
 _LUMA = np.array([0.299, 0.587, 0.114])
+# Of an image that is not blended.
+_UNCHANGED = 1.0, 0.0, 0.0
 # Added before OpenCV rounds, it truncates instead, as PIL does.
 _TRUNCATING = -0.499
 
@@ -35,14 +40,11 @@ def _luma(img: np.ndarray, channel_order: str) -> np.ndarray:
     return _convert(img, f'{channel_order}2gray')
 
 
-def _scale(img: np.ndarray, factor: float, offset: float = 0) -> np.ndarray:
-    """``factor * img + offset``, truncated and clipped to uint8."""
-    channels = img.shape[2] if img.ndim == 3 else 1
-    mixing = np.full((channels, channels + 1), offset + _TRUNCATING)
-    mixing[:, :channels] = factor * np.eye(channels)
-    # (A third faster than addWeighted, which also reads a second image.)
-    scaled = cv2.transform(img, mixing)
-    return scaled.reshape(img.shape)  # OpenCV drops a channel of one
+def _weights(img: np.ndarray, channel_order: str) -> np.ndarray:
+    """Weights of an image's channels in grey."""
+    if not _is_colour(img):
+        return np.ones(1)
+    return _LUMA if channel_order == 'rgb' else _LUMA[::-1]
 
 
 def _check_channel_order(channel_order: str) -> None:
@@ -107,35 +109,84 @@ class ColorJitter(BaseTransform):
         dtype = results['img'].dtype
         if dtype != np.uint8:
             raise InputTypeError(f'img must be uint8, got {dtype}')
+        results['img'] = self.adjust(results['img'], self.draw())
+        return results
+
+    def draw(self) -> List[Tuple[str, float]]:
+        """Draw the adjustments of an image, in their order."""
         if self.prob < 1 and np.random.rand() >= self.prob:
-            return results
+            return []
         names = list(self.ranges)
         # One call for all numbers takes a fifth of the time of several.
-        values, order = np.random.rand(2, len(names))
-        for i in order.argsort():
+        shares, ranks = np.random.rand(2, len(names))
+        drawn = []
+        for i in ranks.argsort():
             low, high = self.ranges[names[i]]
-            adjust = getattr(self, f'adjust_{names[i]}')
-            value = low + (high - low) * values[i]
-            results['img'] = adjust(results['img'], value)
-        return results
+            drawn.append((names[i], low + (high - low) * shares[i]))
+        return drawn
+
+    def adjust(
+        self, img: np.ndarray, adjustments: Sequence[Tuple[str, float]]
+    ) -> np.ndarray:
+        """Adjust an image, by names and factors, in this order.
+
+        All but hue turn each level into ``own * level + shared * grey +
+        offset``, where grey is the pixel's, and so does a chain of them. Only
+        a factor above 1 can leave the range of levels, where PIL clips. So
+        the image is computed after such a factor, before hue and at the end.
+        """
+        blend = _UNCHANGED
+        for name, factor in adjustments:
+            if name in ('saturation', 'hue') and not _is_colour(img):
+                continue
+            if name == 'hue':
+                img, blend = self._blend(img, blend), _UNCHANGED
+                img = self.adjust_hue(img, factor)
+                continue
+            own, shared, offset = blend
+            if name == 'saturation':  # towards the pixel's grey
+                shared += (1 - factor) * own
+            else:  # towards one level: black, or the mean grey
+                shared *= factor
+                offset *= factor
+                if name == 'contrast':
+                    grey = self._mean_grey(img, blend)
+                    offset += (1 - factor) * math.floor(grey + 0.5)
+            blend = factor * own, shared, offset + _TRUNCATING
+            if factor > 1:
+                img, blend = self._blend(img, blend), _UNCHANGED
+        return self._blend(img, blend)
+
+    def _blend(self, img: np.ndarray, blend: Blend) -> np.ndarray:
+        """Compute an image, rounded and clipped to uint8."""
+        if blend == _UNCHANGED:
+            return img
+        own, shared, offset = blend
+        weights = _weights(img, self.channel_order)
+        mixing = np.full((len(weights), len(weights) + 1), offset)
+        mixing[:, :-1] = shared * weights
+        mixing.flat[:: len(weights) + 2] += own  # the diagonal
+        mixed = cv2.transform(img, mixing)
+        return mixed.reshape(img.shape)  # OpenCV drops a channel of one
+
+    def _mean_grey(self, img: np.ndarray, blend: Blend) -> float:
+        """Mean grey of an image that is yet to be computed."""
+        own, shared, offset = blend
+        weights = _weights(img, self.channel_order)
+        grey = weights @ cv2.mean(img)[: len(weights)]
+        return (own + shared) * grey + offset
 
     def adjust_brightness(self, img: np.ndarray, factor: float) -> np.ndarray:
         """Scale towards black."""
-        return _scale(img, factor)
+        return self.adjust(img, [('brightness', factor)])
 
     def adjust_contrast(self, img: np.ndarray, factor: float) -> np.ndarray:
         """Blend with the image's mean grey."""
-        mean = math.floor(cv2.mean(_luma(img, self.channel_order))[0] + 0.5)
-        return _scale(img, factor, mean * (1 - factor))
+        return self.adjust(img, [('contrast', factor)])
 
     def adjust_saturation(self, img: np.ndarray, factor: float) -> np.ndarray:
         """Blend with the grey image."""
-        if not _is_colour(img):
-            return img
-        weights = _LUMA if self.channel_order == 'rgb' else _LUMA[::-1]
-        mixing = np.full((3, 4), _TRUNCATING)
-        mixing[:, :3] = factor * np.eye(3) + (1 - factor) * weights
-        return cv2.transform(img, mixing)
+        return self.adjust(img, [('saturation', factor)])
 
     def adjust_hue(self, img: np.ndarray, shift: float) -> np.ndarray:
         """Rotate the hue by ``shift`` turns."""

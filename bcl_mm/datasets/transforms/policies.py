@@ -5,13 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Callable
 
+import cv2
 import mmpretrain.datasets.transforms as mmpretrain_transforms
 import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
+from bcl_mm.datasets.transforms.colours import ColorJitter
 from bcl_mm.registry import TRANSFORMS
+
+_JITTER = ColorJitter()
 
 
 def _apply(operation: Callable, results: dict) -> dict:
@@ -39,6 +43,91 @@ class Equalize(mmpretrain_transforms.Equalize):
         """Flatten the histogram of each channel of ``results['img']``."""
         disabled = self.random_disable()
         return results if disabled else _apply(ImageOps.equalize, results)
+
+
+@TRANSFORMS.register_module()
+class RandAugment(mmpretrain_transforms.RandAugment):
+    """mmpretrain's transform, that builds no pipeline for each image."""
+
+    def transform(self, results: dict) -> dict:
+        """Apply operations that are drawn with replacement."""
+        count = len(self.transforms)
+        for share in np.random.rand(self.num_policies).tolist():
+            results = self.transforms[int(share * count)](results)
+        return results
+
+
+class _OfLevels:
+    """An operation on each level by itself: it is done on 256, not on all."""
+
+    def transform(self, results: dict) -> dict:
+        """Look the levels of ``results['img']`` up in a table."""
+        levels = np.arange(256, dtype=np.uint8)
+        table = super().transform(dict(img=levels))['img']
+        if table is not levels:
+            img = results['img']
+            rows = img.reshape(len(img), -1)  # faster than three channels
+            results['img'] = cv2.LUT(rows, table).reshape(img.shape)
+        return results
+
+
+@TRANSFORMS.register_module()
+class Invert(_OfLevels, mmpretrain_transforms.Invert):
+    """mmpretrain's transform, by a table."""
+
+
+@TRANSFORMS.register_module()
+class Posterize(_OfLevels, mmpretrain_transforms.Posterize):
+    """mmpretrain's transform, by a table."""
+
+
+@TRANSFORMS.register_module()
+class Solarize(_OfLevels, mmpretrain_transforms.Solarize):
+    """mmpretrain's transform, by a table."""
+
+
+@TRANSFORMS.register_module()
+class SolarizeAdd(_OfLevels, mmpretrain_transforms.SolarizeAdd):
+    """mmpretrain's transform, by a table."""
+
+
+class _Enhancement:
+    """An adjustment of ColorJitter, whose factor is 1 + magnitude."""
+
+    name: str
+
+    def transform(self, results: dict) -> dict:
+        """Adjust ``results['img']``, which is BGR."""
+        if self.random_disable():
+            return results
+        magnitude = self.magnitude
+        if magnitude is None:
+            magnitude = self.random_magnitude()
+        factor = 1 + self.random_negative(magnitude)
+        adjustment = [(self.name, factor)]
+        results['img'] = _JITTER.adjust(results['img'], adjustment)
+        return results
+
+
+@TRANSFORMS.register_module()
+class Brightness(_Enhancement, mmpretrain_transforms.Brightness):
+    """mmpretrain's transform, in uint8."""
+
+    name = 'brightness'
+
+
+@TRANSFORMS.register_module()
+class Contrast(_Enhancement, mmpretrain_transforms.Contrast):
+    """mmpretrain's transform, in uint8."""
+
+    name = 'contrast'
+
+
+@TRANSFORMS.register_module()
+class ColorTransform(_Enhancement, mmpretrain_transforms.ColorTransform):
+    """mmpretrain's transform, in uint8."""
+
+    name = 'saturation'
 
 
 class _CIFARPolicy(AutoAugment):

@@ -23,15 +23,15 @@ enhance = dict(magnitude_range=(-0.9, 0.9), random_negative_prob=0.0)
 colours = [
     dict(type='bcl_mm.AutoContrast'),
     dict(type='bcl_mm.Equalize'),
-    dict(type='mmpretrain.Invert'),
+    dict(type='bcl_mm.Invert'),
     # timm keeps the integer part of 4 x level / 10 bits, mmpretrain rounds
     # up: just below, but for the full 4 bits of level 10.
-    dict(type='mmpretrain.Posterize', magnitude_range=(-0.9999, 3.0001)),
-    dict(type='mmpretrain.Solarize', magnitude_range=(0, 256)),
-    dict(type='mmpretrain.SolarizeAdd', magnitude_range=(0, 110)),
-    dict(type='mmpretrain.ColorTransform', **enhance),
-    dict(type='mmpretrain.Contrast', **enhance),
-    dict(type='mmpretrain.Brightness', **enhance),
+    dict(type='bcl_mm.Posterize', magnitude_range=(-0.9999, 3.0001)),
+    dict(type='bcl_mm.Solarize', magnitude_range=(0, 256)),
+    dict(type='bcl_mm.SolarizeAdd', magnitude_range=(0, 110)),
+    dict(type='bcl_mm.ColorTransform', **enhance),
+    dict(type='bcl_mm.Contrast', **enhance),
+    dict(type='bcl_mm.Brightness', **enhance),
     dict(type='mmpretrain.Sharpness', **enhance),
 ]
 geometry = [
@@ -56,7 +56,7 @@ geometry = [
     ),
 ]
 rand_augment = dict(
-    type='mmpretrain.RandAugment',
+    type='bcl_mm.RandAugment',
     policies=[
         *colours,
         *colours,

@@ -123,20 +123,11 @@ def both_views(ours, theirs):
     )
 
 
-def test_factors_and_order_are_distributed_as_torchvisions(monkeypatch):
+def test_factors_and_order_are_distributed_as_torchvisions():
     np.random.seed(0)
     strengths = dict(brightness=0.4, contrast=0.6, saturation=1.5, hue=0.1)
     jitter = build('ColorJitter', **strengths)
-    drawn = []
-    for name in NAMES:
-
-        def note(img, factor, name=name):
-            drawn.append((name, factor))
-            return img
-
-        monkeypatch.setattr(jitter, f'adjust_{name}', note)
-    for _ in range(2400):
-        jitter(dict(img=SMALL))
+    drawn = [one for _ in range(2400) for one in jitter.draw()]
     theirs = T.ColorJitter(**strengths)
     expected = np.array(
         [
@@ -158,6 +149,25 @@ def test_factors_and_order_are_distributed_as_torchvisions(monkeypatch):
     orders = Counter(tuple(kinds[i : i + 4]) for i in range(0, 9600, 4))
     assert len(orders) == 24
     assert all(50 < times < 150 for times in orders.values())
+
+
+@pytest.mark.parametrize('order', ['rgb', 'bgr'])
+def test_adjustments_in_one_pass_are_as_one_by_one(order):
+    np.random.seed(0)
+    strengths = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+    jitter = build('ColorJitter', channel_order=order, **strengths)
+    for img in (PHOTOS[0], PHOTOS[1], PHOTOS[0][..., :1], PHOTOS[1][..., 0]):
+        wrong = []
+        for _ in range(50):
+            drawn, expected = jitter.draw(), img
+            for name, factor in drawn:
+                adjust = getattr(jitter, f'adjust_{name}')
+                expected = adjust(expected, factor)
+            wrong.append(difference(jitter.adjust(img, drawn), expected))
+            assert expected.shape == img.shape
+        # Levels are rounded less often.
+        assert np.mean(wrong) < 0.6
+        assert np.quantile(wrong, 0.999) <= 4
 
 
 @pytest.mark.parametrize('view', ['classification_view', 'sim_view'])

@@ -29,6 +29,56 @@ def test_operations_are_pils_and_mmpretrains(name):
         assert difference(image, theirs(dict(img=photo))['img']).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ('name', 'options', 'most'),
+    [
+        ('Invert', {}, 0),
+        ('Posterize', dict(magnitude_range=(-0.9999, 3.0001)), 0),
+        ('Solarize', dict(magnitude_range=(0, 256)), 0),
+        ('SolarizeAdd', dict(magnitude_range=(0, 110)), 0),
+        ('Brightness', dict(magnitude_range=(-0.9, 0.9)), 1),
+        ('Contrast', dict(magnitude_range=(-0.9, 0.9)), 1),
+        ('ColorTransform', dict(magnitude_range=(-0.9, 0.9)), 1),
+        ('Contrast', dict(magnitude=0.4), 1),
+    ],
+)
+def test_operations_draw_and_do_what_mmpretrains_do(name, options, most):
+    if 'magnitude_range' in options:
+        options = dict(options, magnitude_level=6, magnitude_std='inf')
+    ours = build(name, **options)
+    theirs = getattr(mmpretrain_transforms, name)(**options)
+    changed = 0
+    for seed in range(20):
+        results = []
+        for operation in (ours, theirs):
+            np.random.seed(seed)
+            results.append(operation(dict(img=PHOTOS[0]))['img'])
+        assert results[0].dtype == np.uint8
+        assert difference(*results).max() <= most
+        changed += results[0] is not PHOTOS[0]
+    assert 0 < changed < 20
+
+
+def test_policies_are_drawn_with_replacement_and_in_order():
+    np.random.seed(0)
+    levels = dict(prob=1.0, magnitude=0.5, random_negative_prob=0.0)
+    augment = build(
+        'RandAugment',
+        policies=[
+            dict(type='bcl_mm.Invert', prob=1.0),
+            dict(type='bcl_mm.Brightness', **levels),
+        ],
+        num_policies=2,
+        magnitude_level=1,
+    )
+    img = np.full((2, 2, 3), 100, np.uint8)
+    seen = [augment(dict(img=img))['img'][0, 0, 0] for _ in range(400)]
+    # Twice inverted, twice 1.5 times as bright, and both orders.
+    values, counts = np.unique(seen, return_counts=True)
+    assert values.tolist() == [100, 105, 225, 232]
+    assert (counts > 60).all()
+
+
 @pytest.mark.parametrize('name', OPERATIONS)
 def test_operations_are_applied_with_their_probability(name):
     np.random.seed(0)
