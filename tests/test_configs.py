@@ -26,6 +26,7 @@ from tests.trees import (
     write_fashion_mnist,
     write_inaturalist,
     write_lists,
+    write_parts,
 )
 
 LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
@@ -83,6 +84,9 @@ def write_data(leaf, root, monkeypatch):
         return {f'{subset(leaf)}.imbalance_factor': 4}
     if 'digits' in leaf:
         return {}
+    if 'openclipart' in leaf:
+        write_parts(root)
+        return {}
     options = {
         'train_dataloader.batch_size': 3,
         'val_dataloader.batch_size': 4,
@@ -106,9 +110,10 @@ def set_data_root(cfg, root):
 
 
 def in_short(leaf):
-    """Leave what differs from another leaf in views or epochs to the slow."""
+    """Leave what differs from another leaf in views or data to the slow."""
     is_variant = 'imagenet_lt' in leaf and leaf != 'bcl_resnext50_imagenet_lt'
     is_variant |= leaf.endswith('resnet50_custom')
+    is_variant |= 'openclipart' in leaf and not leaf.startswith('bcl_resnet')
     return pytest.param(leaf, marks=[pytest.mark.slow] if is_variant else [])
 
 
@@ -226,6 +231,7 @@ OF_THE_METHOD = (
     [
         'resnet8_digits_lt',
         'resnet8_fashion_mnist_lt',
+        'resnet8_openclipart_lt',
         'resnet32_cifar100_lt',
         'resnext50_imagenet_lt',
         'resnet32_custom',
@@ -306,6 +312,9 @@ def test_fashion_mnist_lt_has_every_method():
             assert losses[1] == bcl.loss_con
             assert head == {k: v for k, v in bcl.items() if 'loss' not in k}
     assert len(names) == len(methods) == 29
+    fashion = 'resnet8_fashion_mnist_lt'
+    for leaf in [leaf for leaf in LEAVES if leaf.endswith(fashion)]:
+        assert leaf.replace('fashion_mnist', 'openclipart') in LEAVES
     for second in ('crt', 'tau_norm', 'los', 'lws', 'mislas'):
         cfg = read(f'{second}_resnet8_fashion_mnist_lt')
         first = Config.fromfile(ROOT / 'configs' / cfg.first_stage)

@@ -88,6 +88,21 @@ def write_classes(root: Path, per_class, names=None) -> None:
             image.convert('L' if i % 3 else 'RGB').save(folder / name)
 
 
+def write_parts(root: Path) -> None:
+    """Write 50 classes and a fold's list, as OpenClipart-LT has them."""
+    digits = load_digits()
+    folder = root / 'images'
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = ['path,label,group,part']
+    for i, digit in enumerate(digits.images[:200]):
+        pixels = (digit * (255 / 16)).astype(np.uint8)
+        image = Image.fromarray(pixels).convert('RGB').resize((32, 32))
+        image.save(folder / f'{i}.png')
+        part = ('train', 'train', 'val', 'test')[i // 50]
+        rows.append(f'images/{i}.png,class {i % 50:02},{i},{part}')
+    (root / 'fold_0.csv').write_text('\n'.join(rows) + '\n')
+
+
 def write_fashion_mnist(root: Path) -> None:
     """Write real grey images, digits, in Fashion-MNIST's four files."""
     digits = load_digits()

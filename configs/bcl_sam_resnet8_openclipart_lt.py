@@ -1,0 +1,4 @@
+# Sharpness-aware minimisation: two passes a step.
+_base_ = './bcl_resnet8_openclipart_lt.py'
+method_name = 'BCL + SAM'
+optim_wrapper = dict(type='bcl_mm.SAMOptimWrapper', rho=0.05)

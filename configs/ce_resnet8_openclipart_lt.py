@@ -1,0 +1,10 @@
+_base_ = [
+    './_base_/methods/ce.py',
+    './_base_/datasets/openclipart_lt.py',
+    './_base_/schedules/openclipart_lt.py',
+    './_base_/runtime/default.py',
+]
+model = dict(
+    backbone=_base_.resnet8,
+    head=dict(num_classes=50, in_channels=128, scale=16.0),
+)

@@ -1,0 +1,11 @@
+_base_ = [
+    './_base_/methods/los.py',
+    './_base_/datasets/openclipart_lt.py',
+    './_base_/schedules/los_10e.py',
+    './_base_/runtime/default.py',
+]
+first_stage = 'ce_linear_resnet8_openclipart_lt.py'
+model = dict(
+    backbone=_base_.resnet8,
+    head=dict(num_classes=50, in_channels=128),
+)
