@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Any, List
 
 import matplotlib
 import numpy as np
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bcl_mm.classes import shorten, shot_groups
-from bcl_mm.evaluation import reliability
+from bcl_mm.evaluation import Difference, holm, reliability
 
 from .errors import error_shares
 from .style import (
@@ -22,7 +22,7 @@ from .style import (
 )
 from .summary import Method, mean_and_spread
 from .tables import COLUMNS
-from .verdict import Verdict
+from .verdict import CRITERION, Verdict
 
 # Figures of the log that are drawn, and their titles.
 CURVES = {
@@ -32,30 +32,69 @@ CURVES = {
 }
 
 
+def _draw_gaps(
+    gaps: List[Difference],
+    names: List[str],
+    colours: List[Any],
+    are_clear: List[bool],
+    x_label: str,
+) -> Figure:
+    """A row for each difference: a dot, and its interval if it has one."""
+    figure, axes = new_figure(0.8 + 0.32 * len(gaps))
+    ink = matplotlib.rcParams['text.color']
+    axes.axvline(0, color=ink, linewidth=0.8)
+    for row, (gap, colour) in enumerate(zip(gaps, colours)):
+        fill = colour if are_clear[row] else axes.get_facecolor()
+        if gap.is_known:
+            axes.plot([gap.low, gap.high], [row, row], color=colour)
+        axes.plot(gap.mean, row, 'o', color=colour, markerfacecolor=fill)
+    axes.set_yticks(range(len(gaps)), names)
+    axes.invert_yaxis()
+    axes.set_ylim(len(gaps) - 0.5, -0.5)
+    axes.grid(axis='y', visible=False)
+    axes.set_xlabel(x_label)
+    return figure
+
+
 def draw_verdict(methods: List[Method], verdict: Verdict) -> Figure:
     """The best method's differences from its rival, with intervals."""
     best, rival = verdict.pair
     (colour,) = [
         style['color'] for m, style in with_styles(methods) if m is best
     ]
-    rows = range(len(verdict.gaps))
-    figure, axes = new_figure(0.8 + 0.32 * len(rows))
-    ink = matplotlib.rcParams['text.color']
-    axes.axvline(0, color=ink, linewidth=0.8)
-    for row, gap in zip(rows, verdict.gaps.values()):
-        # Hollow: not clear.
-        fill = colour if gap.is_clear else axes.get_facecolor()
-        if gap.is_known:
-            axes.plot([gap.low, gap.high], [row, row], color=colour)
-        axes.plot(gap.mean, row, 'o', color=colour, markerfacecolor=fill)
-    axes.set_yticks(rows, [COLUMNS[name][0] for name in verdict.gaps])
-    axes.invert_yaxis()
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(axis='y', visible=False)
-    axes.set_xlabel(
-        f'points of {shorten(best.name, 22)}\nabove {shorten(rival.name, 26)}'
+    gaps = list(verdict.gaps.values())
+    return _draw_gaps(
+        gaps,
+        [COLUMNS[name][0] for name in verdict.gaps],
+        [colour] * len(gaps),
+        [gap.is_clear for gap in gaps],
+        f'points of {shorten(best.name, 22)}\nabove {shorten(rival.name, 26)}',
     )
-    return figure
+
+
+def draw_differences(methods: List[Method], verdict: Verdict) -> Figure:
+    """All methods' differences from the best one, the nearest first."""
+    best = verdict.best
+    others = [
+        (method.above(best, CRITERION), method, style['color'])
+        for method, style in with_styles(methods)
+        if method is not best
+    ]
+    others = [row for row in others if row[0] is not None]
+    others.sort(key=lambda row: -row[0].mean)
+    gaps = [gap for gap, _, _ in others]
+    known = [i for i, gap in enumerate(gaps) if gap.is_known]
+    adjusted = holm([gaps[i].p_value for i in known])
+    are_clear = [False] * len(gaps)
+    for i, p_value in zip(known, adjusted):
+        are_clear[i] = p_value < 0.05
+    return _draw_gaps(
+        gaps,
+        [shorten(method.name, 26) for _, method, _ in others],
+        [colour for _, _, colour in others],
+        are_clear,
+        f'balanced accuracy, points\nabove {shorten(best.name, 26)}',
+    )
 
 
 def draw_groups(methods: List[Method]) -> Figure:

@@ -48,6 +48,10 @@ def draw_all(
     drawings = dict(DRAWINGS)
     if verdict.pair:
         drawings['verdict'] = lambda m: figures.draw_verdict(m, verdict)
+        if len(methods) > 2:
+            drawings['differences'] = lambda m: figures.draw_differences(
+                m, verdict
+            )
         drawings['gains'] = lambda m: class_figures.draw_gains(
             m, verdict.rival
         )

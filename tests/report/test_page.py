@@ -219,6 +219,8 @@ def test_in_a_browser(browser, request, which, width, scheme):
     assert (sum(map(int, re.findall(r'\d+', paper))) > 600) == (
         scheme == 'light'
     )
+    # Two methods have their difference in the verdict.
+    assert tab.locator('#differences').count() == (which == 'many')
     # What stands folded, does so.
     assert tab.locator('details[open]').count() == 0
     assert not tab.locator('#cosines').is_visible()

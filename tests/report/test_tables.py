@@ -180,6 +180,7 @@ def test_text_is_large_enough_for_a_phone():
     drawings = [
         *(draw for name, draw in page.DRAWINGS.items() if name != 'curves'),
         lambda m: figures.draw_verdict(m, verdict),
+        lambda m: figures.draw_differences(m, verdict),
         lambda m: class_figures.draw_gains(m, methods[0]),
     ]
     for draw in drawings:
@@ -190,6 +191,37 @@ def test_text_is_large_enough_for_a_phone():
         for text in figure.findobj(Text):
             if text.get_visible() and text.get_text():
                 assert text.get_size() * pixels_per_point >= 11, text
+
+
+def test_differences_from_the_best():
+    methods = [
+        method_of(name, dict(balanced=values))
+        for name, values in {
+            'far': [60, 61.1, 62],
+            'best': [80, 81, 82.3],
+            # Clear alone (p = 0.029), but not among three: 2 x 0.029 > 0.05.
+            'near': [79.3, 80, 81],
+            'even': [80, 81.2, 82],
+        }.items()
+    ]
+    gaps = [m.above(methods[1], 'balanced') for m in methods]
+    with style.theme('light'):
+        figure = figures.draw_differences(methods, judge(methods))
+    (axes,) = figure.axes
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert names == ['even', 'near', 'far']
+    dots = [line for line in axes.lines if line.get_marker() == 'o']
+    assert [dot.get_xdata()[0] for dot in dots] == [
+        pytest.approx(gaps[i].mean) for i in (3, 2, 0)
+    ]
+    bars = [line for line in axes.lines[1:] if line.get_marker() != 'o']
+    assert [tuple(bar.get_xdata()) for bar in bars] == [
+        pytest.approx((gaps[i].low, gaps[i].high)) for i in (3, 2, 0)
+    ]
+    paper = axes.get_facecolor()
+    filled = [dot.get_markerfacecolor() != paper for dot in dots]
+    assert gaps[2].is_clear
+    assert filled == [False, False, True]
 
 
 def test_block_cosines_by_loops():
