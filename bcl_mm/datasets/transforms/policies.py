@@ -14,6 +14,7 @@ from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
 from bcl_mm.datasets.transforms.colours import ColorJitter
 from bcl_mm.registry import TRANSFORMS
+from bcl_mm.utils.errors import check_number
 
 _JITTER = ColorJitter()
 
@@ -147,10 +148,21 @@ class CIFARAutoAugment(BaseTransform):
 
     Cubuk et al., CVPR 2019. (mmpretrain has only the ImageNet policy, and a
     config cannot name torchvision's enum.)
+
+    Args:
+        fill: Grey level, in [0, 255], of what rotation, shear and
+            translation uncover. Defaults to 128.
+
+    Raises:
+        InputTypeError: It is not a whole number.
+        InputValueError: It is out of range.
     """
 
-    def __init__(self) -> None:
-        self.augment = _CIFARPolicy(AutoAugmentPolicy.CIFAR10)
+    def __init__(self, fill: int = 128) -> None:
+        check_number('fill', fill, at_least=0, at_most=255, whole=True)
+        self.augment = _CIFARPolicy(
+            AutoAugmentPolicy.CIFAR10, fill=[float(fill)] * 3
+        )
 
     def transform(self, results: dict) -> dict:
         """Augment ``results['img']``."""

@@ -88,9 +88,11 @@ def test_operations_are_applied_with_their_probability(name):
     assert applied == pytest.approx(0.3, abs=0.05)
 
 
-def test_cifar_auto_augment_is_torchvisions():
-    ours = build('CIFARAutoAugment')
-    theirs = AutoAugment(AutoAugmentPolicy.CIFAR10)
+@pytest.mark.parametrize('options', [{}, dict(fill=0)])
+def test_cifar_auto_augment_is_torchvisions(options):
+    ours = build('CIFARAutoAugment', **options)
+    fill = options.get('fill', 128)  # as in the reprinted recipes
+    theirs = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=[fill] * 3)
     seen = set()
     for seed in range(100):
         img = np.ascontiguousarray(PHOTOS[seed % 2][seed:][:32, :32])
