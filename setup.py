@@ -50,6 +50,7 @@ setup(
         # train --log
         'tensorboard': ['tensorboard>=2.14'],
         'wandb': ['wandb>=0.16'],
+        'shards': ['webdataset>=1.0'],  # training on a stream
         'timm': ['timm>=1.0'],  # pretrained=timm://NAME
         'export': EXPORT,
         'test': [
@@ -65,6 +66,7 @@ setup(
             'tensorboard>=2.14',
             'timm>=1.0',
             'wandb>=0.16',
+            'webdataset>=1.0',
         ],
     },
 )

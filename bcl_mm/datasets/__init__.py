@@ -5,6 +5,7 @@ from .digits import Digits
 from .lists import ImageList, ImageNetLT, INaturalist2018, PlacesLT
 from .long_tail import LongTailDataset
 from .mixing import MixFirstView
+from .shards import ShardImages
 
 __all__ = [
     'CustomImages',
@@ -15,4 +16,5 @@ __all__ = [
     'LongTailDataset',
     'MixFirstView',
     'PlacesLT',
+    'ShardImages',
 ]

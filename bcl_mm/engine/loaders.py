@@ -8,7 +8,7 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_gather
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import IterableDataset, SequentialSampler
+from torch.utils.data import SequentialSampler
 
 from bcl_mm.utils.errors import InputValueError
 
@@ -17,17 +17,11 @@ def check_sampler(runner: Runner) -> None:
     """Refuse samplers that would silently train in the wrong way.
 
     Raises:
-        InputValueError: Training reads a stream, or has a sampler that never
-            ends an epoch, does not shuffle because none was given, gives
-            every process all images, or gives them unequal numbers.
+        InputValueError: Training has a sampler that never ends an epoch, does
+            not shuffle because none was given, gives every process all
+            images, or gives them unequal numbers.
     """
     loader = runner.train_dataloader
-    if isinstance(loader.dataset, IterableDataset):
-        raise InputValueError(
-            'SampleSeedHook needs a training set with indices, got '
-            f'{type(loader.dataset).__name__}, a stream: set '
-            'default_hooks.sample_seed=None'
-        )
     sampler = loader.batch_sampler.sampler
     name = f'train_dataloader.sampler must not be {type(sampler).__name__}'
     remedy = "use dict(type='DefaultSampler', shuffle=True)"

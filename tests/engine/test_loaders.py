@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.dataset import DefaultSampler
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler
+from torch.utils.data import DataLoader, RandomSampler
 
 from bcl_mm.engine.loaders import check_sampler
 from tests.distributed.common import on_ranks
@@ -46,16 +46,6 @@ def test_no_shuffling_on_purpose_is_said(caplog):
         sampler = DefaultSampler(data, shuffle=shuffle)
         check_sampler(runner_of(DataLoader(data, sampler=sampler)))
         assert ('are not shuffled' in caplog.text) == (not shuffle)
-
-
-def test_a_stream_is_refused():
-    class Stream(IterableDataset):
-        def __iter__(self):
-            return iter(range(5))
-
-    message = 'got Stream, a stream: set default_hooks.sample_seed=None'
-    with pytest.raises(ValueError, match=message):
-        check_sampler(runner_of(DataLoader(Stream())))
 
 
 def test_each_process_must_not_read_all_images():

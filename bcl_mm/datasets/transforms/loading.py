@@ -191,6 +191,23 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             raise _corrupt(path, f'cannot be read: {cause}') from error
         if problem:
             raise _corrupt(path, problem)
+        self.check(path, content)
+        return content
+
+    def check(self, path: str, content: bytes) -> None:
+        """Refuse bytes that must not be decoded.
+
+        Args:
+            path: Name of the image in an error.
+            content: Bytes of its file, or of its member of an archive.
+
+        Raises:
+            CorruptImageError: They are empty, cut short, or more than
+                allowed.
+        """
+        problem = self._problem_of_size(len(content))
+        if problem:
+            raise _corrupt(path, problem)
         if not content:
             raise _corrupt(path, 'is empty')
         if is_cut_short(content):
@@ -198,16 +215,18 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             raise _corrupt(path, f'is cut short: {end}')
         if self.imdecode_backend != 'tifffile':  # which reads more than PIL
             self._check_pixels(path, content)
-        return content
 
     def _problem_of_file(self, status: os.stat_result) -> str:
         """Say why a local file must not be opened; empty if it may."""
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             return NOT_REGULAR
+        return self._problem_of_size(status.st_size)
+
+    def _problem_of_size(self, size: int) -> str:
         most = 16 * self.max_pixels + 2**24
-        if status.st_size <= most:
+        if size <= most:
             return ''
-        return f'has {status.st_size:,} bytes, more than {most:,}: {_REMEDY}'
+        return f'has {size:,} bytes, more than {most:,}: {_REMEDY}'
 
     def _check_pixels(self, path: str, content: bytes) -> None:
         """Refuse an image that is too large, or that PIL does not know."""
@@ -262,14 +281,18 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         return np.ascontiguousarray(img, kind)
 
     def transform(self, results: dict) -> dict:
-        """Load ``results['img_path']``.
+        """Load ``results['img_path']``, or what ``img_bytes`` has of it.
 
         Raises:
             CorruptImageError: The image cannot be loaded.
         """
         keep_freed_memory()
         path = results['img_path']
-        content = self.read(path)
+        content = results.pop('img_bytes', None)
+        if content is None:
+            content = self.read(path)
+        else:
+            self.check(path, content)
         img = self._encoded(path, content) if self.decode_for_crops else None
         results['img'] = self.decode(path, content) if img is None else img
         results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.utils.data import IterableDataset
 
 from bcl_mm.classes import labels_of
 from bcl_mm.datasets.mixing import MixFirstView
@@ -105,6 +106,12 @@ class CorruptImageHook(Hook):
         dataset = runner.train_dataloader.dataset
         trained_before = hasattr(dataset, 'left_out')
         if self.on_corrupt == 'skip' and not trained_before:
+            if isinstance(dataset, IterableDataset):
+                raise InputValueError(
+                    "on_corrupt must be 'error' for a stream, which has no "
+                    'other image of a class at hand: leave damaged images '
+                    'out of it'
+                )
             replace_dataset(runner, _SkippingDataset(dataset))
 
     def after_train_iter(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 from typing import Any, Iterator, Optional, Sized
 
 import numpy as np
@@ -13,17 +12,13 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_gather, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader, IterableDataset
 
 from bcl_mm.datasets.wrapping import WrappedDataset
 from bcl_mm.engine.loaders import check_sampler, replace_dataset
-from bcl_mm.engine.seeds import mix
+from bcl_mm.engine.seeds import mix, seed_all
+from bcl_mm.engine.streams import SeededStream
 from bcl_mm.registry import HOOKS
-
-
-def _seed_all(seed: int, generator: Any = torch) -> None:
-    random.seed(seed)
-    np.random.seed(seed)
-    generator.manual_seed(seed)
 
 
 class _SampleIndex(int):
@@ -118,7 +113,7 @@ class _SeededDataset(WrappedDataset):
         # too, takes a hundred times as long.
         # The 0 of a first draw leaves the seed as it is without it.
         seed = mix(self.seed, index.epoch, index, index.repeat)
-        _seed_all(seed, torch.default_generator)
+        seed_all(seed, torch.default_generator)
         return self.original(index)
 
 
@@ -131,6 +126,10 @@ class SampleSeedHook(Hook):
     drew that index in this epoch before; those of the training step (dropout,
     Mixup) from the seed, the iteration and the rank. MMEngine seeds a worker
     process once, and keeps no generator's state in checkpoints.
+
+    A stream has no indices: draws come from the sample's place in it (see
+    :class:`~bcl_mm.engine.streams.SeededStream`), and a warning says what
+    this does not promise.
 
     Samplers that would silently train in the wrong way are refused:
     :func:`~bcl_mm.engine.loaders.check_sampler`.
@@ -156,8 +155,11 @@ class SampleSeedHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Let the training dataloader seed its samples."""
         loader = runner.train_dataloader
-        if isinstance(loader.dataset, _SeededDataset):
+        if isinstance(loader.dataset, (_SeededDataset, SeededStream)):
             return  # trained before
+        if isinstance(loader.dataset, IterableDataset):
+            self._seed_stream(runner, loader)
+            return
         check_sampler(runner)
         batches = loader.batch_sampler
         sampler = batches.sampler
@@ -172,12 +174,35 @@ class SampleSeedHook(Hook):
         batches.sampler = _EpochSampler(sampler, loader.dataset, num_epochs)
         replace_dataset(runner, _SeededDataset(loader.dataset, runner.seed))
 
+    def _seed_stream(self, runner: Runner, loader: DataLoader) -> None:
+        stream = loader.dataset
+        if getattr(stream, 'seed', 0) is None:
+            stream.seed = runner.seed
+        replace_dataset(runner, SeededStream(loader, runner.seed))
+        order = ''
+        if not hasattr(stream, 'set_epoch'):
+            order = (
+                '; and if the stream gives each process and data worker its '
+                'own samples, in the same order each time, which it has no '
+                'set_epoch() for'
+            )
+        runner.logger.warning(
+            f'{type(stream).__name__} is a stream: a run repeats, or resumes '
+            'as if it had not been interrupted, only with the same numbers '
+            f'of processes (here {runner.world_size}) and data workers (here '
+            f'{loader.num_workers}){order}. How often an image comes in an '
+            'epoch is not promised'
+        )
+
     def before_train_epoch(self, runner: Runner) -> None:
-        """Tell the sampler the epoch."""
-        runner.train_dataloader.batch_sampler.sampler.set_epoch(runner.epoch)
+        """Tell the sampler, or the stream, the epoch."""
+        loader = runner.train_dataloader
+        is_stream = isinstance(loader.dataset, SeededStream)
+        owner = loader.dataset if is_stream else loader.batch_sampler.sampler
+        owner.set_epoch(runner.epoch)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Seed what the training step draws."""
-        _seed_all(mix(runner.seed, runner.iter, runner.rank))
+        seed_all(mix(runner.seed, runner.iter, runner.rank))
