@@ -25,6 +25,7 @@ __all__ = [
     'HOOKS',
     'METRICS',
     'MODELS',
+    'MODEL_WRAPPERS',
     'OPTIM_WRAPPERS',
     'PARAM_SCHEDULERS',
     'TRANSFORMS',
@@ -42,6 +43,7 @@ def _child(parent: root.Registry, *modules: str) -> root.Registry:
 
 
 MODELS = _child(root.MODELS, 'models')
+MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS, 'models.sharding')
 DATASETS = _child(root.DATASETS, 'datasets')
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, 'datasets.samplers')
 TRANSFORMS = _child(root.TRANSFORMS, 'datasets.transforms')

@@ -525,6 +525,9 @@ def _share_processes(cfg: Config) -> None:
             flush=True,
         )
     init_cpu_process_group(cfg.env_cfg.dist_cfg.get('timeout', 1800))
+    given = cfg.get('model_wrapper_cfg') or {}
+    if str(given.get('type')).endswith('ShardedModel'):
+        return
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,

@@ -17,6 +17,7 @@ from bcl_mm.evaluation.moments import (
     simplex_figures,
 )
 from bcl_mm.registry import METRICS
+from bcl_mm.utils.distributed import require_whole
 from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.labels import sample_labels
 
@@ -129,7 +130,8 @@ class SimplexGeometry(BaseMetric):
             model: mmpretrain's ``ImageClassifier``, not wrapped.
 
         Raises:
-            InputValueError: It has no head with ``pre_logits``.
+            InputValueError: It has no head with ``pre_logits``, or is a
+                ``ShardedModel``.
         """
         head = getattr(model, 'head', None)
         if not hasattr(head, 'pre_logits'):
@@ -138,6 +140,8 @@ class SimplexGeometry(BaseMetric):
                 f'those of mmpretrain, got {type(model).__name__} with head '
                 f'{type(head).__name__}'
             )
+        for weight in head.parameters():
+            require_whole(weight, 'SimplexGeometry')
         self._release()
         self._begin()
         self._head = head

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.model import ExponentialMovingAverage as MMEngineEMA
 from mmengine.model import MomentumAnnealingEMA as MMEngineAnnealingEMA
 from mmengine.model import StochasticWeightAverage as MMEngineSWA
 from torch import nn
 
 from bcl_mm.registry import MODELS
+from bcl_mm.utils.distributed import require_whole
 from bcl_mm.utils.modules import training_state
 
 
@@ -17,6 +20,11 @@ class _CopiesState:
     With ``update_buffers=True`` MMEngine averages all buffers. An average of
     queues or class statistics means nothing.
     """
+
+    def __init__(self, model: nn.Module, *args: Any, **kwargs: Any) -> None:
+        for weight in model.parameters():
+            require_whole(weight, type(self).__name__)
+        super().__init__(model, *args, **kwargs)
 
     def update_parameters(self, model: nn.Module) -> None:
         """Update the averages, and copy the state."""

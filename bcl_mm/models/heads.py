@@ -13,6 +13,7 @@ from torch import Tensor
 from bcl_mm.classes import ClassInfo
 from bcl_mm.models.layers import ClassVectors
 from bcl_mm.registry import MODELS
+from bcl_mm.utils.distributed import require_whole
 from bcl_mm.utils.errors import (
     InputTypeError,
     InputValueError,
@@ -186,6 +187,7 @@ class LongTailHead(ClsHead):
 
         Raises:
             InputTypeError: The classifier has no such weight.
+            InputValueError: It is sharded, and read outside ``loss``.
         """
         weight = getattr(self.classifier, 'weight', None)
         if weight is None:
@@ -194,6 +196,7 @@ class LongTailHead(ClsHead):
                 f'per class: {type(self).__name__} must define '
                 'class_vectors()'
             )
+        require_whole(weight, f'{type(self).__name__}.class_vectors()')
         return weight
 
     @property

@@ -54,6 +54,27 @@ def gather(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if get_world_size() == 1 else _Gather.apply(tensor)
 
 
+def is_sharded(tensor: torch.Tensor) -> bool:
+    """Whether this process has a part of it only, as with FSDP2."""
+    # (torch.distributed.tensor takes long to import.)
+    return hasattr(tensor, 'full_tensor')
+
+
+def require_whole(weight: torch.Tensor, what: str) -> None:
+    """Raise an InputValueError for a weight that is sharded.
+
+    Args:
+        weight: It.
+        what: The start of the sentence: what needs it.
+    """
+    if is_sharded(weight):
+        raise InputValueError(
+            f'{what} reads weights outside the forward pass, where a '
+            'ShardedModel has divided them among the processes: leave out '
+            'model_wrapper_cfg, which then is DDP'
+        )
+
+
 def require_equal(tensors: Dict[str, torch.Tensor]) -> None:
     """Raise an error on all ranks if tensors differ between them.
 

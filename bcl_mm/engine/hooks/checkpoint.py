@@ -169,7 +169,8 @@ class SafeCheckpointHook(CheckpointHook):
         update_info('last_ckpt', self.last_ckpt)
         # Removed by a resumed training if this one is killed before.
         update_info('outdated_ckpts', list(self.file_backend.pending))
-        with self._ending_all_ranks(runner):
+        optim_wrapper = runner.optim_wrapper if self.save_optimizer else None
+        with self._ending_all_ranks(runner), _whole(runner, optim_wrapper):
             runner.save_checkpoint(
                 self.out_dir,
                 self.filename_tmpl.format(step),
@@ -191,7 +192,7 @@ class SafeCheckpointHook(CheckpointHook):
         self, runner: Runner, metrics: Dict[str, float]
     ) -> None:
         if self.save_best:
-            with self._ending_all_ranks(runner):
+            with self._ending_all_ranks(runner), _whole(runner, None):
                 super()._save_best_checkpoint(runner, metrics)
 
     def _path(self, step: int) -> str:
@@ -226,6 +227,15 @@ class SafeCheckpointHook(CheckpointHook):
         if not isinstance(error, InputFileError):  # that names the file
             error = f'a file in {self.out_dir}: {error}'
         return f'the checkpoint could not be saved: {error}; {then}'
+
+
+def _whole(
+    runner: Runner, optim_wrapper: Any
+) -> contextlib.AbstractContextManager:
+    """Gather what a sharded model saves, on all ranks."""
+    if hasattr(runner.model, 'saving_whole'):
+        return runner.model.saving_whole(optim_wrapper)
+    return contextlib.nullcontext()
 
 
 def _is_stopped(runner: Runner) -> bool:

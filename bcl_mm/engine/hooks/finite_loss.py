@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from bcl_mm.engine.hooks.progress import epoch_and_position
 from bcl_mm.registry import HOOKS
+from bcl_mm.utils.distributed import is_sharded
+from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.modules import unwrapped
 
 
@@ -90,6 +92,12 @@ class FiniteLossHook(Hook):
         for name, weight in checkpoint['state_dict'].items():
             # (The extra state of a module may be any object.)
             is_real = torch.is_tensor(weight) and weight.is_floating_point()
+            if is_real and is_sharded(weight):
+                raise InputValueError(
+                    'a ShardedModel is saved by bcl_mm.SafeCheckpointHook, '
+                    'to which its processes give their parts: set '
+                    'default_hooks.checkpoint.type to that'
+                )
             if is_real and not weight.isfinite().all():
                 raise FloatingPointError(
                     f'the weight {name} is not finite: lower the learning rate'
@@ -147,7 +155,11 @@ class FiniteLossHook(Hook):
         self, tensors: Dict[str, Tensor], device: torch.device
     ) -> Dict[str, float]:
         """Values of losses and gradient norm, in one device sync."""
-        flat = [t.detach().to(device).reshape(1) for t in tensors.values()]
+        whole = [
+            tensor.full_tensor() if is_sharded(tensor) else tensor
+            for tensor in tensors.values()
+        ]
+        flat = [t.detach().to(device).reshape(1) for t in whole]
         read = torch.cat(flat).cpu()
         # Log the values on the host, without another sync.
         self._log_vars.update(zip(self._log_vars, read.unbind()))

@@ -17,6 +17,7 @@ from bcl_mm.datasets.transforms.loading import CorruptImageError
 from bcl_mm.models.layers import unit_rows
 from bcl_mm.models.lift import AdaptedBackbone
 from bcl_mm.registry import HOOKS
+from bcl_mm.utils.distributed import require_whole
 from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.labels import sample_labels
 from bcl_mm.utils.modules import unwrapped
@@ -117,6 +118,7 @@ class LIFTHook(Hook):
                 'class means start a cosine classifier: set '
                 "model.head.classifier='cosine', or leave LIFTHook out"
             )
+        require_whole(head.classifier.weight, 'LIFTHook')
         test = (runner.cfg.get('test_dataloader') or {}).get('dataset', {})
         if 'pipeline' not in test:
             raise InputValueError(
