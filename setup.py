@@ -53,6 +53,8 @@ setup(
         'shards': ['webdataset>=1.0'],  # training on a stream
         'timm': ['timm>=1.0'],  # pretrained=timm://NAME
         'export': EXPORT,
+        # Peers in tools/benchmark.py.
+        'benchmark': ['albumentations>=2', 'pytorch-metric-learning>=2.9'],
         'test': [
             *EXPORT,
             'hypothesis>=6',

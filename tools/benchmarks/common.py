@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -42,6 +43,23 @@ def rows_of(
     return rows or [row]
 
 
+def cpu_time() -> float:
+    """Seconds of CPU time of this process and its children.
+
+    Of living children, the data workers, Linux tells it in steps of 10 ms.
+    Elsewhere they count when they have ended.
+    """
+    ended = os.times()
+    total = time.process_time() + ended.children_user + ended.children_system
+    for child in multiprocessing.active_children():
+        stat = Path(f'/proc/{child.pid}/stat')
+        if stat.exists():
+            fields = stat.read_text().rpartition(')')[2].split()
+            ticks = int(fields[11]) + int(fields[12])  # user and system
+            total += ticks / os.sysconf('SC_CLK_TCK')
+    return total
+
+
 @dataclass
 class Curve:
     """Lines to plot: ``lines[label][i]`` at ``x[i]``."""
@@ -69,18 +87,23 @@ class Settings:
     ) -> Times:
         """Milliseconds per unit and round, after one warm-up round.
 
-        Candidates take turns, A B C A B C ...: a machine that slows down
-        does so for all of them.
+        On the CPU these are of CPU time, which work of others on the machine
+        hardly changes, of this process and its data workers. (So a candidate
+        on several threads takes the sum of theirs.) On another device it is
+        the time until that has finished. Candidates take turns, A B C A B C
+        ...: a machine that slows down does so for all of them.
         """
+        on_cpu = self.device.type == 'cpu'
+        clock = cpu_time if on_cpu else time.perf_counter
         times: Times = {name: [] for name in candidates}
         for round_ in range(-1, min(self.repeats, most_repeats)):
             for name, candidate in candidates.items():
-                start = time.perf_counter()
+                start = clock()
                 candidate()
-                if self.device.type != 'cpu':
+                if not on_cpu:
                     torch.accelerator.synchronize(self.device)
                 if round_ >= 0:
-                    elapsed = time.perf_counter() - start
+                    elapsed = clock() - start
                     times[name].append(1e3 * elapsed / units)
         return times
 

@@ -10,9 +10,12 @@ from torch import Tensor
 
 from bcl_mm.models.losses import balanced_contrastive_loss
 from benchmarks.common import Candidates, Curve, Row, Settings, rows_of
+from benchmarks.peers import compiled_loss, naive_loss, supcon_loss
 
 TEMPERATURE = 0.07
 BARE, REFERENCE = 'bare matrix product', 'reference-style loss'
+NAIVE, COMPILED = 'naive loss', 'naive loss, compiled'
+SUPCON = 'SupCon of pytorch-metric-learning'
 # (C, D, batch size, maximum ratio to the bare product, and to the reference);
 # two contrastive views of each image.
 SIZES = [
@@ -52,9 +55,13 @@ def reference_style_loss(
 
 
 def case(
-    num_classes: int, dim: int, batch_size: int, device: torch.device
+    num_classes: int,
+    dim: int,
+    batch_size: int,
+    device: torch.device,
+    with_peers: bool = False,
 ) -> Candidates:
-    """Forward and backward of the two losses and of the (M, K) product."""
+    """Forward and backward of the losses and of the (M, K) product."""
     torch.manual_seed(0)
     labels = torch.randint(num_classes, (batch_size,)).repeat(2).to(device)
     features, prototypes = (
@@ -83,12 +90,24 @@ def case(
     def reference() -> None:
         backward(reference_style_loss(features, labels, prototypes))
 
-    return {'loss': loss, BARE: product, REFERENCE: reference}
+    def of(function: Callable[..., Tensor], *options: float) -> Callable:
+        inputs = features, labels, prototypes, *options
+        return lambda: backward(function(*inputs))
+
+    candidates = {'loss': loss, BARE: product, REFERENCE: reference}
+    candidates[NAIVE] = of(naive_loss, TEMPERATURE)
+    compiled = compiled_loss(device) if with_peers else None
+    if compiled is not None:
+        candidates[COMPILED] = of(compiled, TEMPERATURE)
+    supcon = supcon_loss(TEMPERATURE) if with_peers else None
+    if supcon is not None:
+        candidates[SUPCON] = of(supcon)
+    return candidates
 
 
-def loss_alone(*size: Any) -> Callable[[], None]:
-    """Forward and backward of the package's loss."""
-    return case(*size)['loss']
+def one_of(name: str, *size: Any) -> Callable[[], None]:
+    """Forward and backward of one of the losses."""
+    return case(*size)[name]
 
 
 def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
@@ -98,19 +117,36 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
         QUICK_SIZES if settings.quick else SIZES
     ):
         name = f'loss, C={classes} D={dim} B={batch_size}'
-        times = settings.time(case(classes, dim, batch_size, device))
-        limits = {BARE: max_of_bare, REFERENCE: max_of_reference}
+        # (Compiling takes half a minute.)
+        with_peers = not settings.quick
+        size = classes, dim, batch_size, device
+        times = settings.time(case(*size, with_peers))
+        limits = dict.fromkeys(times)
+        del limits['loss']
+        limits.update({BARE: max_of_bare, REFERENCE: max_of_reference})
         rows += rows_of(name, times, 'loss', limits)
+    if settings.quick:
+        print('The compiled loss and SupCon are left out by --quick')
+    else:
+        # The naive loss would not fit at the size below.
+        small = 'loss', 4, 8, 8, device
+        memory = {
+            name: settings.peak_memory(one_of, (name, *size), small)
+            for name in ('loss', NAIVE)
+        }
+        name = f'extra memory, C={classes} N={2 * batch_size} D={dim}'
+        rows += rows_of(name, memory, 'loss', {NAIVE: None}, unit='MB')
     classes, dim, batch_size = QUICK_LARGE if settings.quick else LARGE
-    size, small = (classes, dim, batch_size, device), (4, 8, 8, device)
-    memory = settings.peak_memory(loss_alone, size, small)
+    size = 'loss', classes, dim, batch_size, device
+    small = 'loss', 4, 8, 8, device
+    memory = settings.peak_memory(one_of, size, small)
     name = f'extra memory, C={classes} N={2 * batch_size} D={dim}'
     options = dict(unit='MB', max_median=2048)
     rows += rows_of(name, {'loss': memory}, 'loss', **options)
 
     def without_reference(num_classes: int, num_keys: int) -> Candidates:
         candidates = case(num_classes, 256, num_keys // 2, device)
-        del candidates[REFERENCE]
+        del candidates[REFERENCE], candidates[NAIVE]
         return candidates
 
     many = [4, 8] if settings.quick else [10, 100, 1000, 3000, 10000, 30000]

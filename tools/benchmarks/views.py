@@ -23,6 +23,7 @@ from torchvision.io import decode_jpeg
 
 from bcl_mm import config_path
 from benchmarks.common import Candidates, Curve, Row, Settings, Times, rows_of
+from benchmarks.peers import ANTIALIASED, LINEAR, views_of
 
 LEAVES = {
     'ImageNet-LT': 'bcl_resnext50_imagenet_lt',
@@ -31,8 +32,9 @@ LEAVES = {
 }
 USUAL = 'PIL + torchvision'
 # Maximum ratios to the usual recipe, and to the fastest decoder.
-MAX_OF_USUAL, MAX_OF_USUAL_SMALL, MAX_OF_DECODING = 0.33, 0.5, 5
-JPEG_SIZE = (375, 500)
+MAX_OF_USUAL, MAX_OF_USUAL_SMALL, MAX_OF_DECODING = 0.4, 0.5, 5
+JPEG_SIZE, LARGE_SIZE = (375, 500), (1000, 1500)
+PEERS = 'torchvision v2', ANTIALIASED, LINEAR
 # Distinct crops of the photographs in each timed call.
 NUM_IMAGES, NUM_SMALL = 12, 120
 
@@ -166,23 +168,50 @@ def run(settings: Settings) -> Tuple[List[Row], List[Curve]]:
     count = 2 if settings.quick else NUM_IMAGES
     with tempfile.TemporaryDirectory() as folder:
         paths = write_jpegs(Path(folder, 'images'), count, JPEG_SIZE)
-        rows = _jpeg_rows(paths, settings) + _small_rows(settings)
+        rows = _jpeg_rows(paths, JPEG_SIZE, settings)
+        large = write_jpegs(Path(folder, 'large'), count, LARGE_SIZE)
+        rows += _jpeg_rows(large, LARGE_SIZE, settings)
+        rows += _memory_rows(large, settings) + _small_rows(settings)
         over_size = _over_size(Path(folder, 'sizes'), settings)
         return rows, [over_size, _over_workers(paths, settings)]
 
 
-def _jpeg_rows(paths: List[str], settings: Settings) -> List[Row]:
+def _jpeg_rows(
+    paths: List[str], size: Tuple[int, int], settings: Settings
+) -> List[Row]:
     decoding = decoders(paths)
     candidates = {**both_views('ImageNet-LT', paths), **decoding}
-    times = settings.time(candidates, units=len(paths))
+    peers = {name: views_of(name) for name in PEERS}
+    peers = {n: make_all(make, paths) for n, make in peers.items() if make}
+    times = settings.time({**candidates, **peers}, units=len(paths))
     fastest = min(decoding, key=lambda name: np.median(times[name]))
-    height, width = JPEG_SIZE
+    height, width = size
     title = f'ImageNet-LT, three views of a {width}x{height} JPEG'
-    limits = {USUAL: MAX_OF_USUAL, fastest: MAX_OF_DECODING}
+    limits = {**dict.fromkeys(peers), USUAL: MAX_OF_USUAL}
+    limits[fastest] = MAX_OF_DECODING
     rows = rows_of(title, times, 'views', limits)
     for name in decoding:
-        rows += rows_of(name, times, name)
+        rows += rows_of(f'{name}, {width}x{height}', times, name)
     return rows
+
+
+def _all_views(name: str, paths: List[str]) -> Callable[[], Any]:
+    of_config = name == 'views'
+    make = our_views('ImageNet-LT') if of_config else views_of(name)
+    return make_all(make, paths)
+
+
+def _memory_rows(paths: List[str], settings: Settings) -> List[Row]:
+    """Extra memory of a process that makes views, beyond its imports."""
+    if settings.quick:
+        print('The memory of views is left out by --quick')
+        return []
+    names = ['views', *filter(views_of, PEERS)]
+    memory = {
+        name: settings.peak_memory(_all_views, (name, paths)) for name in names
+    }
+    title = 'extra memory, three views of 1500x1000 JPEGs'
+    return rows_of(title, memory, 'views', dict.fromkeys(names[1:]), unit='MB')
 
 
 def _small_rows(settings: Settings) -> List[Row]:
