@@ -3,7 +3,9 @@ import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from bcl_mm.models.losses import balanced_contrastive_loss
 from tests.conftest import ROOT
 
 
@@ -94,3 +96,19 @@ def test_unknown_benchmarks_are_refused(run):
         sys.executable, ROOT / 'tools' / 'benchmark.py', 'lunch', ok=False
     )
     assert "'lunch'" in done.stdout
+
+
+def test_the_naive_loss_is_ours(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools')
+    from benchmarks.peers import naive_loss
+
+    torch.manual_seed(0)
+    labels = torch.randint(5, (8,)).repeat(2)
+    features, prototypes = (
+        F.normalize(torch.randn(n, 6, dtype=torch.double), dim=1)
+        for n in (16, 5)
+    )
+    inputs = features, labels, prototypes, 0.07
+    torch.testing.assert_close(
+        naive_loss(*inputs), balanced_contrastive_loss(*inputs)
+    )
