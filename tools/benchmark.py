@@ -32,6 +32,7 @@ BENCHMARKS = {
     'step': 'epochs beside a bare loop, and our share of a step',
     'identical': 'identical images among 5,000 of 60 kB',
     'classes': 'class-complement by a sample of the classes',
+    'growth': 'time and memory by number of images and classes',
     'gpu': 'first checks and timings of a GPU (--device cuda)',
 }
 # These run on one thread, as a data worker does.

@@ -10,7 +10,8 @@ from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
-    'name', ['loss', 'views', 'startup', 'step', 'identical', 'classes']
+    'name',
+    ['loss', 'views', 'startup', 'step', 'identical', 'classes', 'growth'],
 )
 def test_each_benchmark_writes_ratios_and_curves(name, run, tmp_path):
     done = run(
