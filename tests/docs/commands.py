@@ -22,6 +22,7 @@ ELSEWHERE = {
     r'bcl-mm try ': 'tests/cli/test_try.py',
     r'bcl-mm calibrate ': 'tests/cli/test_calibrate.py',
     r'bcl-mm train lift_': 'tests/cli/test_lift.py',
+    r'.*_shards\.py\b': 'tests/docs/test_streams.py',
     r'.* bcl_resnext50\.pth': 'tests/cli/test_convert.py',
 }
 # What a document takes for granted.
