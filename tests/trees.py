@@ -113,11 +113,13 @@ def write_fashion_mnist(root: Path) -> None:
     for split, part in dict(
         train=slice(0, 1500), t10k=slice(1500, 1797)
     ).items():
-        pixels = images[part]
+        pixels, labels = images[part], digits.target[part].astype(np.uint8)
+        if split == 'train':  # as many again, shifted: some are held out
+            pixels = np.concatenate([pixels, np.roll(pixels, 1, axis=2)])
+            labels = np.tile(labels, 2)
         header = struct.pack('>iiii', 2051, *pixels.shape)
         path = root / f'{split}-images-idx3-ubyte'
         path.write_bytes(header + pixels.tobytes())
-        labels = digits.target[part].astype(np.uint8)
         header = struct.pack('>ii', 2049, len(labels))
         path = root / f'{split}-labels-idx1-ubyte'
         path.write_bytes(header + labels.tobytes())

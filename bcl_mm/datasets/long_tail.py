@@ -87,12 +87,17 @@ class LongTailDataset:
             the dataset's order, without a shuffle, as in the code of weight
             balancing (Alshammari et al., CVPR 2022) and of LOS. Defaults to
             ``'ldam'``.
+        held_out: Images of each class, the last ones in that order, that
+            are kept for validation: no image of the subset is among them,
+            however many images it has. Defaults to 0.
+        part: ``'train'``, the subset; or ``'val'``, the held-out images.
+            Defaults to ``'train'``.
 
     Attributes:
         indices: (N,) kept indices of the wrapped dataset.
         class_counts: (C,) kept images per class.
-        imbalance_factor: As given, like ``profile``, ``seed``
-            and ``subset``.
+        imbalance_factor: As given, like ``profile``, ``seed``, ``subset``
+            and ``held_out``.
         metainfo: That of the wrapped dataset.
 
     Raises:
@@ -110,11 +115,20 @@ class LongTailDataset:
         max_per_class: Optional[int] = None,
         seed: int = 0,
         subset: str = 'ldam',
+        held_out: int = 0,
+        part: str = 'train',
     ) -> None:
         if subset not in ('ldam', 'first'):
             raise InputValueError(
                 f"subset must be 'ldam' or 'first', got {subset!r}"
             )
+        if part not in ('train', 'val'):
+            raise InputValueError(
+                f"part must be 'train' or 'val', got {part!r}"
+            )
+        check_number('held_out', held_out, at_least=0, whole=True)
+        if part == 'val' and not held_out:
+            raise InputValueError("part='val' needs held_out > 0, got 0")
         check_number('seed', seed, at_least=0, below=2**32, whole=True)
         if max_per_class is not None:
             name = 'max_per_class'
@@ -128,27 +142,46 @@ class LongTailDataset:
         self.profile = profile
         self.seed = seed
         self.subset = subset
+        self.held_out = held_out
         self.metainfo = getattr(dataset, 'metainfo', {})
 
         labels = labels_of(dataset)
         names = class_names_of(dataset)
         available = bincount_labels(labels, len(names) if names else None)
+        self._check_held_out(available, names)
+        available = available - held_out
         most = int(available.max())
         if max_per_class is not None:
             most = min(most, max_per_class)
         num_classes = len(available)
         wanted = long_tail_counts(num_classes, most, imbalance_factor, profile)
         counts = np.minimum(wanted, available)
+        if part == 'val':
+            counts = np.full(num_classes, held_out)
         self.class_counts = check_class_counts(counts, class_names=names)
         random = np.random.RandomState(seed)  # legacy generator, as published
         kept = []
-        for label, count in enumerate(wanted):
+        for label, count in enumerate(counts):
             members = np.flatnonzero(labels == label)
             if subset == 'ldam':
                 random.shuffle(members)
-            kept.append(members[:count])
+            first = len(members) - held_out if part == 'val' else 0
+            kept.append(members[first : first + count])
         self.indices = np.concatenate(kept)
         self._labels = labels[self.indices]
+
+    def _check_held_out(
+        self, available: np.ndarray, names: Optional[Sequence[str]]
+    ) -> None:
+        """Refuse to hold out all images of a class."""
+        smallest = int(available.argmin())
+        if self.held_out and available[smallest] <= self.held_out:
+            name = repr(names[smallest]) if names else smallest
+            raise InputValueError(
+                f'held_out must be less than the images of every class, but '
+                f'class {name} has {available[smallest]:,}, got '
+                f'{self.held_out}'
+            )
 
     def get_subset(
         self, indices: Union[int, Sequence[int]]

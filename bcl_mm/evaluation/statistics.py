@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Hashable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy import stats
 
 from bcl_mm.utils.errors import InputValueError, check_number
 
@@ -142,8 +141,8 @@ def difference(
     if variance <= (1e-9 * scale) ** 2 or freedom <= 0:
         return Difference(mean, *[None] * 4, pairs, is_paired)
     error = math.sqrt(variance)
-    reach = error * float(stats.t.ppf((1 + confidence) / 2, freedom))
-    p_value = 2 * float(stats.t.sf(abs(mean) / error, freedom))
+    reach = error * _t_quantile((1 + confidence) / 2, freedom)
+    p_value = 2 * _t_tail(abs(mean) / error, freedom)
     return Difference(
         mean, error, mean - reach, mean + reach, p_value, pairs, is_paired
     )
@@ -212,6 +211,20 @@ def prediction_interval(
         raise InputValueError(f'values must be two or more, got {number}')
     figures = np.asarray(values, dtype=float)
     spread = float(figures.std(ddof=1)) * math.sqrt(1 + 1 / number)
-    reach = spread * float(stats.t.ppf((1 + confidence) / 2, number - 1))
+    reach = spread * _t_quantile((1 + confidence) / 2, number - 1)
     mean = float(figures.mean())
     return mean - reach, mean + reach
+
+
+def _t_quantile(probability: float, freedom: float) -> float:
+    """Quantile of Student's t distribution."""
+    from scipy import stats  # takes a second, and few programs need it
+
+    return float(stats.t.ppf(probability, freedom))
+
+
+def _t_tail(value: float, freedom: float) -> float:
+    """Probability that Student's t exceeds a value."""
+    from scipy import stats
+
+    return float(stats.t.sf(value, freedom))

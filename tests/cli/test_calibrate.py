@@ -27,6 +27,7 @@ def skilled(tmp_path_factory):
     cfg.default_hooks.checkpoint.interval = 12
     cfg.train_dataloader.num_workers = 0
     cfg.train_dataloader.persistent_workers = False
+    cfg.val_dataloader = cfg.test_dataloader  # no images of its own
     cfg.log_level = 'ERROR'
     cfg.work_dir = str(tmp_path_factory.mktemp('skilled') / 'run')
     Runner.from_cfg(cfg).train()

@@ -40,7 +40,7 @@ def listed(output, title='Problems'):
         return []
     number, _, lines = rest.partition('):\n')
     lines = lines.split('\n\n')[0].strip().splitlines()
-    assert len(lines) == int(number)
+    assert len(lines) == int(number.replace(',', ''))
     return lines
 
 
@@ -96,6 +96,7 @@ def test_all_is_well(run):
     assert done.stdout.splitlines() == [
         'Reading train ...',
         'Reading val ...',
+        'Reading test ...',
         'train: 331 images, 10 classes, labels 0 to 9',
         '  images per class: 120 to 2, mean 33.1',
         '  imbalance factor: 60.0',
@@ -110,13 +111,12 @@ def test_all_is_well(run):
         '  7    5 █▋',
         '  8    3 █',
         '  9    2 ▋',
-        'val: 500 images, 10 classes, labels 0 to 9',
+        'val: 80 images, 10 classes, labels 0 to 9',
+        '  images per class: 8 to 8, mean 8.0',
+        'test: 500 images, 10 classes, labels 0 to 9',
         '  images per class: 50 to 50, mean 50.0',
-        'images: 831 decoded',
+        'images: 911 decoded',
         '  size: 8 x 8 pixels',
-        '',
-        'Notes (1):',
-        'test is the same data set as val',
         '',
         'No problems.',
     ]
@@ -431,21 +431,21 @@ def test_fashion_mnist_without_test_mode(check, tmp_path):
         '--cfg-options',
         f'data_root={tmp_path}',
         'train_dataloader.dataset.imbalance_factor=10',
-        'val_dataloader.dataset.test_mode=False',
+        'test_dataloader.dataset.test_mode=False',
     )
     code, output = check(*arguments)
     assert code == 1
     assert listed(output) == [
-        'val: there are 1,500 images, but 10,000 are published',
-        'test: there are 297 images, but 10,000 are published',
+        'test: there are 3,000 images, but 10,000 are published',
     ]
     train = FashionMNIST(str(tmp_path), download=False)
-    subset = len(LongTailDataset(train, 10, max_per_class=1000))
+    subset = len(LongTailDataset(train, 10, max_per_class=1000, held_out=100))
     leak = 'images of training and testing'
     assert f'\n... and {subset - 10:,} more ({leak}); --all' in output
     _, output = check(*arguments, '--all')
     warnings = listed(output, 'Warnings')
-    leaks = [w for w in warnings if 'is the same image as val: ' in w]
+    leaks = [w for w in warnings if 'is the same image as test: ' in w]
+    leaks = [w for w in leaks if w.startswith('train')]
     assert len(leaks) == subset
     assert leaks[0].startswith('train: image 0 (')
 

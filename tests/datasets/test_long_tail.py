@@ -56,6 +56,41 @@ def test_an_unequal_class_keeps_what_it_has():
     assert larger.class_counts.tolist() == [100, 3, 25]
 
 
+@pytest.mark.parametrize('subset', ['ldam', 'first'])
+def test_held_out_images_are_never_trained_on(subset):
+    labels, dataset = balanced(10, 50)
+    common = dict(imbalance_factor=10, subset=subset, held_out=6)
+    held_out = LongTailDataset(dataset, part='val', **common)
+    assert held_out.class_counts.tolist() == [6] * 10
+    for options in ({}, dict(max_per_class=30), dict(profile='step')):
+        train = LongTailDataset(dataset, **common, **options)
+        assert not set(train.indices) & set(held_out.indices)
+        # They are the same for any subset of the same order.
+        again = LongTailDataset(dataset, part='val', **common, **options)
+        assert again.indices.tolist() == held_out.indices.tolist()
+    # The subset is that of the literature, as far as images are left.
+    whole = LongTailDataset(dataset, 10, max_per_class=30, subset=subset)
+    part = LongTailDataset(dataset, max_per_class=30, **common)
+    assert part.indices.tolist() == whole.indices.tolist()
+    most = LongTailDataset(dataset, max_per_class=50, **common)
+    assert most.class_counts.max() == 44
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(held_out=50), "class '0' has 50, got 50"),
+        (dict(held_out=-1), 'held_out must be >= 0'),
+        (dict(part='val'), "part='val' needs held_out > 0"),
+        (dict(part='test', held_out=1), "part must be 'train' or 'val'"),
+    ],
+)
+def test_images_that_cannot_be_held_out(options, message):
+    _, dataset = balanced(2, 50)
+    with pytest.raises(InputError, match=message):
+        LongTailDataset(dataset, imbalance_factor=10, **options)
+
+
 def test_samples_are_those_of_the_indices():
     digits = Digits(split='train')
     ours = LongTailDataset(digits, imbalance_factor=50, max_per_class=120)

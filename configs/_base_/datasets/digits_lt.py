@@ -1,6 +1,7 @@
 # Digits-LT: scikit-learn's handwritten digits, 8x8 pixels. The first 50 of
-# each class are the test set; of the rest at most 120 a class, imbalance
-# factor 50 (331 images, 120 to 2 a class).
+# each class are the test set; of the rest 8 of each class are for validation,
+# and at most 120 for training, imbalance factor 50 (331 images, 120 to 2 a
+# class).
 data_preprocessor = dict(
     type='bcl_mm.MultiViewDataPreprocessor', mean=[77.8], std=[95.8]
 )
@@ -47,6 +48,7 @@ train_dataloader = dict(
         type='bcl_mm.LongTailDataset',
         imbalance_factor=50,
         max_per_class=120,
+        held_out=8,
         dataset=dict(type='bcl_mm.Digits', split='train', pipeline=one_view),
     ),
 )
@@ -57,11 +59,30 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='bcl_mm.Digits', split='test', test_mode=True, pipeline=test_view
+        type='bcl_mm.LongTailDataset',
+        imbalance_factor=50,
+        max_per_class=120,
+        held_out=8,
+        part='val',
+        dataset=dict(
+            type='bcl_mm.Digits',
+            split='train',
+            test_mode=True,
+            pipeline=test_view,
+        ),
     ),
 )
 val_evaluator = dict(type='bcl_mm.ShotAccuracy')
-test_dataloader = val_dataloader
+test_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='bcl_mm.Digits', split='test', test_mode=True, pipeline=test_view
+    ),
+)
 test_evaluator = val_evaluator
 
 # The backbone of every method on these small images, for the leaves.

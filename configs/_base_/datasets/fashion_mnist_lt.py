@@ -1,5 +1,6 @@
 # Fashion-MNIST-LT: at most 1,000 images a class, imbalance factor 100
-# (2,478 images); the whole test set of 10,000.
+# (2,478 images); 100 other training images of each class for validation; the
+# whole test set of 10,000.
 data_hint = 'Fill it with: python tools/prepare_fashion_mnist.py'
 data_root = 'data/fashion_mnist'
 data_preprocessor = dict(
@@ -47,6 +48,7 @@ train_dataloader = dict(
         type='bcl_mm.LongTailDataset',
         imbalance_factor=100,
         max_per_class=1000,
+        held_out=100,
         dataset=dict(
             type='mmpretrain.FashionMNIST',
             data_root=data_root,
@@ -62,6 +64,27 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
+        type='bcl_mm.LongTailDataset',
+        imbalance_factor=100,
+        max_per_class=1000,
+        held_out=100,
+        part='val',
+        dataset=dict(
+            type='mmpretrain.FashionMNIST',
+            data_root=data_root,
+            download=False,
+            pipeline=test_view,
+        ),
+    ),
+)
+val_evaluator = dict(type='bcl_mm.ShotAccuracy')
+test_dataloader = dict(
+    batch_size=500,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
         type='mmpretrain.FashionMNIST',
         data_root=data_root,
         split='test',
@@ -70,8 +93,6 @@ val_dataloader = dict(
         pipeline=test_view,
     ),
 )
-val_evaluator = dict(type='bcl_mm.ShotAccuracy')
-test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
 # The backbone of every method on these small images, for the leaves.
