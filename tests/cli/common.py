@@ -11,6 +11,11 @@ TRAIN = ROOT / 'tools' / 'train.py'
 TEST = ROOT / 'tools' / 'test.py'
 BCL = 'configs/bcl_resnet8_digits_lt.py'
 CE = 'configs/ce_resnet8_digits_lt.py'
+# BCL validated on the test images: training and test give the same figures.
+ON_TEST_IMAGES = f"""
+_base_ = '{ROOT / BCL}'
+val_dataloader = dict(_delete_=True, **_base_.test_dataloader)
+"""
 SHORT = ('train_cfg.max_epochs=2', 'train_cfg.val_interval=2')
 # What a newcomer would wonder about.
 NOISE = re.compile(

@@ -8,18 +8,17 @@ import pytest
 from tests.cli.common import (
     BCL,
     NO_GPU,
+    ON_TEST_IMAGES,
     SHORT,
     TEST,
     TRAIN,
     accuracies,
     assert_quiet,
 )
-from tests.conftest import ROOT
 from tests.trees import write_lists
 
-# BCL on digits; each process says how many threads of gloo it leaves.
-CONFIG = f"""
-_base_ = '{ROOT / BCL}'
+# Each process says how many threads of gloo it leaves.
+CONFIG = f"""{ON_TEST_IMAGES}
 custom_imports = dict(imports=['tests.cli.gloo_threads'])
 """
 

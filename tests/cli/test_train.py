@@ -14,6 +14,7 @@ from tests.cli.common import (
     BCL,
     CE,
     NO_GPU,
+    ON_TEST_IMAGES,
     SHORT,
     TEST,
     TRAIN,
@@ -24,10 +25,12 @@ from tests.conftest import ROOT
 
 
 def test_train_resume_and_test(run, tmp_path):
+    config = tmp_path / 'mine.py'
+    config.write_text(ON_TEST_IMAGES)
     done = run(
         sys.executable,
         TRAIN,
-        BCL,
+        config,
         '--work-dir',
         tmp_path,
         '--cfg-options',
@@ -40,7 +43,7 @@ def test_train_resume_and_test(run, tmp_path):
     done = run(
         sys.executable,
         TEST,
-        BCL,
+        config,
         checkpoint,
         '--work-dir',
         tmp_path / 'test',
@@ -59,7 +62,7 @@ def test_train_resume_and_test(run, tmp_path):
     done = run(
         sys.executable,
         TRAIN,
-        BCL,
+        config,
         '--work-dir',
         tmp_path,
         '--resume',
@@ -188,7 +191,7 @@ def test_data_root_of_ones_own_config_that_reaches_nothing(run, tmp_path):
     )
     done = run(
         *(sys.executable, TRAIN, config, '--work-dir', tmp_path / 'run'),
-        *('--cfg-options', 'val_dataloader.dataset.data_root=nowhere'),
+        *('--cfg-options', 'test_dataloader.dataset.data_root=nowhere'),
         ok=False,
     )
     assert "Note: data_root = 'elsewhere' of the config reaches" in done.stdout
