@@ -11,7 +11,13 @@ from tests.conftest import ROOT
 
 @pytest.mark.parametrize(
     'name',
-    ['loss', 'views', 'startup', 'step', 'identical', 'classes', 'growth'],
+    [
+        *('loss', 'views', 'step', 'identical'),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ('startup', 'classes', 'growth')
+        ),
+    ],
 )
 def test_each_benchmark_writes_ratios_and_curves(name, run, tmp_path):
     done = run(
