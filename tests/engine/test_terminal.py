@@ -48,6 +48,9 @@ def run_in_terminal(command, columns=80, stop_at=None, **env):
     if pid == 0:
         os.chdir(ROOT)
         env = {**os.environ, **env, 'OMP_NUM_THREADS': '1', 'TERM': 'xterm'}
+        # Rich would take them for the size; pytest-xdist's workers have them.
+        for name in ('COLUMNS', 'LINES'):
+            env.pop(name, None)
         words = [sys.executable, *map(str, command)]
         # Not execv: readline, in pytest, has set COLUMNS behind os.environ.
         os.execve(sys.executable, words, env)
