@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from hashlib import blake2b
-from itertools import product
+from itertools import combinations, product
 from typing import Any, Dict, List, Sequence, Set
 
 # The search for better shares is limited: units of a class that are tried, in
 # and out of the validation part; moves a class and round; rounds; and changes
 # of a class that are weighed (which take some seconds).
 _TRIES, _MOVES, _ROUNDS, _WORK = 12, 8, 3, 5_000_000
+_EXCHANGED = 3  # units that are exchanged for one
 _NEAR = 0.01  # a distance that is near enough
 _LEAST = 1e-9  # gain: the rest is rounding
 
@@ -139,25 +140,38 @@ class _Choice:
         )
 
     def improve(self, units: Sequence[int]) -> bool:
-        """Turn over one of these units, or exchange two, if that is better.
+        """Turn over one of these units, or exchange some, if that is better.
 
-        Of units with the same numbers of images, the first is tried.
+        One is exchanged for up to three others. Of units with the same
+        numbers of images, the first ones are tried.
         """
-        inside: Dict[int, int] = {}
-        outside: Dict[int, int] = {}
+        inside: Dict[int, List[int]] = {}
+        outside: Dict[int, List[int]] = {}
         for unit in units:
             tried = inside if unit in self.chosen else outside
-            if len(tried) < _TRIES:
-                tried.setdefault(self.kind[unit], unit)
-        singles = [(unit,) for unit in (*outside.values(), *inside.values())]
+            alike = tried.setdefault(self.kind[unit], [])
+            if len(alike) < _EXCHANGED and len(tried) <= _TRIES:
+                alike.append(unit)
+        sides = [
+            [unit for alike in tried.values() for unit in alike]
+            for tried in (outside, inside)
+        ]
+        singles = [(unit,) for side in sides for unit in side]
         best = max(singles, key=self.gain)
         if self.gain(best) > _LEAST:
             self.apply(best)
             return True
-        for pair in product(inside.values(), outside.values()):
-            if self.gain(pair) > _LEAST:
-                self.apply(pair)
-                return True
+        for number in range(1, _EXCHANGED + 1):
+            most = None if number == 1 else _TRIES
+            for ones, others in (sides, sides[::-1]):
+                some_of = combinations(others[:most], number)
+                for one, some in product(ones[:most], some_of):
+                    move = (one, *some)
+                    if self.work > _WORK:
+                        return False
+                    if self.gain(move) > _LEAST:
+                        self.apply(move)
+                        return True
         return False
 
 

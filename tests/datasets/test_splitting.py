@@ -69,15 +69,12 @@ def test_plain_images_are_chosen_one_by_one(labels, fraction):
 
 
 @given(
-    st.lists(st.integers(1, 6), min_size=2, max_size=7),
+    st.lists(st.integers(1, 6), min_size=2, max_size=8),
     st.floats(0.1, 0.5),
 )
 @settings(deadline=None)
-def test_groups_of_one_class_come_near(sizes, fraction):
-    """Up to two images more than the best of all choices of groups.
-
-    (The search turns over one group, or exchanges two.)
-    """
+def test_groups_of_one_class_come_as_near_as_they_can(sizes, fraction):
+    """Against all choices of groups, up to one image."""
     groups = [i for i, size in enumerate(sizes) for _ in range(size)]
     images = [(0, group + 1, 0) for group in groups]
     _, val = split(images, fraction)
@@ -88,7 +85,7 @@ def test_groups_of_one_class_come_near(sizes, fraction):
         sums |= {s + size for s in sums}
     nearest = min(abs(s - wanted) for s in sums if 0 < s < total)
     assert 0 < len(val) < total
-    assert abs(len(val) - wanted) <= nearest + 2
+    assert abs(len(val) - wanted) <= nearest + 1
 
 
 def test_a_group_more_moves_no_other():
