@@ -32,7 +32,7 @@ LEAVES = {
 }
 USUAL = 'PIL + torchvision'
 # Maximum ratios to the usual recipe, and to the fastest decoder.
-MAX_OF_USUAL, MAX_OF_USUAL_SMALL, MAX_OF_DECODING = 0.4, 0.5, 6
+MAX_OF_USUAL, MAX_OF_USUAL_SMALL, MAX_OF_DECODING = 0.33, 0.5, 5
 JPEG_SIZE, LARGE_SIZE = (375, 500), (1000, 1500)
 PEERS = 'torchvision v2', ANTIALIASED, LINEAR
 # Distinct crops of the photographs in each timed call.
