@@ -18,7 +18,8 @@ from tests.conftest import ROOT
 from tests.trees import write_classes, write_fashion_mnist
 
 ANSI = re.compile(r'\x1b\[\??[0-9;]*[A-Za-z]')
-# A metric that warns in the middle of training.
+# A hook that warns in the middle of training; every iteration is drawn, so
+# that no line depends on the machine's speed.
 WARNS = f"""
 _base_ = '{ROOT}/configs/ce_resnet8_digits_lt.py'
 custom_imports = dict(imports=['warns'])
@@ -28,6 +29,9 @@ HOOK = """
 import sys, warnings
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from bcl_mm.engine import terminal
+
+terminal._REFRESH_SECONDS = 0
 
 @HOOKS.register_module()
 class WarningHook(Hook):
