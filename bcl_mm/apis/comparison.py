@@ -83,9 +83,12 @@ class Run:
         first: The first stage that this run starts from, if it has one.
         fold: Name of the fold, which replaces ``{fold}`` in the options.
             Defaults to None.
+        part: Images of the figures, ``'test'`` or ``'val'``: those of the
+            last validation. Defaults to ``'test'``.
 
     Raises:
-        InputValueError: A second stage does not name its first one.
+        InputValueError: A second stage does not name its first one, or a
+            config that is not trained has no validation.
     """
 
     config: str
@@ -95,6 +98,7 @@ class Run:
     work_dir: Path
     first: Optional[Run] = None
     fold: Optional[str] = None
+    part: str = 'test'
 
     def __post_init__(self) -> None:
         self.options = options_of_fold(self.options, self.fold)
@@ -103,6 +107,11 @@ class Run:
             raise InputValueError(
                 f'{self.config} is not trained (is_trained = False): it must '
                 "name the config that is, first_stage = 'NAME.py'"
+            )
+        if self.part == 'val' and not self.is_trained:
+            raise InputValueError(
+                f'{self.config} is not trained (is_trained = False), so that '
+                'it has no validation: leave it out with --part val'
             )
         model = self.cfg.get('model', {})
         is_frozen = str(model.get('type')).endswith('FrozenBackboneClassifier')
@@ -117,6 +126,8 @@ class Run:
         content = [self.cfg.to_dict(), sorted(self.options)]
         if self.first:
             content.append(self.first.folder.name)
+        if self.part != 'test':
+            content.append(self.part)
         text = json.dumps(content, sort_keys=True, default=str)
         fingerprint = hashlib.sha256(text.encode()).hexdigest()[:8]
         stem = Path(self.config).stem
@@ -219,8 +230,10 @@ class Run:
         )
 
     def needs_test(self) -> bool:
-        """Whether the test data are not those of the validation."""
-        return not (self.is_trained and tests_on_validation(self.cfg))
+        """Whether the figures are not those of the last validation."""
+        if not self.is_trained:
+            return True
+        return self.part == 'test' and not tests_on_validation(self.cfg)
 
 
 def options_of_fold(options: Sequence[str], fold: Optional[str]) -> List[str]:
@@ -236,6 +249,7 @@ def plan_runs(
     options: Sequence[str],
     work_dir: Path,
     folds: Sequence[Optional[str]] = (None,),
+    part: str = 'test',
 ) -> List[Run]:
     """All runs, each after the first stage that it starts from.
 
@@ -246,6 +260,8 @@ def plan_runs(
         work_dir: Folder of all runs.
         folds: Names of folds, each of which replaces ``{fold}`` in the
             options. Defaults to no folds.
+        part: Images of the figures, ``'test'`` or ``'val'``. Defaults to
+            ``'test'``.
 
     Raises:
         InputError: A config does not exist, cannot be read, or has a setting
@@ -276,7 +292,9 @@ def plan_runs(
             if cfg.get('first_stage'):
                 found = find_config(cfg.first_stage, os.path.dirname(path))
                 first = add(found, seed, fold, (*later, real_path))
-            runs[key] = Run(path, cfg, seed, options, work_dir, first, fold)
+            runs[key] = Run(
+                path, cfg, seed, options, work_dir, first, fold, part
+            )
         return runs[key]
 
     for config in configs:
@@ -338,6 +356,7 @@ class Launcher:
                 config=run.config,
                 seed=run.seed,
                 fold=run.fold,
+                part=run.part,
                 options=list(run.options),
                 commits=list(dict.fromkeys(commits)),
             )

@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='config, or method, that the others are compared with (default: '
         'the first one)',
     )
+    add(
+        '--part',
+        choices=('test', 'val'),
+        default='test',
+        help='images that the figures are of: the test images, or those of '
+        'the last validation, for choosing settings (default: test)',
+    )
     number = whole_number(1)
     add('--jobs', type=number, default=1, help='runs side by side')
     add(
@@ -105,6 +112,7 @@ def run(args: argparse.Namespace) -> bool:
         args.cfg_options,
         args.work_dir,
         args.folds or [None],
+        args.part,
     )
     reference = find_reference(runs, args.reference)
     failures = Launcher(args.gpus, args.jobs, args.log).finish_all(runs)
@@ -114,6 +122,8 @@ def run(args: argparse.Namespace) -> bool:
         which = f'Seeds {list(dict.fromkeys(args.seeds))}'
         if args.folds:
             which += f', folds {", ".join(dict.fromkeys(args.folds))}'
+        if args.part == 'val':
+            which += ', validation images'
         print(f'\n{which}, last epoch:\n\n{markdown(rows)}')
         write_table(rows, args.work_dir)
         print(f'\nWritten to {args.work_dir}/results.md and results.csv')
