@@ -26,13 +26,14 @@ import bcl_mm
 from bcl_mm.apis.config import apply_options, parse_options, read_config
 from bcl_mm.apis.cost import training_cost
 from bcl_mm.apis.locations import find_config
+from bcl_mm.apis.records import Record
 from bcl_mm.apis.run_files import (
     check_figures,
     read_note,
     read_object,
     read_scalars,
 )
-from bcl_mm.apis.runs import tests_on_validation
+from bcl_mm.apis.runs import method_name, tests_on_validation
 from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.utils.errors import (
     InputError,
@@ -101,6 +102,7 @@ class Run:
     part: str = 'test'
 
     def __post_init__(self) -> None:
+        self.settings = tuple(self.options)  # the same for all folds
         self.options = options_of_fold(self.options, self.fold)
         self.is_trained = self.cfg.get('is_trained', True)
         if not (self.is_trained or self.first):
@@ -227,6 +229,29 @@ class Run:
             passes=cost.passes,
             seconds_per_epoch=cost.seconds_per_epoch,
             kind_of_time=cost.kind,
+        )
+
+    def record(self) -> Record:
+        """Figures and cost of the run, which is finished."""
+        note = self.note
+        prefix = 'accuracy/'
+        return Record(
+            method=method_name(self.cfg, Path(self.config).stem),
+            config=self.config,
+            seed=self.seed,
+            figures={
+                name[len(prefix) :]: value
+                for name, value in note['figures'].items()
+                if name.startswith(prefix)
+            },
+            options=self.settings,
+            part=self.part,
+            fold=self.fold,
+            commits=tuple(map(str, note.get('commits', ()))),
+            passes=note.get('passes'),
+            seconds_per_epoch=note.get('seconds_per_epoch'),
+            kind_of_time=note.get('kind_of_time', 'wall'),
+            folder=str(self.folder),
         )
 
     def needs_test(self) -> bool:

@@ -1,13 +1,14 @@
-"""The table of a comparison, one row per config."""
+"""The table of a comparison, one row per config and its options."""
 
 from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from bcl_mm.apis.comparison import Run
 from bcl_mm.apis.cost import PREFIXES
+from bcl_mm.apis.records import Record
 from bcl_mm.apis.runs import method_name
 from bcl_mm.evaluation import Difference, difference, holm
 from bcl_mm.utils.errors import InputValueError
@@ -55,40 +56,40 @@ def find_reference(runs: Sequence[Run], name: Optional[str]) -> str:
 
 
 def make_table(
-    runs: List[Run], reference: Optional[str] = None
+    records: Sequence[Record], reference: Optional[str] = None
 ) -> List[Dict[str, Any]]:
-    """Rows of the table: the figures of each config's finished runs.
+    """Rows of the table: the figures of each config with its options.
 
     Args:
-        runs: The finished runs.
-        reference: Path of the config that the others are compared with.
-            Defaults to None: the first one. If none of its runs is finished,
-            there are no differences.
+        records: The finished runs.
+        reference: Path of the config that the others are compared with, in
+            its first row. Defaults to None: the first one. If none of its
+            runs is finished, there are no differences.
     """
-    groups: Dict[str, List[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.config, []).append(run)
+    groups: Dict[Tuple[str, ...], List[Record]] = {}
+    for record in records:
+        groups.setdefault(record.row, []).append(record)
     rows = [_summarise(group) for group in groups.values()]
     figures = [_by_key(group, CRITERION) for group in groups.values()]
-    configs = list(groups)
+    configs = [group[0].config for group in groups.values()]
     if reference is None:
         reference = configs[0]
-    chosen = configs.index(reference) if reference in groups else None
+    chosen = configs.index(reference) if reference in configs else None
     _add_differences(rows, figures, chosen)
     _mark_best(rows, figures)
     return rows
 
 
-def _by_key(runs: List[Run], column: str) -> Dict[Any, float]:
+def _by_key(records: List[Record], column: str) -> Dict[Any, float]:
     """Figure of each seed, or of each fold as the mean over its seeds.
 
     A group without classes has none.
     """
     found: Dict[Any, List[float]] = {}
-    for run in runs:
-        value = run.note['figures'].get(f'accuracy/{column}')
+    for record in records:
+        value = record.figures.get(column)
         if value is not None:
-            key = run.seed if run.fold is None else run.fold
+            key = record.seed if record.fold is None else record.fold
             found.setdefault(key, []).append(value)
     return {key: statistics.mean(values) for key, values in found.items()}
 
@@ -145,24 +146,22 @@ def _mark_best(
             rows[i]['is_best'] = True
 
 
-def _summarise(runs: List[Run]) -> Dict[str, Any]:
-    notes = [run.note for run in runs]
-    stem = Path(runs[0].config).stem
-    folds = dict.fromkeys(run.fold for run in runs if run.fold is not None)
+def _summarise(records: List[Record]) -> Dict[str, Any]:
+    folds = dict.fromkeys(x.fold for x in records if x.fold is not None)
     row: Dict[str, Any] = dict(
-        method=method_name(runs[0].cfg, stem),
-        config=stem,
-        seeds=' '.join(dict.fromkeys(str(run.seed) for run in runs)),
+        method=records[0].method,
+        config=records[0].stem,
+        seeds=' '.join(dict.fromkeys(str(x.seed) for x in records)),
         folds=len(folds),
     )
     for column in COLUMNS:
-        values = list(_by_key(runs, column).values())
+        values = list(_by_key(records, column).values())
         several = len(values) > 1
         row[f'{column}_mean'] = statistics.mean(values) if values else None
         row[f'{column}_std'] = statistics.stdev(values) if several else None
-    kinds = {note.get('kind_of_time', 'wall') for note in notes}
+    kinds = {x.kind_of_time for x in records}
     for name in ('seconds_per_epoch', 'passes'):
-        found = [note.get(name) for note in notes]
+        found = [getattr(x, name) for x in records]
         found = [value for value in found if value is not None]
         row[name] = statistics.mean(found) if found else None
     row['kind_of_time'] = None
@@ -170,9 +169,9 @@ def _summarise(runs: List[Run]) -> Dict[str, Any]:
         row['seconds_per_epoch'] = None
     elif row['seconds_per_epoch'] is not None:
         row['kind_of_time'] = kinds.pop()
-    commits = [one for note in notes for one in note.get('commits', ())]
-    row['commits'] = ' '.join(dict.fromkeys(map(str, commits)))
-    row['folders'] = ' '.join(str(run.folder) for run in runs)
+    commits = [commit for x in records for commit in x.commits]
+    row['commits'] = ' '.join(dict.fromkeys(commits))
+    row['folders'] = ' '.join(x.folder for x in records)
     return row
 
 

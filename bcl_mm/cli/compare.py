@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> bool:
     )
     reference = find_reference(runs, args.reference)
     failures = Launcher(args.gpus, args.jobs, args.log).finish_all(runs)
-    finished = [one for one in runs if one.is_finished]
+    finished = [one.record() for one in runs if one.is_finished]
     if finished:
         rows = make_table(finished, reference)
         which = f'Seeds {list(dict.fromkeys(args.seeds))}'

@@ -53,6 +53,10 @@ def command(work_dir, *arguments, options=SHORT):
     return list(map(str, words))
 
 
+def table_of(runs, *arguments):
+    return make_table([run.record() for run in runs], *arguments)
+
+
 def table(output):
     """Cells of the rows that a command printed."""
     rows = [line for line in output.splitlines() if line[:1] == '|']
@@ -216,7 +220,7 @@ def test_a_damaged_note_fails_its_run_alone(tmp_path):
     assert f'{path}: figures has no accuracy/top1' in failure
     assert 'without this file, the run is completed' in failure
     assert (bad.is_finished, good.is_finished) == (False, True)
-    (row,) = make_table([good])
+    (row,) = table_of([good])
     assert (row['top1_mean'], row['seeds']) == (50.0, '0')
 
 
@@ -235,20 +239,20 @@ def test_differences_and_times_by_hand(tmp_path):
     time = dict(seconds_per_epoch=2.0, kind_of_time='cpu')
     first = finished(tmp_path, CE, seeds, (70, 71, 72), **time)
     second = finished(tmp_path, BCL, seeds, (71, 74, 74), **time)
-    header, _, one, two = table(markdown(make_table(first + second)))
+    header, _, one, two = table(markdown(table_of(first + second)))
     # As in test_statistics.py: 2 +- 4.3027 / sqrt(3).
     assert two[header.index('above cross-entropy')] == '+2.0 [-0.5, 4.5]'
     assert (two[-2], header[-2]) == ('2', 'CPU s / epoch')
     # One seed is no basis.
-    rows = make_table([first[0], second[0]])
+    rows = table_of([first[0], second[0]])
     assert '+1.0' in markdown(rows)
     assert 'One seed is not conclusive' in markdown(rows)
     assert rows[1]['difference_low'] is None
     assert rows[1]['difference_pairs'] == 1
-    rows = make_table([*first[:2], *finished(tmp_path, LA, (0, 1), (71, 72))])
+    rows = table_of([*first[:2], *finished(tmp_path, LA, (0, 1), (71, 72))])
     assert 'do not show how much it varies' in markdown(rows)
     # One method has no rival.
-    assert 'above' not in markdown(make_table(first))
+    assert 'above' not in markdown(table_of(first))
 
 
 def test_the_reference_and_what_does_not_differ(tmp_path):
@@ -260,7 +264,7 @@ def test_the_reference_and_what_does_not_differ(tmp_path):
     ]
     for name in ('la_resnet8_digits_lt', 'logit adjustment'):
         reference = find_reference(runs, name)
-        rows = make_table(runs, reference)
+        rows = table_of(runs, reference)
         text = markdown(rows)
         header, _, ce, la, bcl = table(text)
         gaps = header.index('above logit adjustment')
@@ -278,7 +282,7 @@ def test_the_reference_and_what_does_not_differ(tmp_path):
     with pytest.raises(ValueError, match="one of the configs .*got 'x'"):
         find_reference(runs, 'x')
     # Its runs have failed: nothing is compared with another one instead.
-    rows = make_table(runs[3:], runs[0].config)
+    rows = table_of(runs[3:], runs[0].config)
     assert [row['difference_mean'] for row in rows] == [None, None]
 
 
@@ -298,7 +302,7 @@ def test_folds(tmp_path):
         return runs
 
     ours, theirs = (11, 12, 13, 14, 15), (10,) * 5
-    rows = make_table([*runs_of(CE, theirs), *runs_of(BCL, ours)])
+    rows = table_of([*runs_of(CE, theirs), *runs_of(BCL, ours)])
     gap = difference(
         dict(enumerate(ours)), dict(enumerate(theirs)), test_per_train=1 / 4
     )
@@ -308,6 +312,9 @@ def test_folds(tmp_path):
     assert 'Nadeau and Bengio' in markdown(rows)
     with pytest.raises(ValueError, match='--folds needs a setting'):
         plan_runs([CE], [0], ['+a=1'], tmp_path, ['a'])
+    untrained = 'tau_norm_resnet8_fashion_mnist_lt'
+    with pytest.raises(ValueError, match='leave it out with --part val'):
+        plan_runs([untrained], [0], [], tmp_path, part='val')
 
 
 def test_times_of_several_kinds(tmp_path):
@@ -317,7 +324,7 @@ def test_times_of_several_kinds(tmp_path):
         note = dict(seconds_per_epoch=2.0)
         note.update(kind_of_time=kind) if kind else None
         runs += finished(tmp_path, config, (0,), (70,), **note)
-    header, _, *rows = table(markdown(make_table(runs)))
+    header, _, *rows = table(markdown(table_of(runs)))
     assert header[-2] == 's / epoch'
     assert [row[-2] for row in rows] == ['2 CPU', '2 GPU', '2']
 
@@ -334,6 +341,16 @@ def test_other_test_data_than_those_of_the_validation(compare, tmp_path):
     ((folder, note),) = read_notes(tmp_path).items()
     metrics = json.loads((folder / 'metrics.json').read_text())
     assert note['figures'] == metrics
+    # The figures of the validation are of another run, which is not tested.
+    output = compare(config, '--part', 'val', options=())
+    assert 'testing' not in output and 'Seeds [0], validation images' in output
+    (other,) = read_notes(tmp_path).keys() - {folder}
+    figures = read_notes(tmp_path)[other]['figures']
+    assert (
+        f'top1: {figures["accuracy/top1"]:.4f}'
+        in (other / 'output.log').read_text()
+    )
+    assert not (other / 'metrics.json').exists()
 
 
 def test_usage_errors(call, tmp_path):

@@ -1,0 +1,238 @@
+"""Make a table of docs/results.md anew: train its runs, and compare.
+
+Each table is defined in tools/tables.py, and its recorded runs are in
+docs/results/TABLE.csv, one line each. Runs of this machine that are finished
+are kept, as with bcl-mm compare; then the table is printed, and how many of
+their figures lie within the 95 % prediction intervals of the recorded runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / 'docs' / 'results'
+PAGES = ('README.md', 'docs/results.md', 'docs/methods.md')
+# <!-- table NAME [METHOD ...] -->, and the end of what is written there.
+BLOCK = re.compile(
+    r'(<!-- table (\w+)((?: \w+)*) -->\n).*?(<!-- end of table -->)', re.DOTALL
+)
+COMPARED = ('top1', 'balanced')
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the options."""
+    from tables import TABLES
+
+    titles = [f'  {name}: {table.title}' for name, table in TABLES.items()]
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='\n'.join(['tables:', *titles]),
+    )
+    add = parser.add_argument
+    add('table', choices=TABLES, metavar='TABLE', nargs='?')
+    add('--methods', nargs='+', metavar='NAME', help='rows (default: all)')
+    add('--seeds', nargs='+', type=int, metavar='N', help='(default: all)')
+    add('--folds', nargs='+', metavar='FOLD', help='(default: all)')
+    add('--jobs', type=int, default=1, help='runs side by side')
+    add('--work-dir', type=Path, default=ROOT / 'work_dirs' / 'reproduce')
+    add(
+        '--recorded',
+        action='store_true',
+        help='print the table of the recorded runs; train nothing',
+    )
+    add(
+        '--record',
+        action='store_true',
+        help='write the finished runs to docs/results/TABLE.csv, and the '
+        'tables of the pages (from a commit without changes)',
+    )
+    add(
+        '--pages',
+        action='store_true',
+        help='only write the tables of the pages from docs/results/',
+    )
+    args = parser.parse_args()
+    if bool(args.table) == args.pages:
+        parser.error('give a TABLE or --pages')
+    return args
+
+
+def recorded(name: str) -> list:
+    """Recorded runs of a table, in the order of its rows."""
+    from tables import TABLES
+
+    from bcl_mm.apis.records import read_records
+
+    path = RESULTS / f'{name}.csv'
+    found = read_records(path) if path.exists() else []
+    table = TABLES[name]
+    order = [
+        (f'{row.method}_{table.suffix}', (*table.options, *row.options))
+        for row in table.rows
+    ]
+
+    def position(record: object) -> Tuple[int, str, int]:
+        place = order.index((record.config, record.options))
+        return place, record.fold or '', record.seed
+
+    return sorted(found, key=position)
+
+
+def plan(args: argparse.Namespace) -> List[Tuple[object, object]]:
+    """The runs, each with the row that it is of; None for a first stage."""
+    from tables import TABLES
+
+    from bcl_mm.apis.comparison import plan_runs
+
+    table = TABLES[args.table]
+    rows = [
+        row for row in table.rows if row.method in (args.methods or row.method)
+    ]
+    if not rows:
+        names = ', '.join(dict.fromkeys(row.method for row in table.rows))
+        sys.exit(f'--methods must be of {names}, got {args.methods}')
+    found: Dict[Path, Tuple[object, object]] = {}
+    for row in rows:
+        runs = plan_runs(
+            [f'{row.method}_{table.suffix}'],
+            args.seeds or table.seeds,
+            (*table.options, *row.options),
+            args.work_dir / args.table,
+            args.folds or table.folds,
+            table.part,
+        )
+        for run in runs:
+            own = Path(run.config).stem == f'{row.method}_{table.suffix}'
+            if own or run.folder not in found:
+                found[run.folder] = run, row if own else None
+    return list(found.values())
+
+
+def as_records(runs: Sequence[Tuple[object, object]]) -> list:
+    """Records of the finished runs, under the names of their rows."""
+    records = []
+    for run, row in runs:
+        if row is not None and run.is_finished:
+            record = run.record()
+            if row.variant:
+                method = f'{record.method}, {row.variant}'
+                record = dataclasses.replace(record, method=method)
+            records.append(record)
+    return records
+
+
+def render(records: Sequence[object], methods: Sequence[str] = ()) -> str:
+    """The table as Markdown; only some rows of it with ``methods``."""
+    from bcl_mm.apis.comparison_table import make_table, markdown
+
+    rows = make_table(records)
+    if methods:
+        rows = [
+            row
+            for row in rows
+            if any(row['config'].startswith(f'{x}_resnet') for x in methods)
+        ]
+    return markdown(rows)
+
+
+def agreement(new: Sequence[object], old: Sequence[object]) -> str:
+    """How many figures lie within the intervals of the recorded runs."""
+    from bcl_mm.evaluation import prediction_interval
+
+    inside, outside = 0, []
+    for record in new:
+        for column in COMPARED:
+            values = [
+                other.figures[column]
+                for other in old
+                if other.key[0] == record.key[0]
+            ]
+            if len(values) < 2:
+                continue
+            low, high = prediction_interval(values)
+            value = record.figures[column]
+            if low <= value <= high:
+                inside += 1
+            else:
+                outside.append(
+                    f'{record.stem}, fold {record.fold}, seed {record.seed}: '
+                    f'{column} {value:.1f}, not in [{low:.1f}, {high:.1f}]'
+                )
+    total = inside + len(outside)
+    if not total:
+        return 'There are no recorded runs to compare with.'
+    text = (
+        f'{inside} of {total} figures ({", ".join(COMPARED)}) lie within the '
+        f'95 % prediction intervals of the recorded runs.'
+    )
+    return '\n'.join([text, *outside])
+
+
+def written_pages() -> Dict[Path, str]:
+    """Path -> text of each page, with its tables from docs/results/."""
+
+    def block(match: re.Match) -> str:
+        start, name, methods, end = match.groups()
+        return f'{start}\n{render(recorded(name), methods.split())}\n\n{end}'
+
+    found = {}
+    for page in PAGES:
+        path = ROOT / page
+        text = path.read_text(encoding='utf-8')
+        found[path] = BLOCK.sub(block, text)
+    return found
+
+
+def record(name: str, new: Sequence[object]) -> None:
+    """Add runs to the file of a table; those that it has are replaced."""
+    from bcl_mm.apis.records import write_records
+
+    for one in new:
+        if any(commit.endswith('+') for commit in one.commits):
+            sys.exit(f'{one.folder} was trained with changes: commit them')
+    merged = {one.key: one for one in [*recorded(name), *new]}
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f'{name}.csv'
+    write_records(list(merged.values()), path)
+    # In the order of the table, for small differences.
+    write_records(recorded(name), path)
+    print(f'{len(merged)} runs are in {path.relative_to(ROOT)}')
+
+
+def main() -> None:
+    """Train, print and compare. Exits with 1 if a run failed."""
+    args = parse_args()
+    os.environ.setdefault('OMP_NUM_THREADS', '1')  # comparable CPU time
+    sys.path.insert(0, str(ROOT))
+    failures: List[str] = []
+    if args.table:
+        old = recorded(args.table)
+        if args.recorded:
+            print(render(old))
+            return
+        from bcl_mm.apis.comparison import Launcher
+
+        runs = plan(args)
+        planned = [run for run, _ in runs]
+        failures = Launcher(1, args.jobs).finish_all(planned)
+        new = as_records(runs)
+        if new:
+            print(f'\n{render(new)}\n\n{agreement(new, old)}')
+        if args.record:
+            record(args.table, new)
+    if args.pages or args.record:
+        for path, text in written_pages().items():
+            path.write_text(text, encoding='utf-8')
+    sys.exit('\n'.join(failures) or 0)
+
+
+if __name__ == '__main__':
+    main()
