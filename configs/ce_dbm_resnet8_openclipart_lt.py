@@ -6,5 +6,5 @@ _base_ = [
 ]
 model = dict(
     backbone=_base_.resnet8,
-    head=dict(num_classes=50, in_channels=128, scale=16.0),
+    head=dict(num_classes=50, in_channels=64, scale=16.0),
 )

@@ -8,5 +8,5 @@ _base_ = [
 method_name = 'cross-entropy, linear classifier'
 model = dict(
     backbone=_base_.resnet8,
-    head=dict(num_classes=50, in_channels=128, classifier='linear'),
+    head=dict(num_classes=50, in_channels=64, classifier='linear'),
 )

@@ -6,7 +6,7 @@ _base_ = [
 ]
 model = dict(
     backbone=_base_.resnet8,
-    head=dict(num_classes=50, in_channels=128, scale=16.0),
+    head=dict(num_classes=50, in_channels=64, scale=16.0),
 )
 # As on CIFAR-100-LT, with alpha for half of its classes: an anchor has twice
 # as many positives.

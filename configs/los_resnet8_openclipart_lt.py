@@ -7,5 +7,5 @@ _base_ = [
 first_stage = 'ce_linear_resnet8_openclipart_lt.py'
 model = dict(
     backbone=_base_.resnet8,
-    head=dict(num_classes=50, in_channels=128),
+    head=dict(num_classes=50, in_channels=64),
 )

@@ -8,7 +8,7 @@ model = dict(
     backbone=_base_.resnet8,
     head=dict(
         num_classes=50,
-        in_channels=128,
+        in_channels=64,
         scale=16.0,
         branches=dict(proco=dict(hidden_channels=256, out_channels=128)),
     ),

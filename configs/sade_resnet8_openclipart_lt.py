@@ -11,5 +11,5 @@ model = dict(
         stage='blocks',
         first=-1,
     ),
-    head=dict(num_classes=50, in_channels=3 * 128, scale=16.0),
+    head=dict(num_classes=50, in_channels=3 * 64, scale=16.0),
 )

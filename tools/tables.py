@@ -62,28 +62,33 @@ FOLDS = tuple('01234')
 OF_FOLD = ('data_root=data/openclipart_lt/fold_{fold}.csv',)
 
 
-def _settings(**settings: object) -> Tuple[str, Tuple[str, ...]]:
-    """Name and options of a shared setting of all methods."""
-    keys = dict(
-        width='model.backbone.width',
-        stem_stride='model.backbone.stem_stride',
-        in_channels='model.head.in_channels',
-        epochs='train_cfg.max_epochs',
-        lr='optim_wrapper.optimizer.lr',
-        weight_decay='optim_wrapper.optimizer.weight_decay',
-        scale='model.head.scale',
-    )
-    name = ' '.join(f'{key}={value}' for key, value in settings.items())
-    options = tuple(f'{keys[key]}={value}' for key, value in settings.items())
-    return name, options
+# Shared settings, for the searches.
+_KEYS = dict(
+    width='model.backbone.width',
+    stem_stride='model.backbone.stem_stride',
+    channels='model.head.in_channels',
+    epochs='train_cfg.max_epochs',
+    lr='optim_wrapper.optimizer.lr',
+    weight_decay='optim_wrapper.optimizer.weight_decay',
+    scale='model.head.scale',
+)
 
 
-def _search(*choices: Dict[str, object]) -> Tuple[Row, ...]:
-    """Cross-entropy and logit adjustment with each of several settings."""
-    named = [_settings(**choice) for choice in choices]
-    return tuple(
-        Row(method, *setting) for setting in named for method in ('ce', 'la')
-    )
+def _search(names: str, *choices: str) -> Tuple[Row, ...]:
+    """Cross-entropy and logit adjustment with several settings.
+
+    Args:
+        names: Names of the settings, separated by spaces.
+        choices: Their values, in the same way.
+    """
+    rows = []
+    for choice in choices:
+        values = dict(zip(names.split(), choice.split()))
+        options = tuple(f'{_KEYS[name]}={x}' for name, x in values.items())
+        shown = {k: v for k, v in values.items() if k != 'channels'}
+        variant = ', '.join(f'{name} {x}' for name, x in shown.items())
+        rows += [Row(method, variant, options) for method in ('ce', 'la')]
+    return tuple(rows)
 
 
 def _longer(epochs: int, *methods: str) -> Tuple[Row, ...]:
@@ -101,5 +106,30 @@ TABLES: Dict[str, Table] = dict(
         'resnet8_digits_lt',
         [Row(method) for method in ('ce', 'la', 'bcl')],
         seeds=range(5),
+    ),
+    openclipart_lt=Table(
+        'OpenClipart-LT: all methods, five folds',
+        'resnet8_openclipart_lt',
+        [*(Row(method) for method in METHODS), *_longer(40, 'ce', 'la')],
+        folds=FOLDS,
+        options=OF_FOLD,
+    ),
+    search_openclipart_lt=Table(
+        'OpenClipart-LT: settings, on validation images',
+        'resnet8_openclipart_lt',
+        _search(
+            'width stem_stride channels epochs lr weight_decay scale',
+            '2 4 128 60 0.1 1e-3 16',
+            '1 2 64 50 0.1 1e-3 16',
+            '2 4 128 40 0.1 1e-3 16',
+            '2 4 128 40 0.1 2e-3 16',
+            '2 4 128 40 0.1 5e-3 16',
+            '2 4 128 40 0.2 5e-3 16',
+            '2 4 128 40 0.1 5e-3 8',
+            '1 2 64 40 0.1 5e-3 16',
+        ),
+        folds=FOLDS[:2],
+        part='val',
+        options=OF_FOLD,
     ),
 )

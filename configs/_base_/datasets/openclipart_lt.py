@@ -83,7 +83,6 @@ del drawings  # a setting of it would reach no data set
 resnet8 = dict(
     type='bcl_mm.CIFARResNet',
     depth=8,
-    width=2,
     stem_stride=2,
     shortcut='projection',
     init_cfg=None,  # torch's own, which suits so shallow a net
