@@ -129,11 +129,15 @@ def as_records(runs: Sequence[Tuple[object, object]]) -> list:
     return records
 
 
-def render(records: Sequence[object], methods: Sequence[str] = ()) -> str:
+def render(
+    table: object, records: Sequence[object], methods: Sequence[str] = ()
+) -> str:
     """The table as Markdown; only some rows of it with ``methods``."""
     from bcl_mm.apis.comparison_table import make_table, markdown
 
     rows = make_table(records)
+    if table.is_search:
+        return render_search(rows, table.chosen)
     if methods:
         rows = [
             row
@@ -141,6 +145,22 @@ def render(records: Sequence[object], methods: Sequence[str] = ()) -> str:
             if any(row['config'].startswith(f'{x}_resnet') for x in methods)
         ]
     return markdown(rows)
+
+
+def render_search(rows: Sequence[Dict[str, object]], chosen: str) -> str:
+    """Balanced accuracies of each setting, the chosen one in bold."""
+    figures: Dict[str, List[float]] = {}
+    for row in rows:
+        _, _, setting = row['method'].partition(', ')
+        figures.setdefault(setting, []).append(row['balanced_mean'])
+    means = {name: sum(x) / len(x) for name, x in figures.items()}
+    titles = dict.fromkeys(row['method'].partition(', ')[0] for row in rows)
+    lines = [['setting', *titles, 'mean'], ['---', *['---:'] * 3]]
+    for name, values in figures.items():
+        cells = [f'{x:.1f}' for x in (*values, means[name])]
+        cells = [name, *cells]
+        lines.append([f'**{x}**' for x in cells] if name == chosen else cells)
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def agreement(new: Sequence[object], old: Sequence[object]) -> str:
@@ -178,10 +198,12 @@ def agreement(new: Sequence[object], old: Sequence[object]) -> str:
 
 def written_pages() -> Dict[Path, str]:
     """Path -> text of each page, with its tables from docs/results/."""
+    from tables import TABLES
 
     def block(match: re.Match) -> str:
         start, name, methods, end = match.groups()
-        return f'{start}\n{render(recorded(name), methods.split())}\n\n{end}'
+        text = render(TABLES[name], recorded(name), methods.split())
+        return f'{start}\n{text}\n\n{end}'
 
     found = {}
     for page in PAGES:
@@ -209,6 +231,8 @@ def record(name: str, new: Sequence[object]) -> None:
 
 def main() -> None:
     """Train, print and compare. Exits with 1 if a run failed."""
+    from tables import TABLES
+
     args = parse_args()
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # comparable CPU time
     sys.path.insert(0, str(ROOT))
@@ -216,7 +240,7 @@ def main() -> None:
     if args.table:
         old = recorded(args.table)
         if args.recorded:
-            print(render(old))
+            print(render(TABLES[args.table], old))
             return
         from bcl_mm.apis.comparison import Launcher
 
@@ -225,7 +249,8 @@ def main() -> None:
         failures = Launcher(1, args.jobs).finish_all(planned)
         new = as_records(runs)
         if new:
-            print(f'\n{render(new)}\n\n{agreement(new, old)}')
+            text = render(TABLES[args.table], new)
+            print(f'\n{text}\n\n{agreement(new, old)}')
         if args.record:
             record(args.table, new)
     if args.pages or args.record:

@@ -47,6 +47,7 @@ class Table:
         part: ``'test'``, or ``'val'`` where settings are chosen. Defaults to
             ``'test'``.
         options: Settings of all rows. Defaults to none.
+        chosen: The variant that a search has chosen. Defaults to ``''``.
     """
 
     title: str
@@ -56,6 +57,14 @@ class Table:
     folds: Sequence[Optional[str]] = (None,)
     part: str = 'test'
     options: Tuple[str, ...] = ()
+    chosen: str = ''
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it chooses settings that all methods share."""
+        return all(
+            row.method in ('ce', 'la') and row.variant for row in self.rows
+        )
 
 
 FOLDS = tuple('01234')
@@ -131,5 +140,7 @@ TABLES: Dict[str, Table] = dict(
         folds=FOLDS[:2],
         part='val',
         options=OF_FOLD,
+        chosen='width 1, stem_stride 2, epochs 40, lr 0.1, '
+        'weight_decay 5e-3, scale 16',
     ),
 )

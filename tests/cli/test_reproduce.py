@@ -120,6 +120,23 @@ def test_pages_from_the_files(tool, tmp_path):
     assert page.read_text() == text
 
 
+def test_a_search():
+    rows = [tables.Row(x, y) for y in ('lr 1', 'lr 2') for x in ('ce', 'la')]
+    search = replace(TINY, rows=rows, chosen='lr 2')
+    assert search.is_search and not TINY.is_search
+    records = [
+        replace(one, method=f'{row.method}, {row.variant}', options=(f'{i}',))
+        for i, row in enumerate(rows)
+        for one in records_of(row.method, (10 * i, 10 * i + 2))
+    ]
+    assert reproduce.render(search, records).splitlines() == [
+        '| setting | ce | la | mean |',
+        '| --- | ---: | ---: | ---: |',
+        '| lr 1 | 1.0 | 11.0 | 6.0 |',
+        '| **lr 2** | **21.0** | **31.0** | **26.0** |',
+    ]
+
+
 def test_what_is_not_recorded(tool, tmp_path):
     changed = records_of('ce', (50,), commits=('abc+',))
     with pytest.raises(SystemExit, match='trained with changes: commit them'):
