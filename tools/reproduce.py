@@ -229,19 +229,16 @@ def record(name: str, new: Sequence[object]) -> None:
     print(f'{len(merged)} runs are in {path.relative_to(ROOT)}')
 
 
-def main() -> None:
-    """Train, print and compare. Exits with 1 if a run failed."""
+def run(args: argparse.Namespace) -> List[str]:
+    """Train, print, compare and write; returns what failed."""
     from tables import TABLES
 
-    args = parse_args()
-    os.environ.setdefault('OMP_NUM_THREADS', '1')  # comparable CPU time
-    sys.path.insert(0, str(ROOT))
     failures: List[str] = []
     if args.table:
-        old = recorded(args.table)
+        table, old = TABLES[args.table], recorded(args.table)
         if args.recorded:
-            print(render(TABLES[args.table], old))
-            return
+            print(render(table, old))
+            return failures
         from bcl_mm.apis.comparison import Launcher
 
         runs = plan(args)
@@ -249,14 +246,29 @@ def main() -> None:
         failures = Launcher(1, args.jobs).finish_all(planned)
         new = as_records(runs)
         if new:
-            text = render(TABLES[args.table], new)
-            print(f'\n{text}\n\n{agreement(new, old)}')
+            print(f'\n{render(table, new)}\n\n{agreement(new, old)}')
         if args.record:
             record(args.table, new)
     if args.pages or args.record:
         for path, text in written_pages().items():
             path.write_text(text, encoding='utf-8')
-    sys.exit('\n'.join(failures) or 0)
+    return failures
+
+
+def main() -> None:
+    """Run; exits with 1 if a training or the input is at fault."""
+    sys.path.insert(0, str(ROOT))
+    from bcl_mm.utils.errors import as_input_error, visible
+
+    os.environ.setdefault('OMP_NUM_THREADS', '1')  # comparable CPU time
+    try:
+        failures = run(parse_args())
+    except Exception as error:
+        told = as_input_error(error)
+        if told is None:
+            raise
+        failures = [f'Error: {told}']
+    sys.exit(visible('\n'.join(failures)) or 0)
 
 
 if __name__ == '__main__':

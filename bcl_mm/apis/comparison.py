@@ -221,15 +221,21 @@ class Run:
             figures = {k: v for k, v in validated[-1].items() if '/' in k}
         else:
             raise RunError(f'{self.name} failed: it has no validation')
-        cost = training_cost(lines) if self.is_trained else None
-        if cost is None:
-            return dict(figures=figures, seconds_per_epoch=None)
-        return dict(
-            figures=figures,
-            passes=cost.passes,
-            seconds_per_epoch=cost.seconds_per_epoch,
-            kind_of_time=cost.kind,
-        )
+        results = dict(figures=figures, seconds_per_epoch=None)
+        if not self.is_trained:
+            return results
+        if validated:
+            # What choices among methods may be made by.
+            balanced = validated[-1].get('accuracy/balanced')
+            results['validation_balanced'] = balanced
+        cost = training_cost(lines)
+        if cost is not None:
+            results.update(
+                passes=cost.passes,
+                seconds_per_epoch=cost.seconds_per_epoch,
+                kind_of_time=cost.kind,
+            )
+        return results
 
     def record(self) -> Record:
         """Figures and cost of the run, which is finished."""
@@ -248,6 +254,7 @@ class Run:
             part=self.part,
             fold=self.fold,
             commits=tuple(map(str, note.get('commits', ()))),
+            validation_balanced=note.get('validation_balanced'),
             passes=note.get('passes'),
             seconds_per_epoch=note.get('seconds_per_epoch'),
             kind_of_time=note.get('kind_of_time', 'wall'),

@@ -19,8 +19,9 @@ FIGURES = (
     *('top1', 'balanced', 'many', 'medium', 'few'),
     *('harmonic', 'geometric', 'worst'),
 )
+_VALIDATION = 'validation_balanced'
 _COST = ('passes', 'seconds_per_epoch', 'kind_of_time')
-_HEADER = [*_KEYS, *FIGURES, *_COST]
+_HEADER = [*_KEYS, *FIGURES, _VALIDATION, *_COST]
 _CHOICES = dict(part=('test', 'val'), kind_of_time=tuple(PREFIXES))
 
 
@@ -39,6 +40,8 @@ class Record:
             ``'test'``.
         fold: Name of the fold. Defaults to None.
         commits: Commits that trained it. Defaults to none.
+        validation_balanced: Balanced accuracy of the last validation, in
+            percent. None if unknown.
         passes: Views x forward passes x epochs. None if unknown.
         seconds_per_epoch: Computing time of an epoch. None if unknown.
         kind_of_time: ``'cpu'``, ``'gpu'`` or ``'wall'``. Defaults to
@@ -54,6 +57,7 @@ class Record:
     part: str = 'test'
     fold: Optional[str] = None
     commits: Tuple[str, ...] = ()
+    validation_balanced: Optional[float] = None
     passes: Optional[float] = None
     seconds_per_epoch: Optional[float] = None
     kind_of_time: str = 'wall'
@@ -78,7 +82,8 @@ class Record:
     def cells(self) -> List[str]:
         """Its line of a file."""
         numbers = [self.figures.get(name) for name in FIGURES]
-        numbers += [self.passes, self.seconds_per_epoch]
+        numbers += [self.validation_balanced, self.passes]
+        numbers.append(self.seconds_per_epoch)
         return [
             *(self.method, self.stem, shlex.join(self.options), self.part),
             *(self.fold or '', str(self.seed), ' '.join(self.commits)),
@@ -162,6 +167,7 @@ def _parse(cells: Dict[str, str], place: str) -> Record:
         part=cells['part'],
         fold=cells['fold'] or None,
         commits=tuple(cells['commits'].split()),
+        validation_balanced=number(_VALIDATION),
         passes=number('passes'),
         seconds_per_epoch=number('seconds_per_epoch'),
         kind_of_time=cells['kind_of_time'],

@@ -96,7 +96,7 @@ def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
     note = read_object(_read_text(path), str(path))
     if 'figures' in note:
         note['figures'] = check_figures(note['figures'], f'{path}: figures')
-    for name in ('seconds_per_epoch', 'passes'):
+    for name in ('seconds_per_epoch', 'passes', 'validation_balanced'):
         if note.get(name) is not None:
             check_number(f'{path}: {name}', note[name])
     if note.get('seed') is not None:

@@ -15,6 +15,7 @@ RUN = Record(
     part='val',
     fold='1',
     commits=('abc', 'def+'),
+    validation_balanced=77.5,
     passes=180.0,
     seconds_per_epoch=1.5,
     kind_of_time='cpu',

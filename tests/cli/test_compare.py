@@ -341,6 +341,11 @@ def test_other_test_data_than_those_of_the_validation(compare, tmp_path):
     ((folder, note),) = read_notes(tmp_path).items()
     metrics = json.loads((folder / 'metrics.json').read_text())
     assert note['figures'] == metrics
+    log = (folder / 'output.log').read_text()
+    validated = re.findall(r'Epoch\(val\).*balanced: ([\d.]+)', log)
+    assert note['validation_balanced'] == pytest.approx(
+        float(validated[-1]), abs=1e-4
+    )
     # The figures of the validation are of another run, which is not tested.
     output = compare(config, '--part', 'val', options=())
     assert 'testing' not in output and 'Seeds [0], validation images' in output
