@@ -53,6 +53,7 @@ setup(
         'shards': ['webdataset>=1.0'],  # training on a stream
         'timm': ['timm>=1.0'],  # pretrained=timm://NAME
         'export': EXPORT,
+        'docs': ['furo>=2024.8', 'myst-parser>=4', 'sphinx>=8'],
         # Peers in tools/benchmark.py.
         'benchmark': ['albumentations>=2', 'pytorch-metric-learning>=2.9'],
         'test': [

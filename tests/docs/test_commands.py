@@ -119,7 +119,10 @@ def test_the_tests_of_reliability_exist():
         assert not test or f'\ndef {test}(' in code, (path, test)
 
 
-def test_all_documents_are_linked_from_the_readme():
-    text = DOCUMENTS[0].read_text(encoding='utf-8')
-    for document in DOCUMENTS[1:]:
-        assert f'docs/{document.name}' in text
+def test_all_documents_are_linked_from_the_index():
+    readme, *pages = DOCUMENTS
+    assert '(docs/index.md)' in readme.read_text(encoding='utf-8')
+    index = ROOT / 'docs' / 'index.md'
+    text = index.read_text(encoding='utf-8')
+    lost = [page for page in pages if f'({page.name})' not in text]
+    assert lost == [index]
