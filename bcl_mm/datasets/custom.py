@@ -20,7 +20,7 @@ from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 
 @DATASETS.register_module()
 class CustomImages(TableDataset):
-    """Custom images: class folders or CSV lists, split if necessary.
+    r"""Custom images: class folders or CSV lists, split if necessary.
 
     ``data_root`` is read as the first of these that fits:
 
@@ -99,6 +99,17 @@ class CustomImages(TableDataset):
         MissingFileError: ``data_root``, or an image of a list, does not
             exist.
         InputFileError: A folder or a list cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> rows = [f'{i}.jpg,{"owl" if i < 4 else "fox"}' for i in range(6)]
+        >>> Path('all.csv').write_text('\n'.join(['path,label', *rows]))
+        70
+        >>> for split in ('train', 'val'):
+        ...     images = CustomImages('all.csv', split, check_files=False)
+        ...     print(split, len(images), images.metainfo['classes'])
+        train 4 ('fox', 'owl')
+        val 2 ('fox', 'owl')
     """
 
     def __init__(

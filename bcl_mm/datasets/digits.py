@@ -33,6 +33,11 @@ class Digits(BaseDataset):
         InputValueError: ``split`` is unknown, or ``test_per_class`` is not in
             [1, 173], which leaves an image of each class in each split.
         ImportError: scikit-learn is not installed.
+
+    Example:
+        >>> images = Digits('test')
+        >>> len(images), images.metainfo['classes'][:3]
+        (500, ('0', '1', '2'))
     """
 
     METAINFO = {'classes': tuple('0123456789')}

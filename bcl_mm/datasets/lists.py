@@ -17,7 +17,7 @@ from bcl_mm.utils.errors import MissingFileError
 
 @DATASETS.register_module()
 class ImageList(TableDataset):
-    """Images and labels from a list of ``relative/path label`` lines.
+    r"""Images and labels from a list of ``relative/path label`` lines.
 
     The number of classes is the largest label + 1. They are named after the
     folders of their images; a class without a folder of its own is named by
@@ -36,6 +36,15 @@ class ImageList(TableDataset):
             counts them and gives file and line of the first).
         InputValueError: A line is not ``path label``, or there is none, or an
             image is listed twice.
+
+    Example:
+        >>> from pathlib import Path
+        >>> lines = 'cat/1.jpg 0\ncat/2.jpg 0\ndog/1.jpg 1'
+        >>> Path('train.txt').write_text(lines)
+        35
+        >>> images = ImageList('train.txt', check_files=False)
+        >>> images.metainfo['classes'], images.get_gt_labels().tolist()
+        (('cat', 'dog'), [0, 0, 1])
     """
 
     DATA_ROOT = ''
@@ -100,6 +109,11 @@ class ImageNetLT(ImageList):
     class folders, as the list says, or flat under ``val/``. If all 1000
     classes occur, they get ImageNet's names. Arguments and errors are those
     of :class:`ImageList`.
+
+    Example:
+        >>> ImageNetLT('ImageNet_LT_train.txt')  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        bcl_mm.utils.errors.MissingFileError: data_root 'data/imagenet' does...
     """
 
     DATA_ROOT = 'data/imagenet'
@@ -139,6 +153,10 @@ class PlacesLT(ImageList):
     ``Places_LT_{train,val,test}.txt`` hold ``relative/path label`` lines of
     Places365's small images: ``data_256/a/airfield/00000001.jpg``, class
     ``airfield``. Arguments and errors are those of :class:`ImageList`.
+
+    Example:
+        >>> PlacesLT.class_name(['data_256', 'a', 'arena', 'hockey'])
+        'arena/hockey'
     """
 
     DATA_ROOT = 'data/places'
@@ -165,6 +183,11 @@ class INaturalist2018(ImageList):
     :func:`read_coco`) and name the classes; any other annotation is a list
     of ``relative/path label`` lines, whose labels are the category ids.
     Arguments and errors are those of :class:`ImageList`.
+
+    Example:
+        >>> INaturalist2018('train2018.json')  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        bcl_mm.utils.errors.MissingFileError: data_root 'data/inaturalist201...
     """
 
     DATA_ROOT = 'data/inaturalist2018'

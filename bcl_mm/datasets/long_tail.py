@@ -46,6 +46,10 @@ def long_tail_counts(
     Raises:
         InputTypeError: An argument is not a number, or not a whole one.
         InputValueError: An argument is out of its range.
+
+    Example:
+        >>> long_tail_counts(5, 100, imbalance_factor=100).tolist()
+        [100, 31, 10, 3, 1]
     """
     check_number('num_classes', num_classes, at_least=2, whole=True)
     check_number('max_per_class', max_per_class, at_least=1, whole=True)
@@ -105,6 +109,12 @@ class LongTailDataset:
             ``seed`` of None would choose other images in each process.)
         InputValueError: An argument or a label is out of its range, or a class
             keeps no image; the message names the class.
+
+    Example:
+        >>> from bcl_mm.datasets import Digits
+        >>> subset = LongTailDataset(Digits('train'), imbalance_factor=10)
+        >>> subset.class_counts.tolist()
+        [128, 102, 79, 61, 47, 37, 28, 22, 17, 13]
     """
 
     def __init__(

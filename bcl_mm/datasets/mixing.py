@@ -69,6 +69,15 @@ class MixFirstView(WrappedDataset):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: An argument is out of range, or ``mix`` is unknown.
+
+    Example:
+        >>> from bcl_mm.datasets import Digits
+        >>> pipeline = [dict(type='bcl_mm.PackInputs')]
+        >>> digits = Digits('train', pipeline=pipeline)
+        >>> mixed = MixFirstView(digits, pipeline, prob=1.0)
+        >>> sample = mixed[0]['data_samples']
+        >>> sample.gt_label.tolist(), round(sample.gt_score.sum().item(), 4)
+        ([3], 1.0)
     """
 
     def __init__(

@@ -41,6 +41,16 @@ class ClassBalancedSampler(Sampler):
     Raises:
         InputTypeError: ``power`` is not a number, or ``seed`` not a whole one.
         InputValueError: ``power`` is not in [0, 1], or ``seed`` is negative.
+
+    Example:
+        >>> from bcl_mm.datasets import Digits, LongTailDataset
+        >>> subset = LongTailDataset(Digits('train'), imbalance_factor=100)
+        >>> draws = list(ClassBalancedSampler(subset, seed=0))
+        >>> drawn = np.bincount(subset.get_gt_labels()[draws])
+        >>> subset.class_counts.tolist()
+        [128, 79, 47, 28, 17, 10, 6, 3, 2, 1]
+        >>> bool(drawn.max() < 2 * drawn.min())
+        True
     """
 
     def __init__(

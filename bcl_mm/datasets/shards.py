@@ -54,6 +54,17 @@ class ShardImages(IterableDataset):
         InputError: An argument is wrong.
         MissingFileError: A local shard does not exist.
         MissingPackageError: WebDataset is not installed.
+
+    Example:
+        >>> import io
+        >>> with tarfile.open('train-0000.tar', 'w') as file:
+        ...     for name, content in (('a.png', b'...'), ('a.cls', b'3')):
+        ...         info = tarfile.TarInfo(name)
+        ...         info.size = len(content)
+        ...         file.addfile(info, io.BytesIO(content))
+        >>> (sample,) = ShardImages('train-0000.tar', num_images=1)
+        >>> sample['gt_label'], sample['img_path']
+        (3, 'train-0000.tar/a.png')
     """
 
     def __init__(

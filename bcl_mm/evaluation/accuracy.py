@@ -50,6 +50,13 @@ class ShotAccuracy(ShotMetric):
             is not a bool.
         InputValueError: A threshold is negative, the groups would overlap, or
             ``topk`` is out of range.
+
+    Example:
+        >>> predictions, labels = [0, 0, 1, 0], [0, 0, 1, 1]
+        >>> counts = [200, 5]  # training images
+        >>> figures = ShotAccuracy.calculate(predictions, labels, counts)
+        >>> [figures[name] for name in ('top1', 'many', 'few', 'balanced')]
+        [75.0, 100.0, 50.0, 75.0]
     """
 
     default_prefix = 'accuracy'

@@ -39,6 +39,12 @@ def reliability(
         InputTypeError: ``num_bins`` is not an integer.
         ValueError: ``num_bins < 1``, a confidence is not in [0, 1], or the
             lengths differ.
+
+    Example:
+        >>> confidences, correct = [0.4, 0.7, 0.9], [False, False, True]
+        >>> bins = reliability(confidences, correct, num_bins=2)
+        >>> bins['counts'].tolist(), bins['accuracy'].tolist()
+        ([1, 2], [0.0, 0.5])
     """
     check_number('num_bins', num_bins, at_least=1, whole=True)
     confidences = np.asarray(confidences, dtype=np.float64)
@@ -92,6 +98,14 @@ class CalibrationError(ShotMetric):
         InputTypeError: ``num_bins`` or a threshold is not an integer.
         ValueError: ``num_bins < 1``, a threshold is negative, or the groups
             would overlap.
+
+    Example:
+        >>> predictions, labels, confidences = [0, 0], [0, 1], [0.75, 0.75]
+        >>> figures = CalibrationError.calculate(
+        ...     predictions, labels, confidences, class_counts=[200, 5]
+        ... )
+        >>> figures['ece'], figures['ece_many'], figures['ece_few']
+        (25.0, 25.0, 75.0)
     """
 
     default_prefix = 'calibration'

@@ -31,6 +31,13 @@ class ClassMoments:
         sums: (C, D) sums of each class's features.
         scatter: (D, D), :math:`\sum_i (h_i - \mu_{y_i})
             (h_i - \mu_{y_i})^\top`.
+
+    Example:
+        >>> moments = ClassMoments(num_classes=2, dim=1)
+        >>> rows = np.array([[1.0], [3.0], [5.0]])
+        >>> moments.update(rows, np.array([0, 0, 1]))
+        >>> moments.means.tolist(), moments.scatter.tolist()
+        ([[2.0], [5.0]], [[2.0]])
     """
 
     def __init__(self, num_classes: int, dim: int) -> None:
@@ -157,6 +164,12 @@ def simplex_figures(
     Returns:
         The figures that are defined: none for a single class, no angles if a
         vector has length zero.
+
+    Example:
+        >>> triangle = np.array([[2, 0], [-1, 3**0.5], [-1, -(3**0.5)]])
+        >>> figures = simplex_figures(triangle)
+        >>> len(figures), max(map(abs, figures.values())) < 1e-12
+        (5, True)
     """
     if len(vectors) < 2:
         return {}
@@ -210,6 +223,13 @@ def neural_collapse(
 
     Raises:
         InputValueError: ``prototypes`` are not (C, D).
+
+    Example:
+        >>> moments = ClassMoments(num_classes=2, dim=1)
+        >>> rows = np.array([[0.0], [2.0], [9.0], [11.0]])
+        >>> moments.update(rows, np.array([0, 0, 1, 1]))
+        >>> round(neural_collapse(moments)['nc1'], 4)  # (1 / 4.5^2) / 2
+        0.0247
     """
     if prototypes is not None:
         prototypes = np.asarray(prototypes, np.float64)

@@ -36,6 +36,12 @@ def shifted_prior(
     Raises:
         InputTypeError: ``ratio`` is not a number.
         InputValueError: It is below 1.
+
+    Example:
+        >>> shifted_prior([100, 10], ratio=4).tolist()
+        [0.8, 0.2]
+        >>> shifted_prior([100, 10], ratio=4, backward=True).tolist()
+        [0.2, 0.8]
     """
     check_number('ratio', ratio, at_least=1)
     order = np.argsort(-np.asarray(class_counts), kind='stable')
@@ -74,6 +80,14 @@ class PriorAccuracy(ShotMetric):
         InputTypeError: A ratio is not a number.
         InputValueError: A ratio is below 1, or a prior is not one number
             >= 0 per class, some of them > 0.
+
+    Example:
+        >>> predictions, labels = [0, 0, 1, 0], [0, 0, 1, 1]
+        >>> figures = PriorAccuracy.calculate(
+        ...     predictions, labels, class_counts=[90, 10], ratios=[4]
+        ... )
+        >>> {name: round(value, 1) for name, value in figures.items()}
+        {'uniform': 75.0, 'train': 95.0, 'forward_4': 90.0, 'backward_4': 60.0}
     """
 
     default_prefix = 'prior'

@@ -51,6 +51,14 @@ def logit_adjusted_cross_entropy(
         InputTypeError: ``tau`` is not a number, or labels are not integers.
         InputValueError: ``log_prior`` is not one number per class, ``tau`` is
             negative or not finite, or, on a CPU, a label is out of range.
+
+    Example:
+        >>> logits, labels = torch.zeros(1, 2), torch.tensor([1])
+        >>> log_prior = torch.tensor([0.9, 0.1]).log()
+        >>> logit_adjusted_cross_entropy(logits, labels, log_prior)  # -log 0.1
+        tensor(2.3026)
+        >>> logit_adjusted_cross_entropy(logits, labels, log_prior, tau=0)
+        tensor(0.6931)
     """
     _check_tau(tau)
     check_one_per_class('log_prior', log_prior, logits)
@@ -70,6 +78,11 @@ class LogitAdjustedLoss(ClassCountsLoss):
         tau: Scales the log prior, >= 0. Defaults to 1.0.
         **kwargs: ``loss_weight`` and ``class_counts``, see
             :class:`~bcl_mm.models.losses.base.ClassCountsLoss`.
+
+    Example:
+        >>> loss = LogitAdjustedLoss(class_counts=[90, 10])
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))  # -log 0.1
+        tensor(2.3026)
     """
 
     settings = ('tau',)
@@ -118,6 +131,11 @@ class ReversedPriorLoss(ClassCountsLoss):
     Raises:
         InputTypeError: ``tau`` is not a number.
         InputValueError: It is negative or not finite.
+
+    Example:
+        >>> loss = ReversedPriorLoss(tau=1.0, class_counts=[90, 10])
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))  # log(1 + 9 * 9)
+        tensor(4.4067)
     """
 
     settings = ('tau',)

@@ -112,6 +112,14 @@ def balanced_contrastive_loss(
         InputValueError: ``temperature`` is not positive and finite, shapes do
             not match, or, on a CPU, a label is out of range or a class has
             two prototypes. On a GPU, the loss is then NaN.
+
+    Example:
+        >>> views = torch.eye(2).repeat(2, 1)  # two views of two images
+        >>> labels = torch.tensor([0, 1, 0, 1])
+        >>> balanced_contrastive_loss(views, labels, temperature=1.0)
+        tensor(0.3133)
+        >>> balanced_contrastive_loss(views, labels, torch.eye(2), 1.0)
+        tensor(0.3133)
     """
     _check_settings(temperature, class_averaging, class_complement, reduction)
     if features.ndim != 2 or len(features) == 0:
@@ -194,6 +202,11 @@ class BalancedContrastiveLoss(nn.Module):
     Args:
         temperature, class_averaging, class_complement, reduction: See there.
             Default to 0.1, True, True and ``'mean_log'``.
+
+    Example:
+        >>> loss = BalancedContrastiveLoss(temperature=1.0)
+        >>> loss(torch.eye(2).repeat(2, 1), torch.tensor([0, 1, 0, 1]))
+        tensor(0.3133)
     """
 
     _settings = (

@@ -66,6 +66,13 @@ class DBMLoss(ScaledLoss):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: An argument is out of range.
+
+    Example:
+        >>> logits, labels = torch.tensor([[0.0, -10.0]]), torch.tensor([0])
+        >>> loss = DBMLoss(scale=10.0, class_counts=[50, 50])
+        >>> # log(1 + e^(10 (sin 0.1 - 1)))
+        >>> round(loss(logits, labels).item(), 6)
+        0.000123
     """
 
     settings = 'max_margin', 'tau', 'difficulty', 'scale'

@@ -34,6 +34,10 @@ def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
     Raises:
         InputTypeError: ``max_margin`` is not a number.
         InputValueError: It is not positive and finite.
+
+    Example:
+        >>> ldam_margins(torch.tensor([16, 1]))
+        tensor([0.2500, 0.5000], dtype=torch.float64)
     """
     check_number('max_margin', max_margin, above=0)
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
@@ -71,6 +75,12 @@ def ldam_cross_entropy(
         InputValueError: ``margins`` is not one number per class, the labels
             are not of shape (M,), ``scale`` is not positive and finite, or,
             on a CPU, a label is out of range.
+
+    Example:
+        >>> logits, labels = torch.zeros(1, 2), torch.tensor([1])
+        >>> margins = torch.tensor([0.25, 0.5])
+        >>> ldam_cross_entropy(logits, labels, margins, 2.0)  # log(1 + e)
+        tensor(1.3133)
     """
     check_number('scale', scale, above=0)
     check_hard_labels(labels, 'ldam_cross_entropy')
@@ -105,6 +115,11 @@ class LDAMLoss(ScaledLoss):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: An argument is out of its range.
+
+    Example:
+        >>> loss = LDAMLoss(scale=2.0, class_counts=[16, 1])
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))  # log(1 + e)
+        tensor(1.3133)
     """
 
     settings = 'max_margin', 'reweight_begin', 'beta', 'scale'

@@ -40,6 +40,12 @@ class GCLLoss(ScaledLoss):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: An argument is out of range.
+
+    Example:
+        >>> loss = GCLLoss(margin=0.1, scale=10.0, class_counts=[90, 10])
+        >>> loss = loss.eval()  # without noise
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))  # log(1 + e)
+        tensor(1.3133)
     """
 
     settings = 'noise', 'margin', 'scale'

@@ -47,6 +47,11 @@ def focal_cross_entropy(
         InputValueError: ``gamma`` is negative or not finite, the labels are
             not of shape (M,), ``reduction`` is unknown, or, on a CPU, a label
             is out of range.
+
+    Example:
+        >>> logits, labels = torch.zeros(1, 2), torch.tensor([1])
+        >>> focal_cross_entropy(logits, labels)  # 0.5^2 log 2
+        tensor(0.1733)
     """
     check_number('gamma', gamma, at_least=0)
     if reduction not in ('mean', 'sum', 'none'):
@@ -84,6 +89,10 @@ def class_balanced_weights(
     Raises:
         InputTypeError: ``beta`` is not a number.
         InputValueError: ``beta`` is out of its range.
+
+    Example:
+        >>> class_balanced_weights(torch.tensor([2, 1]), beta=0.5)
+        tensor([0.8000, 1.2000], dtype=torch.float64)
     """
     check_beta(beta)
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
@@ -101,6 +110,11 @@ class FocalLoss(ClassificationLoss):
     Args:
         gamma: Focusing parameter >= 0. Defaults to 2.0.
         loss_weight: Multiplies the loss. Defaults to 1.0.
+
+    Example:
+        >>> loss = FocalLoss(gamma=2.0)
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))  # 0.5^2 log 2
+        tensor(0.1733)
     """
 
     settings = ('gamma',)
@@ -127,6 +141,11 @@ class ClassBalancedLoss(ClassCountsLoss):
         gamma: Focusing parameter; 0 is cross-entropy. Defaults to 0.0.
         **kwargs: ``loss_weight`` and ``class_counts``, see
             :class:`~bcl_mm.models.losses.base.ClassCountsLoss`.
+
+    Example:
+        >>> loss = ClassBalancedLoss(beta=0.5, class_counts=[2, 1])
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))  # 1.2 log 2
+        tensor(0.8318)
     """
 
     settings = 'beta', 'gamma'

@@ -36,6 +36,11 @@ class VSLoss(ClassCountsLoss):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: An argument is negative or not finite.
+
+    Example:
+        >>> loss = VSLoss(gamma=0.5, class_counts=[90, 10])
+        >>> loss(torch.ones(1, 2), torch.tensor([1]))  # log(1 + 9 e^(2 / 3))
+        tensor(2.9194)
     """
 
     settings = 'gamma', 'tau'
@@ -85,6 +90,11 @@ class BalancedBCELoss(ClassCountsLoss):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: An argument is out of range.
+
+    Example:
+        >>> loss = BalancedBCELoss(class_counts=[90, 10])
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))  # 2 log 10
+        tensor(4.6052)
     """
 
     settings = 'tau', 'smoothing'

@@ -29,6 +29,14 @@ class SeesawLoss(MMPretrainSeesawLoss):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: One is out of range.
+
+    Example:
+        >>> import torch
+        >>> loss = SeesawLoss(num_classes=2)
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))
+        tensor(0.6931)
+        >>> loss.cum_samples  # of each class, so far
+        tensor([0., 1.])
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -41,6 +41,13 @@ class LabelAwareSmoothingLoss(ClassCountsLoss):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: An argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> loss = LabelAwareSmoothingLoss(head=0.3, class_counts=[90, 10])
+        >>> logits = torch.tensor([[0.75, 0.25]]).log()
+        >>> loss(logits, torch.tensor([0]))  # -0.85 log 0.75 - 0.15 log 0.25
+        tensor(0.4525)
     """
 
     settings = 'head', 'tail'
