@@ -71,7 +71,9 @@ def test_keys_exist(mmpretrain_scope):
     assert not find_key(cifar, 'custom_hooks.1.num_sampled')
 
 
-@pytest.mark.parametrize('name', ['faq', 'logging', 'multi_node'])
+@pytest.mark.parametrize(
+    'name', ['faq', 'logging', 'multi_node', 'troubleshooting']
+)
 def test_settings_in_other_texts_exist(mmpretrain_scope, name):
     cifar = Config.fromfile(config_path('bcl_resnet32_cifar100_lt'))
     text = (ROOT / 'docs' / f'{name}.md').read_text()
