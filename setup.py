@@ -17,6 +17,7 @@ CONFIGS = [
 ]
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.2']
+DOCS = ['furo>=2024.8', 'myst-parser>=4', 'sphinx>=8']
 
 setup(
     name='bcl-mm',
@@ -53,10 +54,11 @@ setup(
         'shards': ['webdataset>=1.0'],  # training on a stream
         'timm': ['timm>=1.0'],  # pretrained=timm://NAME
         'export': EXPORT,
-        'docs': ['furo>=2024.8', 'myst-parser>=4', 'sphinx>=8'],
+        'docs': DOCS,
         # Peers in tools/benchmark.py.
         'benchmark': ['albumentations>=2', 'pytorch-metric-learning>=2.9'],
         'test': [
+            *DOCS,
             *EXPORT,
             'hypothesis>=6',
             'ipykernel>=6',  # runs docs/examples.ipynb

@@ -56,8 +56,10 @@ class Calibration:
         num_fitted: Validation images that it was fitted to.
         measured_on: ``'test'``, or ``'validation'``: the same images.
         num_measured: Images of the figures below.
-        nll_before, nll_after: Mean negative log-likelihood, in nats.
-        ece_before, ece_after: Expected calibration error, in percent.
+        nll_before: Mean negative log-likelihood without them, in nats.
+        nll_after: The same with them.
+        ece_before: Expected calibration error without them, in percent.
+        ece_after: The same with them.
         accuracy: Of all images, in percent.
         accepted: Images that are accepted, in percent.
         accuracy_accepted: Of these, in percent; None if there are none.

@@ -19,7 +19,8 @@ class Difference:
         mean: Mean of the values minus that of the reference.
         error: Standard error of ``mean``; None where the seeds do not show
             how much it varies.
-        low, high: Bounds of the confidence interval; None without an error.
+        low: Lower bound of the confidence interval; None without an error.
+        high: Upper bound of it; None without an error.
         p_value: Of the two-sided test of no difference; None without an
             error.
         pairs: Number of seeds that were compared: shared ones, or, not

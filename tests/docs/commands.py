@@ -9,7 +9,7 @@ from typing import Iterator, List, Tuple
 
 from tests.conftest import ROOT
 
-DOCUMENTS = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+DOCUMENTS = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
 # What is run elsewhere, and where.
 ELSEWHERE = {
     r'source \.venv/bin/activate$': 'the environment of the tests',

@@ -1,0 +1,38 @@
+"""The site: it builds without a warning, and fits a phone."""
+
+import shutil
+import sys
+
+import pytest
+
+CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
+
+
+@pytest.mark.slow
+def test_the_site_builds_and_fits_a_phone(run, tmp_path):
+    build = sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q'
+    done = run(*build, '-b', 'html', 'docs', tmp_path)
+    assert done.stdout == ''
+    api = (tmp_path / 'api' / 'losses.html').read_text()
+    assert 'id="bcl_mm.models.losses.LogitAdjustedLoss"' in api
+    for page in ('getting_started', 'results', 'api/losses'):
+        assert (tmp_path / f'{page}.html').is_file()
+    if CHROMIUM is None:
+        pytest.skip('Chromium is not installed')
+    sync_api = pytest.importorskip('playwright.sync_api')
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=['--no-sandbox']
+        )
+        for width in (390, 1280):
+            page = chromium.new_page(viewport=dict(width=width, height=800))
+            page.route('http*://**', lambda route: route.abort())
+            for name in ('getting_started', 'results', 'api/losses'):
+                page.goto((tmp_path / f'{name}.html').as_uri())
+                wide = page.evaluate('document.documentElement.scrollWidth')
+                assert wide <= width, name
+                images = page.evaluate(
+                    '[...document.images].map(i => i.offsetWidth)'
+                )
+                assert all(image <= width for image in images), name
+        chromium.close()
