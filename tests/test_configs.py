@@ -1,6 +1,5 @@
 """Every config builds and takes real training steps."""
 
-import math
 import re
 from pathlib import Path
 
@@ -8,113 +7,27 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmengine.registry import MODELS, PARAM_SCHEDULERS, TRANSFORMS
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
-from mmpretrain.datasets import remove_transform
 from mmpretrain.structures import DataSample
-from sklearn.datasets import load_sample_image
 
 import bcl_mm
 from bcl_mm.apis.from_data import resolve_num_classes
 from bcl_mm.classes import ClassInfo
 from bcl_mm.utils.modules import tell
 from tests.conftest import ROOT
-from tests.trees import (
-    write_cifar,
-    write_classes,
-    write_fashion_mnist,
-    write_inaturalist,
-    write_lists,
-    write_parts,
+from tests.leaves import (
+    BUILT,
+    LEAVES,
+    LONGER,
+    THREE_VIEWS,
+    TRAINED,
+    WITH_CONTRAST,
+    in_short,
+    read,
+    set_data_root,
+    write_data,
 )
-
-LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-WITH_CONTRAST = ('bcl', 'supcon')
-# Other methods that train on three views.
-THREE_VIEWS = (*WITH_CONTRAST, 'gpaco', 'paco', 'proco')
-
-
-# Their schedules apart, the others are these: see test_longer_schedules.
-LONGER = [leaf for leaf in LEAVES if leaf.endswith(('_180e', '_400e'))]
-# On the large data, these are built; on Fashion-MNIST-LT, they are trained.
-LARGE = ('resnet32_cifar100_lt', 'resnext50_imagenet_lt')
-TRAINED_ON_ALL = ('bcl', 'ce', 'la')
-BUILT = [
-    leaf
-    for leaf in LEAVES
-    if leaf.endswith(LARGE) and leaf.split('_resne')[0] not in TRAINED_ON_ALL
-]
-TRAINED = [leaf for leaf in LEAVES if leaf not in (*LONGER, *BUILT)]
-
-
-def read(leaf):
-    return Config.fromfile(bcl_mm.config_path(leaf))
-
-
-def subset(leaf):
-    """The key of the long-tailed subset."""
-    wrapper = '.dataset' if '_cmo_' in leaf else ''
-    return f'train_dataloader.dataset{wrapper}'
-
-
-# One block, of the width that the leaf has.
-SMALL_VIT = {
-    'model.backbone.frozen.arch': dict(
-        _delete_=True,
-        embed_dims=768,
-        num_layers=1,
-        num_heads=2,
-        feedforward_channels=8,
-    )
-}
-
-
-def write_data(leaf, root, monkeypatch):
-    """A small data set in the leaf's layout; options that go with it."""
-    if 'fashion_mnist' in leaf:
-        write_fashion_mnist(root)
-        return {
-            f'{subset(leaf)}.imbalance_factor': 10,
-            f'{subset(leaf)}.max_per_class': 20,
-        }
-    if 'cifar' in leaf:
-        write_cifar(root, monkeypatch, 100 if 'cifar100' in leaf else 10)
-        return {f'{subset(leaf)}.imbalance_factor': 4}
-    if 'digits' in leaf:
-        return {}
-    if 'openclipart' in leaf:
-        write_parts(root)
-        return {}
-    options = {
-        'train_dataloader.batch_size': 3,
-        'val_dataloader.batch_size': 4,
-    }
-    if 'custom' in leaf:
-        write_classes(root, (3, 2))
-        return {**options, **(SMALL_VIT if 'vit' in leaf else {})}
-    (write_inaturalist if 'inaturalist' in leaf else write_lists)(root, (2, 1))
-    return {'model.head.num_classes': 2, **options}
-
-
-def set_data_root(cfg, root):
-    for loader in LOADERS:
-        dataset = cfg[loader].dataset
-        while 'dataset' in dataset:
-            dataset = dataset.dataset
-        if 'data_root' in dataset:
-            dataset.data_root = str(root)
-        cfg[loader].num_workers = 0
-        cfg[loader].persistent_workers = False
-
-
-def in_short(leaf):
-    """Leave what differs from another leaf in views or data to the slow."""
-    is_variant = 'imagenet_lt' in leaf and leaf != 'bcl_resnext50_imagenet_lt'
-    is_variant |= leaf.endswith('resnet50_custom')
-    is_variant |= 'openclipart' in leaf and not leaf.startswith('bcl_resnet')
-    return pytest.param(leaf, marks=[pytest.mark.slow] if is_variant else [])
 
 
 @pytest.mark.parametrize('leaf', map(in_short, TRAINED))
@@ -321,217 +234,3 @@ def test_fashion_mnist_lt_has_every_method():
         assert cfg.model.backbone == first.model.backbone
         assert first.model.head.classifier == 'linear'
         assert cfg.model.head.classifier == 'linear'
-
-
-def rates(leaf):
-    """The learning rate of each epoch of a leaf's schedule."""
-    cfg = read(leaf)
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    lr = cfg.optim_wrapper.optimizer.lr
-    optimizer = torch.optim.SGD([parameter], lr=lr)
-    schedules = cfg.param_scheduler
-    if isinstance(schedules, dict):
-        schedules = [schedules]
-    schedules = [
-        PARAM_SCHEDULERS.build(
-            dict(s, optimizer=optimizer, end=s.get('end', epochs(cfg)))
-        )
-        for s in schedules
-    ]
-    found = []
-    for _ in range(epochs(cfg)):
-        found.append(optimizer.param_groups[0]['lr'])
-        optimizer.step()
-        for schedule in schedules:
-            schedule.step()
-    return found
-
-
-def epochs(cfg):
-    return cfg.train_cfg.max_epochs
-
-
-@pytest.mark.parametrize('backbone', ['resnet50', 'resnext50'])
-@pytest.mark.parametrize('suffix', ['', '_sim_rand', '_rand_rand'])
-@pytest.mark.parametrize('number', [90, 180])
-def test_imagenet_lt_is_the_papers(backbone, suffix, number):
-    leaf = f'bcl_{backbone}_imagenet_lt{suffix}'
-    leaf += '_180e' if number == 180 else ''
-    cfg = read(leaf)
-    assert epochs(cfg) == number
-    assert rates(leaf) == pytest.approx(
-        [
-            0.1 / 2 * (1 + math.cos(math.pi * (e + 1) / (number + 1)))
-            for e in range(number)
-        ]
-    )
-    assert cfg.train_dataloader.batch_size * 8 == 256
-    assert cfg.auto_scale_lr == dict(base_batch_size=256, enable=False)
-    assert cfg.optim_wrapper.optimizer.weight_decay == 5e-4
-    head = cfg.model.head
-    assert (head.cls_weight, head.con_weight) == (1.0, 0.35)
-    assert head.loss_con.temperature == 0.07
-    assert (head.hidden_channels, head.out_channels) == (2048, 1024)
-    assert cfg.model.backbone.type.lower() == f'mmpretrain.{backbone[:-2]}'
-    assert not cfg.model.backbone.zero_init_residual
-    assert len(cfg.rand_augment.policies) == 2 * 15
-    views = [cfg.classification_view, cfg.sim_view, cfg.sim_view]
-    rand_view = [*cfg.sim_view, cfg.rand_augment]
-    if suffix == '_sim_rand':
-        views[2] = rand_view
-    elif suffix == '_rand_rand':
-        views[1:] = [rand_view, rand_view]
-    multi_view = cfg.train_dataloader.dataset.pipeline[1]
-    found = [
-        transforms
-        for number, transforms in zip(
-            multi_view.num_views, multi_view.transforms
-        )
-        for _ in range(number)
-    ]
-    assert found == views
-
-
-@pytest.mark.parametrize('num_classes', [10, 100])
-@pytest.mark.parametrize('number', [200, 400])
-def test_cifar_lt_is_the_papers(num_classes, number):
-    suffix = '_400e' if number == 400 else ''
-    leaf = f'bcl_resnet32_cifar{num_classes}_lt{suffix}'
-    cfg = read(leaf)
-    warm_up, first, second = (5, 160, 180) if number == 200 else (10, 360, 380)
-    expected = [0.15 * min(1, (e + 1) / warm_up) for e in range(first)]
-    expected += [0.015] * (second - first) + [0.0015] * (number - second)
-    assert rates(leaf) == pytest.approx(expected)
-    assert cfg.train_dataloader.batch_size == 256
-    assert cfg.train_dataloader.dataset.imbalance_factor == 100
-    head = cfg.model.head
-    assert (head.cls_weight, head.con_weight) == (2.0, 0.6)
-    assert head.classifier == 'linear'
-    assert head.num_classes == num_classes
-    kinds = [step.type for step in cfg.classification_view]
-    assert kinds[2:] == ['bcl_mm.CIFARAutoAugment', 'mmpretrain.Cutout']
-    for loader in LOADERS:
-        dataset = cfg[loader].dataset
-        dataset = dataset.get('dataset', dataset)
-        assert dataset.type == f'mmpretrain.CIFAR{num_classes}'
-
-
-def test_inaturalist_is_the_papers():
-    cfg = read('bcl_resnet50_inaturalist2018')
-    assert epochs(cfg) == 100
-    optimizer = cfg.optim_wrapper.optimizer
-    assert (optimizer.lr, optimizer.weight_decay) == (0.2, 1e-4)
-    assert cfg.model.head.num_classes == 8142
-    mean = [value / 255 for value in cfg.data_preprocessor.mean]
-    std = [value / 255 for value in cfg.data_preprocessor.std]
-    assert mean == pytest.approx([0.466, 0.471, 0.380])
-    assert std == pytest.approx([0.195, 0.194, 0.192])
-
-
-@pytest.mark.parametrize(
-    'method',
-    [
-        pytest.param('la', marks=pytest.mark.slow),
-        'bcl',
-        'class_balanced',
-    ],
-)
-def test_a_folder_per_class_by_inheriting_the_bases(tmp_path, method):
-    write_lists(tmp_path / 'source', (3, 2))
-    for split, source in dict(train='train', val='val').items():
-        (tmp_path / 'source' / source).rename(tmp_path / split)
-    views = 'three_views' if method == 'bcl' else 'one_view'
-    # The larger images once.
-    size, schedule, width = '_small', 'cifar_lt_200e', 64
-    backbone = '_base_.resnet32'
-    if method == 'la':
-        size, schedule, width = '', 'imagenet_lt_90e', 512
-        backbone = "dict(type='mmpretrain.ResNet', depth=18)"
-    config = tmp_path / 'mine.py'
-    config.write_text(
-        f"""
-_base_ = [
-    __import__('bcl_mm').config_path(f'_base_/{{base}}')
-    for base in (
-        'methods/{method}',
-        'datasets/folder{size}',
-        'schedules/{schedule}',
-        'runtime/ema',
-    )
-]
-model = dict(
-    backbone={backbone},
-    head=dict(num_classes=2, in_channels={width}),
-)
-train_dataloader = dict(
-    batch_size=5,
-    dataset=dict(pipeline=_base_.{views}),
-    sampler=dict(
-        _delete_=True, type='bcl_mm.ClassBalancedSampler', power=0.5
-    ),
-)
-"""
-    )
-    cfg = Config.fromfile(config)
-    set_data_root(cfg, tmp_path)
-    cfg.train_cfg.max_epochs = 1
-    cfg.log_level = 'ERROR'
-    cfg.work_dir = str(tmp_path / 'run')
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    checkpoint = torch.load(tmp_path / 'run' / 'epoch_1.pth')
-    assert 'ema_state_dict' in checkpoint
-    assert checkpoint['meta']['class_counts'] == [5, 4]
-
-
-@pytest.mark.parametrize(
-    ('leaf', 'array', 'shape'),
-    [
-        ('bcl_resnet8_digits_lt', (8, 8), (1, 8, 8)),
-        ('bcl_resnet8_fashion_mnist_lt', (28, 28, 1), (1, 28, 28)),
-        ('bcl_resnet32_cifar100_lt', (32, 32, 3), (3, 32, 32)),
-        ('bcl_resnext50_imagenet_lt', None, (3, 224, 224)),
-    ],
-)
-def test_models_take_arrays_as_they_are_and_any_file(leaf, array, shape):
-    steps = read(leaf).test_dataloader.dataset.pipeline
-    # As mmpretrain's inferencer does, which loads files itself.
-    steps = remove_transform(steps, 'LoadImageFromFile')
-    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
-    photo = load_sample_image('china.jpg')
-    size = photo.shape[:2]
-    inputs = pipeline(dict(img=photo, img_shape=size, ori_shape=size))
-    assert inputs['inputs'].shape == shape
-    if array is not None:  # of the data set
-        img = photo[: array[0], : array[1], : (*array, 1)[2]].reshape(array)
-        img = np.ascontiguousarray(img)
-        expected = img.reshape(*shape[1:], -1).transpose(2, 0, 1)
-        assert (pipeline(dict(img=img))['inputs'].numpy() == expected).all()
-
-
-@pytest.mark.parametrize('leaf', LEAVES)
-def test_other_programs_start_no_persistent_workers_without_workers(leaf):
-    cfg = read(leaf)
-    for loader in LOADERS:
-        # mmpretrain's train.py sets it where the config does not.
-        if cfg[loader].num_workers == 0:
-            assert cfg[loader].persistent_workers is False
-
-
-def test_config_path():
-    for leaf in LEAVES:
-        assert Path(bcl_mm.config_path(leaf)).is_file()
-        assert bcl_mm.config_path(f'{leaf}.py') == bcl_mm.config_path(leaf)
-    with pytest.raises(ValueError, match="no config 'x'; there are .*bcl_res"):
-        bcl_mm.config_path('x')
-
-
-def test_a_config_elsewhere_inherits_one(tmp_path):
-    path = tmp_path / 'mine.py'
-    path.write_text(
-        "_base_ = __import__('bcl_mm').config_path('bcl_resnet8_digits_lt')\n"
-        'optim_wrapper = dict(optimizer=dict(lr=0.2))\n'
-    )
-    cfg = Config.fromfile(path)
-    assert cfg.optim_wrapper.optimizer.lr == 0.2
-    assert cfg.model.head.type == 'bcl_mm.BCLHead'

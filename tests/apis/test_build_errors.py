@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from bcl_mm.apis.build_errors import explained_build_errors
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import InputError, InputValueError
-from tests.apis.test_validation import DELETE, DIGITS, changed
+from tests.apis.settings import DELETE, DIGITS, changed
 
 
 @pytest.mark.parametrize(

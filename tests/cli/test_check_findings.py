@@ -2,7 +2,6 @@
 
 import csv
 import shutil
-import sys
 
 import cv2
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 
 from bcl_mm.datasets import CustomImages
 from bcl_mm.utils.errors import InputError
-from tests.cli.test_check import listed
+from tests.cli.checks import listed
 from tests.trees import random_image
 
 CONFIG = 'bcl_resnet32_custom'
@@ -297,11 +296,3 @@ def test_mirrored_classes_and_odd_images(call, clean, tmp_path):
     ):
         assert line in output.splitlines()
     assert Image.open(histogram).size[0] > 600
-
-
-def test_a_terminal_without_blocks_gets_other_bars(run, monkeypatch):
-    monkeypatch.setenv('PYTHONIOENCODING', 'ascii')
-    done = run(
-        sys.executable, '-m', 'bcl_mm', 'check', 'bcl_resnet8_digits_lt'
-    )
-    assert f'\n  0  120 {"#" * 40}\n' in done.stdout

@@ -9,7 +9,7 @@ from bcl_mm.models import BCLHead, LongTailHead
 from bcl_mm.registry import MODELS as OURS
 from tests import branches  # noqa: F401
 from tests.engine.hooks.common import DIGITS, INFO_HOOKS, make
-from tests.models.test_heads import batch
+from tests.models.head import batch
 
 STATISTICS = dict(type='bcl_mm.StatisticsBranch')
 QUEUE = dict(type='bcl_mm.QueueBranch')

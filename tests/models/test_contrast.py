@@ -10,8 +10,8 @@ from bcl_mm.models.contrast import sample_classes, simplex
 from bcl_mm.models.losses import balanced_contrastive_loss
 from tests import oracles
 from tests.engine.hooks.common import make
-from tests.models.test_heads import batch
-from tests.models.test_heads import make as make_head
+from tests.models.head import batch
+from tests.models.head import make as make_head
 
 
 def present_classes(num_classes, classes):

@@ -1,34 +1,11 @@
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS, DefaultScope
-from mmpretrain.structures import DataSample
 
-from bcl_mm.classes import ClassInfo
-from bcl_mm.models.heads import BCLHead, LongTailHead
-from bcl_mm.utils.modules import tell
+from bcl_mm.models.heads import BCLHead
 from tests import oracles
-
-COUNTS = [40, 20, 10, 5, 2]
-
-
-def make(**options):
-    defaults = dict(
-        num_classes=5,
-        in_channels=6,
-        hidden_channels=8,
-        out_channels=4,
-        class_counts=COUNTS,
-    )
-    return BCLHead(**{**defaults, **options}).double()
-
-
-def batch(labels, views=3, width=6):
-    features = torch.randn(views * len(labels), width, dtype=torch.float64)
-    samples = [DataSample().set_gt_label(label) for label in labels]
-    return (features.requires_grad_(),), samples
+from tests.models.head import COUNTS, batch, make
 
 
 @pytest.mark.parametrize('classifier', ['cosine', 'linear'])
@@ -178,31 +155,6 @@ def test_soft_labels_reach_the_classification_loss():
     assert torch.allclose(head.loss(feats, samples)['loss_cls'], hard)
 
 
-def test_counts_are_in_the_checkpoint():
-    head = BCLHead(num_classes=5, in_channels=6)
-    assert head.class_counts.tolist() == [0] * 5
-    head.load_state_dict(
-        make(hidden_channels=512, out_channels=128).state_dict()
-    )
-    assert head.class_counts.tolist() == COUNTS
-
-
-def test_counts_are_checked():
-    head = make()
-    with pytest.raises(ValueError, match='num_classes is 5, but .* has 3'):
-        tell(head, 'set_class_info', ClassInfo([1, 2, 3]))
-    with pytest.raises(ValueError, match='contradicts .* in class 4: '):
-        tell(head, 'set_class_info', ClassInfo([40, 20, 10, 5, 3]))
-    free = make(class_counts=None)
-    feats, samples = batch([0, 1])
-    with pytest.raises(ValueError, match='needs class_counts'):
-        free.loss(feats, samples)
-    with pytest.raises(ValueError, match='none of class 3'):
-        tell(free, 'set_class_info', ClassInfo([40, 20, 10, 0, 3]))
-    tell(free, 'set_class_info', ClassInfo(COUNTS))
-    assert free.loss(feats, samples)['loss_cls'].isfinite()
-
-
 @pytest.mark.parametrize('views', [1, 2])
 def test_too_few_views(views):
     with pytest.raises(
@@ -256,22 +208,6 @@ def test_autocast_step_is_finite():
     assert all(value.isfinite() for value in losses.values())
 
 
-def test_counts_given_to_the_loss_are_the_heads():
-    loss_cls = dict(type='bcl_mm.LogitAdjustedLoss', class_counts=COUNTS)
-    head = make(class_counts=None, loss_cls=loss_cls)
-    assert head.class_counts.tolist() == COUNTS
-    loss_cls = dict(type='bcl_mm.LogitAdjustedLoss', class_counts=[9, 1])
-    with pytest.raises(ValueError, match='num_classes is 5, but .* has 2'):
-        make(class_counts=None, loss_cls=loss_cls)
-
-
-def test_loaded_counts_reach_the_loss():
-    head = make(class_counts=None)
-    head.load_state_dict(make().state_dict())
-    feats, samples = batch([0, 1])
-    assert head.loss(feats, samples)['loss_cls'].isfinite()
-
-
 def test_all_views_classified():
     labels = [0, 0, 1, 4]
     head = make(loss_con=None, classify_all_views=True)
@@ -288,93 +224,3 @@ def test_all_views_classified():
     assert torch.allclose(
         first.loss(feats, samples)['loss_cls'], views[0], rtol=1e-6
     )
-
-
-@pytest.mark.parametrize('tau', [0.5, 1.0])
-def test_tau_norm_equals_the_definition(tau):
-    head = make(loss_con=None, classifier='linear', tau_norm=tau)
-    feats, samples = batch([0, 1], views=1)
-    weight = head.classifier.weight
-    expected = torch.zeros(2, 5, dtype=torch.float64)
-    for i in range(2):
-        for c in range(5):
-            norm = sum(w**2 for w in weight[c].tolist()) ** 0.5
-            expected[i, c] = feats[0][i] @ weight[c] / norm**tau
-    assert torch.allclose(head(feats), expected)
-    predicted = head.predict(feats, samples)
-    assert predicted[0].pred_label == expected[0].argmax()
-    with pytest.raises(ValueError, match='tau_norm changes a classifier'):
-        head.loss(feats, samples)
-
-
-def test_tau_norm_needs_a_linear_classifier():
-    with pytest.raises(ValueError, match="tau_norm needs classifier='linear'"):
-        make(tau_norm=1.0)
-    with pytest.raises(ValueError, match='tau_norm must be >= 0, got -1'):
-        make(classifier='linear', tau_norm=-1)
-
-
-@pytest.mark.parametrize(
-    'options', [{}, dict(classifier='linear'), dict(loss_con=None)]
-)
-def test_posthoc_logit_adjustment_equals_the_definition(options):
-    head, plain = make(posthoc_tau=1.5, **options), make(**options)
-    plain.load_state_dict(head.state_dict())
-    feats, samples = batch([0, 1, 4])
-    expected = plain(feats).detach().clone()
-    for c, count in enumerate(COUNTS):
-        expected[:, c] -= 1.5 * math.log(count / sum(COUNTS))
-    assert torch.allclose(head(feats), expected, rtol=1e-6)
-    scores = [sample.pred_score for sample in head.predict(feats)]
-    assert torch.allclose(torch.stack(scores), expected.softmax(1), rtol=1e-5)
-    # Training knows nothing of it.
-    losses, expected = head.loss(feats, samples), plain.loss(feats, samples)
-    assert losses['loss_cls'] == expected['loss_cls']
-
-
-def test_posthoc_logit_adjustment_brings_the_training_prior_back():
-    """The adjusted loss is plain cross-entropy of what tau = -1 predicts."""
-    head = make(loss_con=None, posthoc_tau=-1.0)
-    feats, samples = batch([0, 1, 4], views=1)
-    loss = head.loss(feats, samples)['loss_cls']
-    cross_entropy = F.cross_entropy(head(feats), torch.tensor([0, 1, 4]))
-    assert torch.allclose(loss, cross_entropy, rtol=1e-6)
-
-
-def test_posthoc_logit_adjustment_needs_counts():
-    head = make(class_counts=None, posthoc_tau=1.0)
-    feats, _ = batch([0])
-    for _ in range(2):
-        with pytest.raises(ValueError, match='posthoc_tau .* needs class'):
-            head(feats)
-        head.load_state_dict(make(class_counts=None).state_dict())
-    head.load_state_dict(make().state_dict())
-    assert head(feats).isfinite().all()
-    with pytest.raises(ValueError, match='posthoc_tau must be finite'):
-        make(posthoc_tau=math.inf)
-
-
-def test_margins_know_the_scale_of_the_logits():
-    head = make(loss_cls=dict(type='bcl_mm.LDAMLoss'), scale=16.0)
-    assert head.loss_module.scale == 16.0
-    with pytest.raises(ValueError, match='LDAMLoss needs a normalised class'):
-        make(loss_cls=dict(type='bcl_mm.LDAMLoss'), classifier='linear')
-
-
-@pytest.mark.parametrize(
-    'settings',
-    [
-        dict(loss_cls=dict(type='bcl_mm.DBMLoss')),
-        dict(branches=dict(proco=dict(type='bcl_mm.ProCo'))),
-    ],
-    ids=str,
-)
-def test_counts_of_a_checkpoint_reach_all_losses(settings):
-    sizes = dict(num_classes=4, in_channels=6)
-    counts = [9, 5, 2, 1]
-    trained = LongTailHead(**sizes, **settings, class_counts=counts)
-    head = LongTailHead(**sizes, **settings)
-    head.load_state_dict(trained.state_dict())
-    samples = [DataSample().set_gt_label(label) for label in (0, 3)]
-    losses = head.loss((torch.randn(6, 6),), samples)
-    assert all(torch.isfinite(value) for value in losses.values())

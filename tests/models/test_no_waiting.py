@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bcl_mm.utils import labels as checks
-from tests.models.test_heads import batch, make
+from tests.models.head import batch, make
 
 # What reads a value from the device, or has a shape that depends on one.
 WAITING = {

@@ -7,7 +7,7 @@ from bcl_mm.apis.runs import find_runs
 from bcl_mm.engine.hooks import EarlyStoppingHook
 from bcl_mm.engine.hooks.checkpoint import SafeCheckpointHook
 from bcl_mm.engine.resume import latest_checkpoint
-from tests.engine.hooks.test_checkpoint import names, runner
+from tests.engine.hooks.checkpoints import names, runner
 
 STOP = dict(
     type='bcl_mm.EarlyStoppingHook', monitor='accuracy/top1', min_delta=1e3
