@@ -55,6 +55,10 @@ def config_path(name: str) -> str:
 
     Raises:
         InputValueError: There is no such config; the message lists them.
+
+    Example:
+        >>> Path(config_path('bcl_resnet8_digits_lt')).name
+        'bcl_resnet8_digits_lt.py'
     """
     package = Path(__file__).resolve().parent
     folder = package / 'configs'  # in a wheel

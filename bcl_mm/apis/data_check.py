@@ -178,6 +178,18 @@ def check_datasets(
         fast: Only check that files exist and are not empty; decode none.
             Defaults to False.
         workers: Processes that decode images. Defaults to 1.
+
+    Example:
+        >>> from bcl_mm.apis.training import open_config
+        >>> cfg = open_config('ce_resnet8_digits_lt')
+        >>> result = check_datasets(cfg, fast=True)
+        Reading train ...
+        Reading val ...
+        Reading test ...
+        >>> [split.name for split in result.splits]
+        ['train', 'val', 'test']
+        >>> result.problems
+        []
     """
     result = CheckResult()
     scope = cfg.get('default_scope', 'mmpretrain')

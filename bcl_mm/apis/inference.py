@@ -215,6 +215,12 @@ def list_images(inputs: Sequence[PathLike]) -> List[str]:
 
     Raises:
         MissingFileError: An input does not exist, or a folder has no image.
+
+    Example:
+        >>> for name in ('b.png', 'a.jpg', '.hidden.png'):
+        ...     Path(name).touch()
+        >>> list_images(['.'])
+        ['a.jpg', 'b.png']
     """
     paths: List[str] = []
     for entry in map(Path, inputs):

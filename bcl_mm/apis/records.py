@@ -106,6 +106,13 @@ def read_records(path: Path) -> List[Record]:
 
     Raises:
         InputValueError: It is not such a file.
+
+    Example:
+        >>> path = Path('runs.csv')
+        >>> write_records([Record('BCL', 'bcl', 0, dict(top1=84.6))], path)
+        >>> (record,) = read_records(path)
+        >>> record.method, record.seed, record.figures
+        ('BCL', 0, {'top1': 84.6})
     """
     try:
         text = path.read_text(encoding='utf-8')

@@ -39,6 +39,12 @@ def open_config(
     Raises:
         MissingFileError: There is no such config.
         InputValueError: It cannot be read, or a setting does not exist.
+
+    Example:
+        >>> settings = ['train_cfg.max_epochs=2']
+        >>> cfg = open_config('bcl_resnet8_digits_lt', settings)
+        >>> cfg.train_cfg.max_epochs, cfg.work_dir
+        (2, 'work_dirs/bcl_resnet8_digits_lt')
     """
     args = argparse.Namespace(
         config=config if isinstance(config, Config) else str(config),

@@ -5,7 +5,11 @@ import inspect
 
 import pytest
 
-from bcl_mm import datasets, evaluation
+from bcl_mm import config_path, datasets, evaluation
+from bcl_mm.apis.data_check import check_datasets
+from bcl_mm.apis.inference import list_images
+from bcl_mm.apis.records import read_records
+from bcl_mm.apis.training import open_config
 from bcl_mm.datasets.long_tail import long_tail_counts
 from bcl_mm.datasets.samplers import ClassBalancedSampler
 from bcl_mm.models import losses
@@ -18,7 +22,10 @@ PUBLIC = {
     for name in room.__all__
     if name not in WITHOUT
 }
-for item in (long_tail_counts, ClassBalancedSampler):
+for item in (
+    *(long_tail_counts, ClassBalancedSampler, config_path, open_config),
+    *(check_datasets, list_images, read_records),
+):
     PUBLIC[item.__name__] = item
 
 
