@@ -135,6 +135,8 @@ def render(
     """The table as Markdown; only some rows of it with ``methods``."""
     from bcl_mm.apis.comparison_table import make_table, markdown
 
+    if not records:
+        return 'No runs are recorded yet.'
     rows = make_table(records)
     if table.is_search:
         return render_search(rows, table.chosen)
@@ -240,7 +242,9 @@ def run(args: argparse.Namespace) -> List[str]:
             print(render(table, old))
             return failures
         from bcl_mm.apis.comparison import Launcher
+        from bcl_mm.cli.compare import stop_on_signals
 
+        stop_on_signals()
         runs = plan(args)
         planned = [run for run, _ in runs]
         failures = Launcher(1, args.jobs).finish_all(planned)

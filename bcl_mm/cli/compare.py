@@ -74,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--work-dir', type=Path, default='work_dirs/compare')
 
 
+def stop_on_signals() -> None:
+    """Let SIGINT and SIGTERM end the trainings, and be named."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+
+
 def _stop(number: int, frame: Optional[FrameType]) -> None:
     """Say which signal came, and exit; the launcher ends the trainings."""
     for other in (signal.SIGINT, signal.SIGTERM):
@@ -89,8 +95,7 @@ def run(args: argparse.Namespace) -> bool:
 
     Exits with 1 if a run failed, 130 after SIGINT, and 143 after SIGTERM.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    stop_on_signals()
     make_folder('--work-dir', args.work_dir)
     check_log_packages(args.log)
     from bcl_mm.apis.comparison import COMMAND, Launcher, plan_runs

@@ -120,6 +120,14 @@ def test_pages_from_the_files(tool, tmp_path):
     assert page.read_text() == text
 
 
+def test_a_table_without_runs(tool, tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- table tiny -->\n<!-- end of table -->\n')
+    assert tool('--pages')[0] == 0
+    assert 'No runs are recorded yet.' in page.read_text()
+    assert tool('tiny', '--recorded') == (0, 'No runs are recorded yet.\n')
+
+
 def test_a_search():
     rows = [tables.Row(x, y) for y in ('lr 1', 'lr 2') for x in ('ce', 'la')]
     search = replace(TINY, rows=rows, chosen='lr 2')
