@@ -31,7 +31,7 @@ setup(
     packages=find_packages(include=['bcl_mm', 'bcl_mm.*'])
     + sorted(set(CONFIGS)),
     package_dir={'bcl_mm': 'bcl_mm', 'bcl_mm.configs': 'configs'},
-    package_data={'bcl_mm.report': ['page.*']},
+    package_data={'bcl_mm': ['py.typed'], 'bcl_mm.report': ['page.*']},
     entry_points=dict(console_scripts=['bcl-mm = bcl_mm.cli.main:main']),
     install_requires=[
         'torch>=2.6',
@@ -62,6 +62,7 @@ setup(
             *EXPORT,
             'hypothesis>=6',
             'ipykernel>=6',  # runs docs/examples.ipynb
+            'mypy>=1.15',
             'nbclient>=0.8',
             'playwright>=1.40',  # drives Chromium, where it is installed
             'pytest>=8',

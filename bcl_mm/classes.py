@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from bcl_mm.utils.errors import (
 )
 from bcl_mm.utils.folds import check_folds
 
+# (C,) training images per class.
+Counts = Union[Sequence[int], np.ndarray]
+
 
 def printable(name: str) -> str:
     """A name from the data, without codes that a terminal would obey."""
@@ -22,15 +25,17 @@ def printable(name: str) -> str:
 
 
 def name_classes(
-    indices: Sequence[int], class_names: Optional[Sequence[str]] = None
+    indices: Union[Sequence[int], np.ndarray],
+    class_names: Optional[Sequence[str]] = None,
 ) -> str:
     """Name classes in a message, e.g. ``3 (cat), 5 (dog)``.
 
     At most eight are written out.
     """
+    names = class_names or ()
     shown = [
-        f'{i} ({printable(str(class_names[i]))})'
-        if i < len(class_names or ()) and class_names[i] != str(i)
+        f'{i} ({printable(str(names[i]))})'
+        if i < len(names) and names[i] != str(i)
         else str(i)
         for i in map(int, indices[:8])
     ]
@@ -247,7 +252,9 @@ def count_classes(dataset: Any) -> np.ndarray:
             labels = labels[indices]
         parts.append(bincount_labels(labels, len(names) if names else None))
     most = max(map(len, parts))
-    return sum(np.pad(part, (0, most - len(part))) for part in parts)
+    padded = np.stack([np.pad(part, (0, most - len(part))) for part in parts])
+    total: np.ndarray = padded.sum(0)
+    return total
 
 
 def check_class_counts(
@@ -299,7 +306,7 @@ def check_class_counts(
     return counts.astype(np.int64)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class ClassInfo:
     """Training images per class, and the names of the classes.
 
@@ -316,11 +323,13 @@ class ClassInfo:
     """
 
     counts: np.ndarray
-    names: Optional[Tuple[str, ...]] = None
+    names: Optional[Tuple[str, ...]]
 
-    def __post_init__(self) -> None:
-        names = None if self.names is None else tuple(map(str, self.names))
-        counts = check_class_counts(self.counts, class_names=names)
+    def __init__(
+        self, counts: Any, names: Optional[Sequence[str]] = None
+    ) -> None:
+        names = None if names is None else tuple(map(str, names))
+        counts = check_class_counts(counts, class_names=names)
         if names is not None and len(names) != len(counts):
             raise InputValueError(
                 f'there must be one name per class, got {len(names)} names '

@@ -14,7 +14,7 @@ from mmpretrain.structures import DataSample
 import bcl_mm
 from bcl_mm.apis.from_data import resolve_num_classes
 from bcl_mm.classes import ClassInfo
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import set_class_info
 from tests.conftest import ROOT
 from tests.leaves import (
     BUILT,
@@ -78,7 +78,7 @@ def test_large_leaf_takes_a_step(leaf):
     cfg = read(leaf)
     head = MODELS.build(cfg.model.head)
     info = ClassInfo(range(cfg.model.head.num_classes, 0, -1))
-    tell(head, 'set_class_info', info)
+    set_class_info(head, info)
     loader = cfg.train_dataloader.dataset
     while 'dataset' in loader:
         loader = loader.dataset

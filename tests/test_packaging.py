@@ -22,7 +22,7 @@ def test_what_travels_in_the_wheel(run, tmp_path, free_port):
     for path in (ROOT / 'configs').rglob('*.py'):
         assert f'bcl_mm/{path.relative_to(ROOT)}' in names
     for path in (ROOT / 'bcl_mm').rglob('*'):
-        if path.suffix in ('.py', '.html', '.css', '.js'):
+        if path.suffix in ('.py', '.typed', '.html', '.css', '.js'):
             assert str(path.relative_to(ROOT)) in names
     with zipfile.ZipFile(wheel) as archive:
         (points,) = [n for n in names if n.endswith('/entry_points.txt')]

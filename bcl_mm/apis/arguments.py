@@ -46,7 +46,9 @@ class _Use(NamedTuple):
 
 def _use_of(function: Any, name: str) -> _Use:
     """How a constructor uses its ``**name``, from its source."""
-    names, given, goes_on, is_open = set(), set(), False, False
+    names: Set[Any] = set()
+    given: Set[str] = set()
+    goes_on = False
     try:
         source = textwrap.dedent(inspect.getsource(function))
         tree = ast.parse(source)
@@ -56,7 +58,7 @@ def _use_of(function: Any, name: str) -> _Use:
     def is_kwargs(node: Any) -> bool:
         return isinstance(node, ast.Name) and node.id == name
 
-    explained = set()
+    explained: Set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             passed = [k.value for k in node.keywords if k.arg is None]
@@ -65,14 +67,14 @@ def _use_of(function: Any, name: str) -> _Use:
                 goes_on = True
                 explained.update(map(id, passed))
                 given |= {k.arg for k in node.keywords if k.arg}
-            owner = getattr(node.func, 'value', None)
             if (
-                is_kwargs(owner)
+                isinstance(node.func, ast.Attribute)
+                and is_kwargs(node.func.value)
                 and node.func.attr in ('get', 'pop', 'setdefault')
                 and node.args
                 and isinstance(node.args[0], ast.Constant)
             ):
-                explained.add(id(owner))
+                explained.add(id(node.func.value))
                 names.add(node.args[0].value)
         elif isinstance(node, ast.Assign) and is_kwargs(node.targets[0]):
             if isinstance(node.value, ast.Dict):  # {**kwargs, ...}

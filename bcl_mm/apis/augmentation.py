@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Set
 
 from mmengine.config import Config
 
@@ -11,7 +11,7 @@ from bcl_mm.utils.errors import InputValueError
 # What each preset changes of the training pipelines: a transform, and its
 # arguments; None removes an operation of RandAugment. The pipelines of the
 # configs are those of photos.
-PRESETS: Dict[str, Dict[str, Optional[dict]]] = dict(
+PRESETS: Dict[str, Dict[str, Optional[Dict[str, Any]]]] = dict(
     photos={},
     # A mirrored letter is another letter, and half of one is none.
     symbols=dict(
@@ -79,13 +79,14 @@ def describe_augmentation(name: str) -> str:
     return f'augmentation={name}: {SUMMARIES[name]} (others: {others})'
 
 
-def _edit(part: Any, changes: Dict[str, Optional[dict]]) -> set:
+def _edit(part: Any, changes: Dict[str, Optional[Dict[str, Any]]]) -> Set[str]:
     """Change the transforms in a part of a config; returns their names."""
     found = set()
     if isinstance(part, dict):
         kind = str(part.get('type')).rpartition('.')[2]
-        if changes.get(kind) is not None:
-            part.update(changes[kind])
+        change = changes.get(kind)
+        if change is not None:
+            part.update(change)
             found.add(kind)
         for value in part.values():
             found |= _edit(value, changes)
@@ -97,7 +98,9 @@ def _edit(part: Any, changes: Dict[str, Optional[dict]]) -> set:
     return found
 
 
-def _is_removed(entry: Any, changes: Dict[str, Optional[dict]]) -> bool:
+def _is_removed(
+    entry: Any, changes: Dict[str, Optional[Dict[str, Any]]]
+) -> bool:
     if not isinstance(entry, dict):
         return False
     kind = str(entry.get('type')).rpartition('.')[2]

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import traceback
 from types import FrameType
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, Optional, Tuple
 
 from mmengine.registry import build_functions
 from mmengine.runner import runner as runner_module
@@ -31,7 +31,9 @@ def _is_builder(frame: FrameType) -> bool:
     )
 
 
-def _find(cfg: Any, part: dict, path: Tuple[str, ...] = ()) -> Optional[str]:
+def _find(
+    cfg: Any, part: Dict[str, Any], path: Tuple[str, ...] = ()
+) -> Optional[str]:
     """Dotted path of a dict in a config; None if it is not there."""
     if isinstance(cfg, dict):
         # MMEngine adds arguments to some, such as the parameters.
@@ -40,7 +42,7 @@ def _find(cfg: Any, part: dict, path: Tuple[str, ...] = ()) -> Optional[str]:
         )
         if path and (cfg == part or is_in):
             return '.'.join(path)
-        entries = cfg.items()
+        entries: Iterable[Tuple[Any, Any]] = cfg.items()
     elif isinstance(cfg, (list, tuple)):
         entries = enumerate(cfg)
     else:
@@ -93,7 +95,7 @@ def _explain(error: Exception, cfg: Any) -> Optional[str]:
         return f'{where} cannot be built: {lack}'
     text = str(error.args[0] if error.args else error)
     if not text:  # of an assertion
-        text = traceback.extract_tb(error.__traceback__)[-1].line
+        text = traceback.extract_tb(error.__traceback__)[-1].line or ''
     text = ' '.join(text.split())[:500]
     return f'{where} cannot be built: {type(error).__name__}: {text}'
 

@@ -116,12 +116,11 @@ def read_calibration(folder: Union[str, Path]) -> Optional[Calibration]:
     if set(content) != names:
         wrong = ', '.join(sorted(names.symmetric_difference(content)))
         raise InputValueError(f'{path} is damaged: it lacks, or adds, {wrong}')
-    for name, bounds in (
-        ('temperature', dict(above=0)),
-        ('threshold', dict(at_least=0, at_most=1)),
-        ('posthoc_tau', {}),
-    ):
-        check_number(f'{path}: {name}', content[name], **bounds)
+    prefix = f'{path}: '
+    check_number(f'{prefix}temperature', content['temperature'], above=0)
+    threshold = content['threshold']
+    check_number(f'{prefix}threshold', threshold, at_least=0, at_most=1)
+    check_number(f'{prefix}posthoc_tau', content['posthoc_tau'])
     for name in ('checkpoint', 'digest', 'settings'):
         if not isinstance(content[name], str):
             raise InputValueError(f'{path} is damaged: {name} must be text')
@@ -166,8 +165,10 @@ def find_calibration(
         InputError: The file is damaged, or of another checkpoint, another
             ``posthoc_tau`` or other settings.
     """
-    known = found.folder and read_calibration(found.folder)
-    if not known:
+    if found.folder is None:
+        return None
+    known = read_calibration(found.folder)
+    if known is None:
         return None
     own = _binding(found, cfg, model)
     path = found.folder / CALIBRATION_JSON

@@ -221,7 +221,7 @@ class Run:
             figures = {k: v for k, v in validated[-1].items() if '/' in k}
         else:
             raise RunError(f'{self.name} failed: it has no validation')
-        results = dict(figures=figures, seconds_per_epoch=None)
+        results: Dict[str, Any] = dict(figures=figures, seconds_per_epoch=None)
         if not self.is_trained:
             return results
         if validated:
@@ -305,7 +305,7 @@ def plan_runs(
             '--cfg-options data_root=data/openclipart_lt/fold_{fold}.csv'
         )
     read = functools.cache(read_config)
-    runs: Dict[tuple, Run] = {}
+    runs: Dict[Tuple[Any, ...], Run] = {}
 
     def add(
         path: str,
@@ -362,7 +362,7 @@ class Launcher:
         self.log = log
         self.commit = read_commit()
         self.slots = list(range(jobs))
-        self.processes: List[subprocess.Popen] = []
+        self.processes: List[subprocess.Popen[Any]] = []
         self.has_gpus = torch.cuda.is_available()
         if self.has_gpus and gpus * jobs > torch.cuda.device_count():
             raise InputValueError(
@@ -411,7 +411,7 @@ class Launcher:
 
     def finish_all(self, runs: List[Run]) -> List[str]:
         """Finish all runs; returns messages of those that failed."""
-        tasks: Dict[Path, Future] = {}
+        tasks: Dict[Path, Future[None]] = {}
 
         def finish(run: Run) -> None:
             if run.first and tasks[run.first.folder].exception():

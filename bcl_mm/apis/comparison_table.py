@@ -121,9 +121,12 @@ def _add_differences(
         for name in ('mean', 'low', 'high', 'pairs'):
             row[f'difference_{name}'] = getattr(gap, name, None)
         row['p_holm'] = None
-    known = [i for i, gap in enumerate(gaps) if gap and gap.is_known]
-    adjusted = holm([gaps[i].p_value for i in known])
-    for i, p_value in zip(known, adjusted):
+    known = {
+        i: gap.p_value
+        for i, gap in enumerate(gaps)
+        if gap is not None and gap.p_value is not None
+    }
+    for i, p_value in zip(known, holm(list(known.values()))):
         rows[i]['p_holm'] = p_value
 
 
@@ -137,9 +140,14 @@ def _mark_best(
     best = max(ranked, key=lambda i: rows[i][f'{CRITERION}_mean'], default=0)
     others = [i for i in ranked if i != best]
     gaps = [_gap(figures[best], figures[i], rows[i]['folds']) for i in others]
-    if not gaps or not all(gap and gap.is_known for gap in gaps):
+    p_values = [
+        gap.p_value
+        for gap in gaps
+        if gap is not None and gap.p_value is not None
+    ]
+    if not gaps or len(p_values) < len(gaps):
         return  # what is noise is not known
-    adjusted = holm([gap.p_value for gap in gaps])
+    adjusted = holm(p_values)
     alike = [i for i, p_value in zip(others, adjusted) if p_value > _LEVEL]
     if len(alike) < len(others):
         for i in (best, *alike):

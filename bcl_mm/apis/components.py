@@ -116,7 +116,7 @@ class ComponentCheck:
     def keys(
         self,
         path: Path,
-        config: dict,
+        config: Dict[str, Any],
         arguments: Arguments,
         more: Iterable[str] = (),
         of: str = '',
@@ -160,7 +160,7 @@ class ComponentCheck:
         names = _names_of(registry)
         similar = difflib.get_close_matches(kind, names, 3, 0.7)
         # Only a Runner builds everything: a check of data needs no pipeline.
-        self.missing[(*path, 'type')] = (
+        self.missing[path + ('type',)] = (
             f'{dotted(path)}.type {kind!r} is not the name of a '
             f'{registry.name}'
             + (f'; similar are {", ".join(similar)}' if similar else '')
@@ -211,7 +211,9 @@ class ComponentCheck:
                 self.children(path, config, registry)
         return found
 
-    def folds(self, path: Path, config: dict, registry: Registry) -> None:
+    def folds(
+        self, path: Path, config: Dict[str, Any], registry: Registry
+    ) -> None:
         """Check a KFoldDataset, which is divided as soon as it is built."""
         names = 'fold', 'num_splits', 'test_mode', 'seed'
         given = {name: config[name] for name in names if name in config}
@@ -233,7 +235,7 @@ class ComponentCheck:
                 f'can divide, got {kind.__name__}: {remedy}',
             )
 
-    def parts_of_classifier(self, path: Path, config: dict) -> None:
+    def parts_of_classifier(self, path: Path, config: Dict[str, Any]) -> None:
         """Check the dicts of an ImageClassifier that need no type."""
         preprocessor = config.get('data_preprocessor')
         if preprocessor is not None:

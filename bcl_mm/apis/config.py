@@ -135,7 +135,7 @@ def _parse_value(text: str) -> Any:
         return word[1:-1]
     kind = {'[]': list, '()': tuple}.get(word[:1] + word[-1:])
     parts = _split(word[1:-1]) if kind else None
-    if parts is not None:
+    if kind is not None and parts is not None:
         return kind(_parse_value(part.strip()) for part in parts)
     for number in (int, float):
         with contextlib.suppress(ValueError):

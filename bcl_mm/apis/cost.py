@@ -87,14 +87,16 @@ def training_cost(lines: List[Dict[str, float]]) -> Optional[Cost]:
 
 def mean_cost(costs: Sequence[Optional[Cost]]) -> Optional[Cost]:
     """Mean of several runs; None if one is unknown, or of another kind."""
-    if not costs or None in costs or len({cost.kind for cost in costs}) > 1:
+    known = [cost for cost in costs if cost is not None]
+    kinds = {cost.kind for cost in known}
+    if len(kinds) != 1 or len(known) < len(costs):
         return None
-    passes = [cost.passes for cost in costs]
+    passes = [cost.passes for cost in known if cost.passes is not None]
     return Cost(
-        costs[0].kind,
-        statistics.mean(cost.seconds_per_epoch for cost in costs),
-        statistics.mean(cost.epochs for cost in costs),
-        None if None in passes else statistics.mean(passes),
+        kinds.pop(),
+        statistics.mean(cost.seconds_per_epoch for cost in known),
+        statistics.mean(cost.epochs for cost in known),
+        None if len(passes) < len(known) else statistics.mean(passes),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, Iterator, List, Sequence
 
 import numpy as np
 from mmengine.config import Config
@@ -106,7 +106,7 @@ def _check_files(splits: List[Split], fast: bool, workers: int) -> Findings:
     problem_of = {}
     with contextlib.ExitStack() as stack:
         if fast or workers == 1 or len(paths) < 100:
-            results = map(check, paths)
+            results: Iterator[Any] = map(check, paths)
         else:
             pool = stack.enter_context(ProcessPoolExecutor(workers))
             results = pool.map(check, paths, chunksize=32)

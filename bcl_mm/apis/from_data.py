@@ -21,7 +21,7 @@ _WRAPPED = ('dataset', 'datasets')
 
 def nested_dicts(
     part: Any, keys: Optional[Sequence[str]] = None
-) -> Iterator[dict]:
+) -> Iterator[Dict[str, Any]]:
     """All dicts in a part of a config, the outer ones first.
 
     Args:
@@ -37,8 +37,8 @@ def nested_dicts(
 
 
 def dataset_configs(
-    cfg: dict, loaders: Sequence[str] = LOADERS
-) -> Iterator[Tuple[str, dict]]:
+    cfg: Dict[str, Any], loaders: Sequence[str] = LOADERS
+) -> Iterator[Tuple[str, Dict[str, Any]]]:
     """Loaders and their dataset configs, including those in wrappers."""
     for loader in loaders:
         dataset = (cfg.get(loader) or {}).get('dataset')
@@ -46,7 +46,7 @@ def dataset_configs(
             yield loader, config
 
 
-def _is_a(config: dict, base: type) -> bool:
+def _is_a(config: Dict[str, Any], base: type) -> bool:
     """Whether a dataset's config names a class derived from ``base``."""
     kind = config.get('type')
     if isinstance(kind, str):
@@ -84,7 +84,7 @@ def _count_in_checkpoint(content: Dict[str, Any]) -> int:
     return len(counts)
 
 
-def _count_in_data(cfg: dict) -> int:
+def _count_in_data(cfg: Dict[str, Any]) -> int:
     loader = cfg.get('train_dataloader')
     if loader is None:
         raise InputValueError(
@@ -96,7 +96,9 @@ def _count_in_data(cfg: dict) -> int:
     return len(count_classes(DATASETS.build(dataset)))
 
 
-def resolve_num_classes(cfg: dict, checkpoint: Optional[str] = None) -> None:
+def resolve_num_classes(
+    cfg: Dict[str, Any], checkpoint: Optional[str] = None
+) -> None:
     """Replace ``num_classes='from_data'`` in a config by the number.
 
     Wherever the model has it: in its head, and in a loss that needs it. With

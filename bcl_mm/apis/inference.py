@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import (
     Any,
     Callable,
+    Dict,
     Iterator,
     List,
     NamedTuple,
@@ -41,7 +42,7 @@ from bcl_mm.datasets.transforms.loading import (
 from bcl_mm.evaluation.temperature import scale_scores
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError, check_number
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import set_class_info
 from bcl_mm.utils.weights import is_only_for_training, misfits, weights_of
 
 PathLike = Union[str, Path]
@@ -163,16 +164,16 @@ def load_model(
     model._dataset_meta = meta.get('dataset_meta', model._dataset_meta)
     info = ClassInfo.from_meta(meta)
     if info is not None:
-        tell(model, 'set_class_info', info)
+        set_class_info(model, info)
     if posthoc_tau is not None:
         check_number('posthoc_tau', posthoc_tau)
-        if not hasattr(head, 'posthoc_tau'):
+        if head is None or not hasattr(head, 'posthoc_tau'):
             raise InputValueError(
                 'posthoc_tau needs a head that knows the class counts, '
                 f'bcl_mm.BCLHead: the config has {type(head).__name__}'
             )
         head.posthoc_tau = posthoc_tau
-    if getattr(head, 'posthoc_tau', 0):
+    if head is not None and getattr(head, 'posthoc_tau', None):
         head.log_prior()  # raises an error now if there are no class counts
     return cfg, _place(model.eval(), device or get_device())
 
@@ -242,10 +243,11 @@ def list_images(inputs: Sequence[PathLike]) -> List[str]:
 
 
 def _load_batch(
-    paths: List[str], load: Callable, pipeline: Callable
-) -> Tuple[Optional[dict], List[Optional[str]]]:
+    paths: List[str], load: Callable[..., Any], pipeline: Callable[..., Any]
+) -> Tuple[Optional[Dict[str, Any]], List[Optional[str]]]:
     """Batch of the images that can be loaded, and the error of each image."""
-    images, errors = [], []
+    images: List[Any] = []
+    errors: List[Optional[str]] = []
     for path in paths:
         try:
             results = load(dict(img_path=path))
@@ -314,13 +316,13 @@ class Predictor:
         )
         path = iter(paths)
         for batch, errors in loader:
-            outputs = self._forward(batch) if batch is not None else None
+            outputs = self._forward(batch) if batch is not None else iter(())
             for error in errors:
                 output = next(outputs) if error is None else ()
                 yield Prediction(next(path), error, *output)
 
     @torch.no_grad()
-    def _forward(self, batch: dict) -> Iterator[tuple]:
+    def _forward(self, batch: Dict[str, Any]) -> Iterator[Tuple[Any, ...]]:
         """Scores (C,) and features (D,) of each image of a batch."""
         features = [None] * len(batch['inputs'])
         if self.feature_kind is None:
@@ -335,5 +337,5 @@ class Predictor:
                 features = projection_of(model.head)(features)
             features = features.float().cpu().numpy()
         scores = torch.stack([sample.pred_score for sample in samples])
-        scores = scores.float().cpu().numpy()
-        return zip(scale_scores(scores, self.temperature), features)
+        found = scale_scores(scores.float().cpu().numpy(), self.temperature)
+        return zip(found, features)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import Any, Sequence
+from typing import Any, Dict, Sequence
 
 from bcl_mm.utils.errors import InputValueError, shown
 
@@ -64,7 +64,7 @@ def add_log_backends(cfg: Any, names: Sequence[str]) -> None:
     )
     given = {str(backend['type']).split('.')[-1] for backend in backends}
     for name in dict.fromkeys(names):
-        backend = dict(type=BACKENDS[name])
+        backend: Dict[str, Any] = dict(type=BACKENDS[name])
         if name == 'wandb':
             run = os.path.normpath(cfg.work_dir)
             backend['init_kwargs'] = dict(project='bcl_mm', name=run)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
 
 import numpy as np
 from mmengine.model import BaseModel
@@ -30,7 +39,7 @@ class Row(NamedTuple):
     """
 
     path: str
-    classes: List[dict]
+    classes: List[Dict[str, Any]]
     abstain: Optional[bool] = None
 
 

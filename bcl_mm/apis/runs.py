@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmengine.config import Config
 
@@ -93,7 +93,9 @@ class TrainedRun:
     def settings(self) -> Dict[str, str]:
         """Settings of the method: key with dots -> value as text."""
 
-        def flatten(prefix: str, settings: dict) -> Iterator[Tuple[str, str]]:
+        def flatten(
+            prefix: str, settings: Dict[str, Any]
+        ) -> Iterator[Tuple[str, str]]:
             for name, value in settings.items():
                 key = prefix + name
                 if key in _OF_THE_RUN:
@@ -106,7 +108,7 @@ class TrainedRun:
         return dict(flatten('', self.cfg.to_dict()))
 
     @property
-    def setting(self) -> tuple:
+    def setting(self) -> Tuple[Any, ...]:
         """A key that runs share if they differ only in their seeds."""
         # An unfinished run is not a second seed of a finished one.
         return self.stem, self.progress, *self.settings.items()
@@ -127,7 +129,7 @@ class TrainedRun:
         return own + first if own and first else None
 
     @cached_property
-    def scalars(self) -> List[dict]:
+    def scalars(self) -> List[Dict[str, Any]]:
         """All logged figures, oldest first."""
         return read_scalars(self.folder)
 
@@ -142,7 +144,9 @@ class TrainedRun:
         return steps, [sum(points[s]) / len(points[s]) for s in steps]
 
 
-def read_own_config(folder: Path, allow_code: bool) -> Optional[tuple]:
+def read_own_config(
+    folder: Path, allow_code: bool
+) -> Optional[Tuple[Any, ...]]:
     """Path and content of the config in a run's folder; None without one.
 
     Args:
@@ -188,7 +192,7 @@ def open_run(folder: Path, allow_code: bool) -> Optional[TrainedRun]:
     return TrainedRun(folder, path, Path(checkpoint), cfg, progress)
 
 
-def _unfinished_progress(cfg: Config, meta: dict) -> str:
+def _unfinished_progress(cfg: Config, meta: Dict[str, Any]) -> str:
     """How far a training is; empty if it is finished, or stopped early."""
     if meta.get('stopped_early'):
         return ''
@@ -196,8 +200,9 @@ def _unfinished_progress(cfg: Config, meta: dict) -> str:
     for step, limit in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
         planned = schedule.get(limit) if isinstance(schedule, dict) else None
         done = meta.get(step)
-        are_known = isinstance(planned, int) and isinstance(done, int)
-        if are_known and done < planned:
+        if not isinstance(planned, int) or not isinstance(done, int):
+            continue
+        if done < planned:
             return f'{step} {done:,} of {planned:,}'
     return ''
 

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
 from mmengine.hooks import Hook
@@ -82,12 +82,12 @@ class _Stopwatch(Hook):
         A step into the next epoch takes longer than one inside an epoch: it
         writes a checkpoint, and starts the data loader.
         """
-        inside, between = [], []
+        steps: Dict[bool, List[float]] = {True: [], False: []}
         for (first, start), (second, end) in zip(self.marks, self.marks[1:]):
-            (inside if first == second else between).append(end - start)
+            steps[first == second].append(end - start)
         inside, between = (
-            sum(steps) / len(steps) if steps else None
-            for steps in (inside, between)
+            sum(found) / len(found) if found else None
+            for found in steps.values()
         )
         if inside is None:  # one iteration each
             return length * (between or 0.0)

@@ -114,7 +114,7 @@ def find_model(
                 f'{CONFIG_JSON} of its training: give CONFIG CHECKPOINT'
             )
         return FoundModel(found[1], str(source), folder)
-    name = source.filename if is_config else str(source)
+    name = source.filename if isinstance(source, Config) else str(source)
     raise MissingFileError(
         f'{name!r} is neither a work dir nor a checkpoint in one: give one '
         'of them, or a config and its checkpoint (CONFIG CHECKPOINT)'

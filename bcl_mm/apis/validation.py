@@ -157,7 +157,8 @@ class _ConfigCheck(ComponentCheck):
         """Check train_cfg."""
         if not self.is_dict(path, config):
             return
-        default, more = None, ()
+        default = None
+        more: Tuple[str, ...] = ()
         if 'type' not in config:
             more = ('by_epoch',)
             by_epoch = config.get('by_epoch', True)
@@ -319,7 +320,7 @@ def check_config(
 
 def _missing_parts(cfg: Any) -> Dict[Path, str]:
     """Top-level settings without those that go with them."""
-    missing = {}
+    missing: Dict[Path, str] = {}
     if 'model' not in cfg:
         missing['model',] = 'the config has no model'
     for trio in (

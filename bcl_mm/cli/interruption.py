@@ -45,7 +45,8 @@ def end_with_launcher() -> None:
 
 def _children() -> Set[int]:
     """Process ids of the children, with one that was just born."""
-    children = {child.pid for child in multiprocessing.active_children()}
+    workers = multiprocessing.active_children()
+    children = {worker.pid for worker in workers if worker.pid is not None}
     for path in glob.glob('/proc/self/task/*/children'):  # Linux
         with contextlib.suppress(OSError), open(path) as file:
             children.update(map(int, file.read().split()))

@@ -141,9 +141,10 @@ def run(args: argparse.Namespace) -> None:
         print(f'Model: {found.summary}', file=sys.stderr, flush=True)
     if args.amp:
         cfg.test_cfg.fp16 = True  # autocast, of any type
-    if args.amp in AMP_TYPES:
-        device = torch.accelerator.current_accelerator().type
-        torch.set_autocast_dtype(device, getattr(torch, AMP_TYPES[args.amp]))
+    device = torch.accelerator.current_accelerator()
+    if args.amp in AMP_TYPES and device is not None:
+        dtype = getattr(torch, AMP_TYPES[args.amp])
+        torch.set_autocast_dtype(device.type, dtype)
     if args.show or args.show_dir is not None:
         _show_images(cfg, args)
     if args.tta:

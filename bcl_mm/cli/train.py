@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> Union[None, int, str]:
     interruption.watch(cfg.work_dir)
     is_new = not os.path.exists(cfg.work_dir)
     make_folder('work_dir', cfg.work_dir)
-    lock = contextlib.nullcontext()
+    lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     if starts_first(cfg.launcher):
         lock = lock_folder(cfg.work_dir, is_new=is_new)
     with lock:  # before the checkpoint is looked for

@@ -125,9 +125,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(*words: object) -> List[str]:
     """Print a command as it can be typed; returns its words."""
-    words = [str(word) for word in words]
-    print(visible(f'$ bcl-mm {shlex.join(words)}'), flush=True)
-    return words
+    texts = [str(word) for word in words]
+    print(visible(f'$ bcl-mm {shlex.join(texts)}'), flush=True)
+    return texts
 
 
 def _duration(seconds: float) -> str:

@@ -117,8 +117,8 @@ class Split:
 
     def name_of_class(self, label: int) -> str:
         """Name of a class; its number if it has no other."""
-        is_named = 0 <= label < len(self.classes or ())
-        return str(self.classes[label] if is_named else label)
+        names = self.classes or ()
+        return str(names[label] if 0 <= label < len(names) else label)
 
     def class_name(self, index: int) -> str:
         """Name of the class of an image."""

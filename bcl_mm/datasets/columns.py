@@ -6,7 +6,7 @@ import csv
 import re
 from io import StringIO
 from itertools import islice
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from bcl_mm.classes import printable
 from bcl_mm.datasets.transforms.loading import is_image_name
@@ -29,7 +29,7 @@ _KNOWN = dict(
 
 
 class Columns(NamedTuple):
-    """Columns of a list, by their names or their indices.
+    """Names of a list's columns.
 
     None: one that is recognised (``path``, ``label``), or that the list does
     not have (``group``, ``split``).
@@ -48,6 +48,15 @@ class Columns(NamedTuple):
 
 
 UNNAMED = Columns()
+
+
+class Places(NamedTuple):
+    """Indices of a list's columns; None for one that it does not have."""
+
+    path: int
+    label: int
+    group: Optional[int] = None
+    split: Optional[int] = None
 
 
 def find_separator(text: str) -> str:
@@ -125,7 +134,7 @@ def may_name_columns(fields: Sequence[str]) -> bool:
 
 def find_columns(
     rows: Sequence[Tuple[List[str], int]], columns: Columns, source: str
-) -> Optional[Columns]:
+) -> Optional[Places]:
     """Indices of the columns of a list, whose first row may name them.
 
     Args:
@@ -143,7 +152,7 @@ def find_columns(
     header = rows[0][0]
     if not columns.options and any(map(is_image_name, header)):
         return None
-    found = {
+    found: Dict[str, Any] = {
         kind: _named(header, kind, name, source)
         for kind, name in columns._asdict().items()
         if name
@@ -172,4 +181,4 @@ def find_columns(
             f'{source}: path_column and label_column must be two columns, '
             f'got {printable(header[found["path"]])!r} for both'
         )
-    return Columns(**found)
+    return Places(**found)

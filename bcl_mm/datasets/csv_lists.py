@@ -14,6 +14,7 @@ from bcl_mm.datasets.columns import (
     SEPARATORS,
     UNNAMED,
     Columns,
+    Places,
     find_columns,
     find_separator,
     may_name_columns,
@@ -146,7 +147,7 @@ def _parts_by_value(name: str, values: Sequence[str]) -> Dict[str, str]:
 
 
 def _choice(
-    header: Sequence[str], columns: Columns, separator: str
+    header: Sequence[str], columns: Places, separator: str
 ) -> Optional[str]:
     """Say which columns were chosen, unless they could be no others."""
     if separator == ',' and list(map(str.lower, header)) == ['path', 'label']:
@@ -204,7 +205,7 @@ def read_csv(
         choice = _choice(header, found, separator)
         notes += [f'{ann_file}: {choice}'] if choice else []
     elif len(header) == 2:
-        found = Columns(0, 1)
+        found = Places(0, 1)
     else:
         raise InputValueError(_row_problem(ann_file, *rows[0]))
     if not rows:

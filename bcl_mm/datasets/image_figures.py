@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, List, Sequence, Set
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def describe_images(splits: Sequence[Split]) -> List[str]:
         No line if nothing was decoded.
     """
     names, prints = [], []
-    seen = set()
+    seen: Set[str] = set()
     for split in splits:
         known = np.flatnonzero(split.fingerprints['known']).tolist()
         new = [i for i in known if split.paths[i] not in seen]

@@ -60,7 +60,7 @@ def long_tail_counts(
             f"profile must be 'exp' or 'step', got {profile!r}"
         )
     ratio = 1 / imbalance_factor
-    exponents = np.arange(num_classes) / (num_classes - 1)
+    exponents: np.ndarray = np.arange(num_classes) / (num_classes - 1)
     if profile == 'step':
         exponents = np.arange(num_classes) >= num_classes // 2
     # Python floats, as in the protocol's own code: numpy's vectorised power

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def mirrored_classes(
     # The mirror images follow the images.
     both = np.concatenate([hashes[chosen], mirrored_hashes[chosen]])
     groups = np.tile(labels, 2)
-    found = {False: [], True: []}
+    found: Dict[bool, List[Any]] = {False: [], True: []}
     for i, j in near_pairs(both, groups, MAX_BITS):
         for is_flipped in found:
             # A flip of both is no news.

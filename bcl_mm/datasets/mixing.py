@@ -30,7 +30,7 @@ def random_box(height: int, width: int, share: float) -> Tuple[slice, slice]:
         half = int(length * share**0.5) // 2
         centre = np.random.randint(length)
         slices.append(slice(max(0, centre - half), centre + half))
-    return tuple(slices)
+    return slices[0], slices[1]
 
 
 @DATASETS.register_module()

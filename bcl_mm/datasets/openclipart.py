@@ -84,7 +84,7 @@ def series_of(path: PurePosixPath, authors: Set[str]) -> Set[str]:
         keys.add(f'...{words[-1]}')
     if may_be_cut:
         ends = ['_'.join(words[-number:]) for number in (1, 2, 3)]
-        ends = tuple(end for end in ends if len(end) >= 3)
+        ends = [end for end in ends if len(end) >= 3]
         keys |= {a for a in authors if any(a.startswith(e) for e in ends)}
     return keys
 
@@ -154,9 +154,9 @@ def divide(
     parts.sort(key=len, reverse=True)
     folds = sorted(range(NUM_FOLDS), key=lambda i: _rank(f'{label} {i}'))
     for part, name in zip(parts, [*folds, 'val']):
-        kept = sorted(part, key=lambda item: _rank(item[1]))[:_MAX_IMAGES]
-        for group, path in sorted(kept):
-            yield Drawing(path, label, group, str(name))
+        chosen = sorted(part, key=lambda item: _rank(item[1]))[:_MAX_IMAGES]
+        for name_of_group, path in sorted(chosen):
+            yield Drawing(path, label, name_of_group, str(name))
 
 
 def on_white(content: bytes) -> Image.Image:
@@ -173,8 +173,8 @@ def fitted(image: Image.Image, size: int) -> Image.Image:
     scale = size / max(image.size)
     sides = [max(1, round(side * scale)) for side in image.size]
     square = Image.new('RGB', (size, size), 'white')
-    corner = tuple((size - side) // 2 for side in sides)
-    square.paste(image.resize(sides, Image.Resampling.BILINEAR), corner)
+    left, top = ((size - side) // 2 for side in sides)
+    square.paste(image.resize(sides, Image.Resampling.BILINEAR), (left, top))
     return square
 
 

@@ -122,8 +122,7 @@ class Parts:
                 f'{part}: split_column {self.columns.split} gives no image to '
                 'the training part'
             )
-        names = [name for name in PARTS if name in present]
-        self.of = {name: Part(part.path, name) for name in names}
+        self.of = {n: Part(part.path, n) for n in PARTS if n in present}
 
     @property
     def is_split(self) -> bool:

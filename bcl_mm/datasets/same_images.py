@@ -144,7 +144,9 @@ def _repeated(group: List[Member]) -> Iterator[Exclusion]:
 
 def _by(group: List[Member], name: str) -> List[Member]:
     """Members, those with another value of an attribute first."""
-    seen, first, rest = set(), [], []
+    seen = set()
+    first: List[Member] = []
+    rest: List[Member] = []
     for member in group:
         value = getattr(member, name)
         value = value.name if name == 'split' else value

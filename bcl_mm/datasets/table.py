@@ -254,16 +254,17 @@ class TableDataset(BaseDataset):
         """
         if not missing or not self.check_files:
             return images
-        sentences = (
+        sentences: Iterator[str] = (
             f'{self._at(images, i)}: image '
             f'{osp.join(images.folder, images.row(i)[0])!r} does not exist'
             for i in missing
         )
         if not self._problems.collect:  # often all are: the folder is wrong
-            sentences = [
+            sentence = (
                 f'{next(sentences)} ({len(missing)} of {len(images)} images '
                 'are missing; bcl-mm check lists them)'
-            ]
+            )
+            sentences = iter([sentence])
         self._problems.add(*sentences, kind=MissingFileError)
         return images.without(missing)
 
@@ -320,11 +321,11 @@ class TableDataset(BaseDataset):
 
     def _key(self) -> Tuple[Any, ...]:
         """Recognises what is read, in all processes of a training."""
-        status = None
+        key = None
         with suppress(OSError, ValueError):
             status = os.stat(self.ann_file)
-            status = status.st_ino, status.st_size, status.st_mtime_ns
-        return type(self), os.getcwd(), status, self._state()
+            key = status.st_ino, status.st_size, status.st_mtime_ns
+        return type(self), os.getcwd(), key, self._state()
 
     def _read(self) -> Tuple[Dict[str, Any], ImageTable, Sequence[str]]:
         """What reading has changed, the images, and the classes."""

@@ -29,9 +29,10 @@ def await_ranks(timeout_s: float) -> None:
     timeout = datetime.timedelta(seconds=timeout_s)
     this, world_size = int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])
     address = os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT'])
-    options = dict(timeout=timeout, wait_for_workers=False)
-    store = dist.TCPStore(*address, **options)
-    store = dist.PrefixStore('bcl_mm_started', store)
+    store = dist.PrefixStore(
+        'bcl_mm_started',
+        dist.TCPStore(*address, timeout=timeout, wait_for_workers=False),
+    )
     nodes = os.environ.get('NNODES', '')
     start = f'process {this} was started with NNODES={nodes}'
     first = store.compare_set('first', '', start).decode()

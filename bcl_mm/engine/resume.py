@@ -68,7 +68,8 @@ def _settings_of(schedule: Any) -> Set[str]:
     names = {
         name
         for owner in type(schedule).__mro__
-        for name in inspect.signature(owner.__init__).parameters
+        if '__init__' in vars(owner)
+        for name in inspect.signature(vars(owner)['__init__']).parameters
     }
     return names - {'last_step', 'verbose'}
 
@@ -136,7 +137,8 @@ def obstacle_of_training(
             False.
     """
     for wrapper, state in _paired(optimizers, content['optimizer']):
-        groups = state.get('param_groups') if isinstance(state, dict) else ()
+        is_dict = isinstance(state, dict)
+        groups: Any = state.get('param_groups') if is_dict else ()
         own = wrapper.optimizer.param_groups
         if not (
             is_list_of(groups, dict)
@@ -299,7 +301,7 @@ def latest_checkpoint(work_dir: str) -> Tuple[Optional[str], Optional[str]]:
                 f'training cannot resume from {path!r}: {obstacle}'
             )
     if found:
-        return max(found, key=found.get), problem
+        return max(found, key=found.__getitem__), problem
     # Published checkpoints, and a user's own files, are not meant to be
     # resumed from.
     written = [

@@ -62,7 +62,7 @@ class ModelCall:
             self._restore(after)
 
 
-class SharpnessAware:
+class SharpnessAware(OptimWrapper):
     """The passes of a step, for :class:`SAMOptimWrapper` and its relatives.
 
     Attributes:
@@ -156,7 +156,7 @@ class SharpnessAware:
 
     @torch.no_grad()
     def _ascend(self, parameters: List[Tensor]) -> None:
-        gradients = [p.grad for p in parameters]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         # A loss scaler's factor cancels in g / |g|.
         norm = nn.utils.get_total_norm(gradients)
         # Where it overflowed, the scaler will skip this step.

@@ -32,7 +32,8 @@ class SeededStream(WrappedDataset, IterableDataset):
         self.seed = seed
         self.epoch = 0
         self.rank, _ = get_dist_info()
-        length, size = len(loader.dataset), loader.batch_size
+        data: Any = loader.dataset
+        length, size = len(data), loader.batch_size or 1
         self._batches = [size] * (length // size)  # their sizes
         if length % size and not loader.drop_last:
             self._batches.append(length % size)

@@ -170,7 +170,7 @@ class Terminal(Hook):
             text += f'  loss {losses.mean(10):.3f}'
         if 'accuracy/top1' in self._metrics:
             text += f'  top-1 {self._metrics["accuracy/top1"]:.1f}'
-        self._draw(description=text, completed=done)
+        self._draw(self._bar, description=text, completed=done)
 
     def after_val_iter(
         self,
@@ -183,7 +183,8 @@ class Terminal(Hook):
         now = time.monotonic()
         if self._bar and now - self._drawn >= _REFRESH_SECONDS:
             self._drawn, length = now, len(runner.val_dataloader)
-            self._draw(description=f'validation {batch_idx + 1}/{length}')
+            text = f'validation {batch_idx + 1}/{length}'
+            self._draw(self._bar, description=text)
 
     def after_val_epoch(
         self, runner: Runner, metrics: Optional[Dict[str, float]] = None
@@ -204,9 +205,9 @@ class Terminal(Hook):
         if found:
             print(f'Last validation: {", ".join(found)}', flush=True)
 
-    def _draw(self, **fields: Any) -> None:
-        self._bar.update(self._task, **fields)
-        self._bar.refresh()
+    def _draw(self, bar: Progress, **fields: Any) -> None:
+        bar.update(self._task, **fields)
+        bar.refresh()
 
     def close(self) -> None:
         """Remove the bar."""

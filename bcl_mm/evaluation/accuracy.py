@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence, Union
 import numpy as np
 import torch
 
-from bcl_mm.classes import ClassInfo, bincount_labels, shot_groups
+from bcl_mm.classes import ClassInfo, Counts, bincount_labels, shot_groups
 from bcl_mm.evaluation.base import ShotMetric, require_one_each
 from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import check_flag, check_number
@@ -106,7 +106,7 @@ class ShotAccuracy(ShotMetric):
     def compute_metrics(self, results: List[Sequence[int]]) -> Dict:
         """Compute accuracies in percent from the results of all ranks."""
         predictions, labels, *hits = np.array(results, dtype=np.int64).T
-        groups = self.class_counts, self.many, self.few
+        groups = self.known_counts(), self.many, self.few
         metrics = self.calculate(predictions, labels, *groups, self.per_class)
         for k, is_hit in zip(self._ranks, hits):
             metrics[f'top{k}'] = 100 * float(is_hit.mean())
@@ -116,7 +116,7 @@ class ShotAccuracy(ShotMetric):
     def calculate(
         predictions: np.ndarray,
         labels: np.ndarray,
-        class_counts: Sequence[int],
+        class_counts: Counts,
         many: int = 100,
         few: int = 20,
         per_class: bool = False,

@@ -73,6 +73,23 @@ class ShotMetric(BaseMetric):
         info.require_same(self.given_info, type(self).__name__)
         self.class_counts = info.counts
 
+    def known_counts(self) -> np.ndarray:
+        """(C,) training images per class.
+
+        Raises:
+            InputValueError: They are unknown.
+        """
+        if self.class_counts is None:
+            name = type(self).__name__
+            raise InputValueError(
+                f'{name} needs class_counts, the number of training '
+                'images per class: test a checkpoint that was trained with '
+                'ClassInfoHook (it keeps them), or give '
+                f'{name}(class_counts=[...]), e.g. --cfg-options '
+                'test_evaluator.class_counts="[...]"'
+            )
+        return self.class_counts
+
     def read(
         self, data_samples: Sequence[dict]
     ) -> Tuple[Tensor, Tensor, Tensor]:
@@ -84,16 +101,7 @@ class ShotMetric(BaseMetric):
                 one label, a label is out of range, or scores are not finite
                 or not one per class.
         """
-        if self.class_counts is None:
-            name = type(self).__name__
-            raise InputValueError(
-                f'{name} needs class_counts, the number of training '
-                'images per class: test a checkpoint that was trained with '
-                'ClassInfoHook (it keeps them), or give '
-                f'{name}(class_counts=[...]), e.g. --cfg-options '
-                'test_evaluator.class_counts="[...]"'
-            )
-        num_classes = len(self.class_counts)
+        num_classes = len(self.known_counts())
         labels, _ = class_labels(
             sample_labels(data_samples).cpu(), num_classes
         )

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from bcl_mm.classes import shot_groups
+from bcl_mm.classes import Counts, shot_groups
 from bcl_mm.evaluation.base import ShotMetric, require_one_each
 from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import InputValueError, check_number
@@ -127,16 +127,16 @@ class CalibrationError(ShotMetric):
 
     def compute_metrics(self, results: List[Tuple[int, int, float]]) -> Dict:
         """Compute errors in percent from the samples of all ranks."""
-        columns = map(np.array, zip(*results))
-        settings = self.class_counts, self.num_bins, self.many, self.few
-        return self.calculate(*columns, *settings)
+        predictions, labels, confidences = map(np.array, zip(*results))
+        settings = self.known_counts(), self.num_bins, self.many, self.few
+        return self.calculate(predictions, labels, confidences, *settings)
 
     @staticmethod
     def calculate(
         predictions: np.ndarray,
         labels: np.ndarray,
         confidences: np.ndarray,
-        class_counts: Sequence[int],
+        class_counts: Counts,
         num_bins: int = 15,
         many: int = 100,
         few: int = 20,
@@ -174,8 +174,8 @@ class CalibrationError(ShotMetric):
                 errors[name] = float(100 * counts @ gaps / counts.sum())
         if len(labels):
             weights = 1 / np.bincount(labels)[labels]
-            bins = _bin(confidences, num_bins)
-            gaps = np.bincount(bins, weights * (correct - confidences))
+            places = _bin(confidences, num_bins)
+            gaps = np.bincount(places, weights * (correct - confidences))
             balanced = 100 * np.abs(gaps).sum() / weights.sum()
             errors['ece_balanced'] = float(balanced)
         return errors

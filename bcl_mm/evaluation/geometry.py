@@ -20,6 +20,7 @@ from bcl_mm.registry import METRICS
 from bcl_mm.utils.distributed import require_whole
 from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.labels import sample_labels
+from bcl_mm.utils.protocols import MakesPrototypes
 
 
 def _array(rows: Tensor) -> np.ndarray:
@@ -27,7 +28,7 @@ def _array(rows: Tensor) -> np.ndarray:
 
 
 def _reference_vectors(
-    head: nn.Module, num_classes: int, dim: int
+    head: Any, num_classes: int, dim: int
 ) -> Dict[str, np.ndarray]:
     """Class vectors of a head's classifier, and its prototypes."""
     vectors = {}
@@ -39,7 +40,8 @@ def _reference_vectors(
         rows = F.normalize(weight, dim=1) if is_cosine else weight
         vectors['features'] = rows
     projection = getattr(head, 'projection', None)
-    if getattr(projection, 'prototype_projector', None) is not None:
+    projector = getattr(projection, 'prototype_projector', None)
+    if projector is not None and isinstance(projection, MakesPrototypes):
         vectors['projected'] = projection.prototypes(head.class_vectors())
     return {name: _array(rows) for name, rows in vectors.items()}
 
@@ -134,7 +136,7 @@ class SimplexGeometry(BaseMetric):
                 ``ShardedModel``.
         """
         head = getattr(model, 'head', None)
-        if not hasattr(head, 'pre_logits'):
+        if head is None or not hasattr(head, 'pre_logits'):
             raise InputValueError(
                 'SimplexGeometry needs a model whose head has pre_logits, as '
                 f'those of mmpretrain, got {type(model).__name__} with head '
@@ -153,9 +155,7 @@ class SimplexGeometry(BaseMetric):
         self._head = None
 
     @torch.no_grad()
-    def _capture(
-        self, head: nn.Module, inputs: Tuple[Any], output: Tensor
-    ) -> None:
+    def _capture(self, head: Any, inputs: Tuple[Any], output: Tensor) -> None:
         features = head.pre_logits(inputs[0])  # (B, D)
         self._captured.append(dict(features=features))
         projection = getattr(head, 'projection', None)
@@ -243,7 +243,7 @@ class SimplexGeometry(BaseMetric):
         shapes = next(filter(None, (shapes for _, shapes in seen)), {})
         for name, shape in shapes.items():
             self.moments.setdefault(name, ClassMoments(*shape)).all_reduce()
-        metrics = [self.compute_metrics([]) if rank == 0 else None]
+        metrics = [self.compute_metrics([]) if rank == 0 else {}]
         dist.broadcast_object_list(metrics)
         return metrics[0]
 

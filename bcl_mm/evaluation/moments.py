@@ -123,7 +123,7 @@ def _cosines(rows: np.ndarray, num_classes: int) -> Tuple[float, ...]:
     step = max(1, BLOCK // len(unit))
     for start in range(0, len(unit), step):
         block = unit[start : start + step] @ unit[start:].T
-        others = block[~np.tri(*block.shape, dtype=bool)]  # i < j
+        others = block[~np.tri(*block.shape, dtype=np.bool_)]  # i < j
         squares += np.square(others - mean).sum()
         gaps += np.abs(others - simplex).sum()
     return mean, np.sqrt(squares / num_pairs), gaps / num_pairs

@@ -7,14 +7,14 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
-from bcl_mm.classes import bincount_labels
+from bcl_mm.classes import Counts, bincount_labels
 from bcl_mm.evaluation.base import ShotMetric, require_one_each
 from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import InputValueError, check_number
 
 
 def shifted_prior(
-    class_counts: Sequence[int], ratio: float, backward: bool = False
+    class_counts: Counts, ratio: float, backward: bool = False
 ) -> np.ndarray:
     r"""Class prior of a test set that is long-tailed itself.
 
@@ -118,14 +118,14 @@ class PriorAccuracy(ShotMetric):
     def compute_metrics(self, results: List[Tuple[int, int]]) -> Dict:
         """Compute accuracies in percent from the pairs of all ranks."""
         predictions, labels = np.array(results, dtype=np.int64).T
-        settings = self.class_counts, self.ratios, self.priors
+        settings = self.known_counts(), self.ratios, self.priors
         return self.calculate(predictions, labels, *settings)
 
     @staticmethod
     def calculate(
         predictions: np.ndarray,
         labels: np.ndarray,
-        class_counts: Sequence[int],
+        class_counts: Counts,
         ratios: Sequence[float] = (2, 5, 10, 25, 50),
         priors: Optional[Dict[str, Sequence[float]]] = None,
     ) -> Dict[str, float]:
@@ -152,7 +152,9 @@ class PriorAccuracy(ShotMetric):
         totals = bincount_labels(labels, num_classes)
         hits = bincount_labels(labels[predictions == labels], num_classes)
         accuracies = 100 * hits / np.maximum(totals, 1)  # (C,)
-        shares = dict(uniform=np.ones(num_classes), train=class_counts)
+        shares: Dict[str, Counts] = dict(
+            uniform=np.ones(num_classes), train=class_counts
+        )
         for ratio in ratios:
             settings = class_counts, ratio
             shares[f'forward_{ratio:g}'] = shifted_prior(*settings)
@@ -165,8 +167,8 @@ class PriorAccuracy(ShotMetric):
                 )
             shares[name] = _checked(name, prior, num_classes)
         metrics = {}
-        for name, prior in shares.items():
-            weights = np.asarray(prior, np.float64) * (totals > 0)
+        for name, share in shares.items():
+            weights = np.asarray(share, np.float64) * (totals > 0)
             if not weights.any():
                 raise InputValueError(
                     f'priors[{name!r}] has no share of a class that has test '

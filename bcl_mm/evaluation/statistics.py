@@ -44,7 +44,9 @@ class Difference:
     @property
     def is_clear(self) -> bool:
         """Whether the interval excludes 0."""
-        return self.is_known and (self.low > 0 or self.high < 0)
+        if self.low is None or self.high is None:
+            return False
+        return self.low > 0 or self.high < 0
 
 
 def difference(
@@ -140,7 +142,7 @@ def difference(
     # Equal differences vary by rounding.
     scale = max(np.abs(ours).max(), np.abs(theirs).max())
     if variance <= (1e-9 * scale) ** 2 or freedom <= 0:
-        return Difference(mean, *[None] * 4, pairs, is_paired)
+        return Difference(mean, None, None, None, None, pairs, is_paired)
     error = math.sqrt(variance)
     reach = error * _t_quantile((1 + confidence) / 2, freedom)
     p_value = 2 * _t_tail(abs(mean) / error, freedom)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmengine.model import BaseAveragedModel
 from mmengine.model import ExponentialMovingAverage as MMEngineEMA
 from mmengine.model import MomentumAnnealingEMA as MMEngineAnnealingEMA
 from mmengine.model import StochasticWeightAverage as MMEngineSWA
@@ -14,7 +15,7 @@ from bcl_mm.utils.distributed import require_whole
 from bcl_mm.utils.modules import training_state
 
 
-class _CopiesState:
+class _CopiesState(BaseAveragedModel):
     """Copies the state of branches and losses instead of averaging it.
 
     With ``update_buffers=True`` MMEngine averages all buffers. An average of

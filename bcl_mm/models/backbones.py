@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -51,7 +52,7 @@ class _BasicBlock(nn.Module):
             *_conv_norm(channels, channels, 3, 1, norm),
         )
         if stride == 1 and before == channels:
-            self.shortcut = nn.Identity()
+            self.shortcut: nn.Module = nn.Identity()
         elif pads:
             self.shortcut = _PadShortcut(before, channels, stride)
         else:
@@ -104,14 +105,15 @@ class CIFARResNet(BaseModule):
         ),
         width: int = 1,
     ) -> None:
-        is_several = init_cfg and not isinstance(init_cfg, dict)
-        super().__init__(init_cfg=list(init_cfg) if is_several else init_cfg)
-        positive = dict(at_least=1, whole=True)
-        check_number('depth', depth, **positive)
-        check_number('in_channels', in_channels, **positive)
-        check_number('base_channels', base_channels, **positive)
-        check_number('stem_stride', stem_stride, **positive)
-        check_number('width', width, **positive)
+        if init_cfg and not isinstance(init_cfg, dict):
+            init_cfg = list(init_cfg)
+        super().__init__(init_cfg=init_cfg)
+        check_size = partial(check_number, at_least=1, whole=True)
+        check_size('depth', depth)
+        check_size('in_channels', in_channels)
+        check_size('base_channels', base_channels)
+        check_size('stem_stride', stem_stride)
+        check_size('width', width)
         base_channels *= width
         if depth < 8 or depth % 6 != 2:
             raise InputValueError(f'depth must be 6n + 2, n >= 1, got {depth}')
@@ -175,7 +177,8 @@ class TimmBackbone(BaseModule):
         self.model = timm.create_model(
             name, pretrained=pretrained, num_classes=0, **kwargs
         )
-        images = self.model.pretrained_cfg
+        images: Any = self.model.pretrained_cfg  # a dict
+        self._input_size = images['input_size']
         self.mean = [255 * value for value in images['mean']]
         self.std = [255 * value for value in images['std']]
 
@@ -185,12 +188,12 @@ class TimmBackbone(BaseModule):
 
         (timm's ``num_features`` is wrong for some models.)
         """
-        size = self.model.pretrained_cfg['input_size']
         parameter = next(self.parameters())
         was_training = self.training
         self.eval()
         with torch.no_grad():
-            features = self.model(parameter.new_zeros(1, *size))  # (1, D)
+            images = parameter.new_zeros(1, *self._input_size)
+            features = self.model(images)  # (1, D)
         self.train(was_training)
         return features.shape[1]
 

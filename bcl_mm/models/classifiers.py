@@ -79,11 +79,11 @@ class FrozenBackboneClassifier(ImageClassifier):
         weights, _ = backbone_weights(source, backbone, 'model.pretrained')
         backbone.load_state_dict(weights, strict=False)
         if self.keep_classifier:
-            self._load_classifier()
+            self._load_classifier(source)
 
-    def _load_classifier(self) -> None:
+    def _load_classifier(self, source: str) -> None:
         classifier, prefix = self.head.classifier, 'head.classifier.'
-        stored = weights_of(load_checkpoint(self.pretrained))
+        stored = weights_of(load_checkpoint(source))
         weights = {
             name.removeprefix(prefix): value
             for name, value in stored.items()
@@ -93,7 +93,7 @@ class FrozenBackboneClassifier(ImageClassifier):
         if wrong:
             name, misfit = next(iter(wrong.items()))
             raise InputValueError(
-                f'model.pretrained={self.pretrained!r} does not fit '
+                f'model.pretrained={source!r} does not fit '
                 f'model.head.classifier: {prefix}{name} {misfit}. Give the '
                 'checkpoint of a first stage with the same classifier, or '
                 'keep_classifier=False'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Dict, Optional, Tuple
 
 import torch
@@ -12,6 +13,7 @@ from bcl_mm.models.layers import Projector, unit_rows
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.distributed import gather
 from bcl_mm.utils.errors import InputValueError, check_flag, check_number
+from bcl_mm.utils.protocols import ClassHead
 
 
 def sample_classes(
@@ -103,9 +105,9 @@ class ProjectedBranch(nn.Module):
     ) -> None:
         super().__init__()
         check_number('weight', weight, at_least=0)
-        positive = dict(at_least=1, whole=True)
-        check_number('hidden_channels', hidden_channels, **positive)
-        check_number('out_channels', out_channels, **positive)
+        check_size = partial(check_number, at_least=1, whole=True)
+        check_size('hidden_channels', hidden_channels)
+        check_size('out_channels', out_channels)
         self.weight = weight
         widths = in_channels, hidden_channels, out_channels
         self.projector = Projector(*widths, norm_cfg)
@@ -169,6 +171,8 @@ class PrototypeContrast(ViewContrast):
         InputValueError: An argument is out of range.
     """
 
+    corners: Optional[Tensor]
+
     def __init__(
         self,
         num_classes: int,
@@ -186,7 +190,7 @@ class PrototypeContrast(ViewContrast):
         )
         self.num_classes = num_classes
         self.loss = MODELS.build(loss)
-        self.prototype_projector = None
+        self.prototype_projector: Optional[Projector] = None
         corners = None
         if fixed_prototypes:
             corners = simplex(num_classes, out_channels)
@@ -214,14 +218,15 @@ class PrototypeContrast(ViewContrast):
             check_number('num_sampled', num_sampled, at_least=1, whole=True)
         self.class_complement = enabled
         self.num_sampled = num_sampled
-        self._scores = None
+        self._scores = torch.empty(0)
         if num_sampled is not None:
             # Here and not in the step, where neither a generator nor a seed
             # that changes can be compiled.
-            device = self.projector[0].weight.device
+            device = next(self.projector.parameters()).device
             generator = torch.Generator(device).manual_seed(seed)
-            options = dict(generator=generator, device=device)
-            self._scores = torch.rand(self.num_classes, **options)
+            self._scores = torch.rand(
+                self.num_classes, generator=generator, device=device
+            )
 
     def prototypes(self, class_vectors: Tensor) -> Tensor:
         """Unit-norm prototypes (S, D) of class vectors (S, in_channels).
@@ -229,6 +234,7 @@ class PrototypeContrast(ViewContrast):
         The classifier's weight enters as it is, not normalised and not
         detached, with a cosine classifier too (as in the reference).
         """
+        assert self.prototype_projector is not None
         return unit_rows(self.prototype_projector(class_vectors))
 
     def forward(
@@ -236,7 +242,7 @@ class PrototypeContrast(ViewContrast):
         features: Tensor,
         labels: Tensor,
         targets: Tensor,
-        head: nn.Module,
+        head: ClassHead,
         **extra: Any,
     ) -> Dict[str, Tensor]:
         """Loss of the contrastive views.
@@ -266,7 +272,7 @@ class PrototypeContrast(ViewContrast):
         if self.corners is not None or self.prototype_projector is not None:
             if self.num_sampled is not None:
                 num_images = batch_size * len(key_labels) // len(anchors)
-                sampled = self._sample(present, num_images)
+                sampled = self._sample(present, num_images, self.num_sampled)
             classes = sampled.get('prototype_labels', slice(None))
             if self.corners is not None:
                 prototypes = self.corners[classes].to(anchors)
@@ -292,9 +298,11 @@ class PrototypeContrast(ViewContrast):
             batch_coverage=present.mean(),
         )
 
-    def _sample(self, present: Tensor, num_images: int) -> Dict[str, Tensor]:
+    def _sample(
+        self, present: Tensor, num_images: int, num_sampled: int
+    ) -> Dict[str, Tensor]:
         """Draw the classes that complement a batch of ``num_images``."""
-        slots = min(num_images + self.num_sampled, self.num_classes)
+        slots = min(num_images + num_sampled, self.num_classes)
         scores = self._scores.to(present.device, non_blocking=True)
-        drawn = sample_classes(present, slots, self.num_sampled, scores)
+        drawn = sample_classes(present, slots, num_sampled, scores)
         return dict(zip(('prototype_labels', 'prototype_log_weights'), drawn))

@@ -12,7 +12,8 @@ from bcl_mm.models.heads import LongTailHead
 from bcl_mm.models.layers import ClassVectors
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import InputValueError, check_number
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import parts_of
+from bcl_mm.utils.protocols import TakesLogitScale
 
 
 class _Side(nn.Module):
@@ -65,8 +66,9 @@ class SharedTrunk(BaseModule):
         # Each is built anew: copies would start with the same weights.
         copies = [MODELS.build(backbone) for _ in range(num_experts)]
         self.backbone = copies[0]
-        stages = [getattr(copy, stage, None) for copy in copies]
-        if not isinstance(stages[0], nn.Sequential):
+        found = (getattr(copy, stage, None) for copy in copies)
+        stages = [part for part in found if isinstance(part, nn.Sequential)]
+        if not stages:
             raise InputValueError(
                 f'backbone {type(self.backbone).__name__} has no stage '
                 f'{stage!r} that is a Sequential: give its name, stage=...'
@@ -77,7 +79,8 @@ class SharedTrunk(BaseModule):
                 f'first must be in [{-length}, {length - 1}], since stage '
                 f'{stage!r} has {length} children, got {first}'
             )
-        own = _Side([nn.Sequential(*list(s)[first:]) for s in stages])
+        sides = [nn.Sequential(*list(s)[first:]) for s in stages]
+        own: nn.Module = _Side(sides)
         if first % length:
             own = nn.Sequential(*list(stages[0])[:first], own)
         setattr(self.backbone, stage, own)
@@ -101,8 +104,8 @@ class ExpertLoss(nn.Module):
 
     def set_logit_scale(self, scale: Optional[float]) -> None:
         """Set the scale of the head's logits for losses that need it."""
-        for loss in self.losses:
-            tell(loss, 'set_logit_scale', scale)
+        for loss in parts_of(self.losses, TakesLogitScale):
+            loss.set_logit_scale(scale)
 
     def forward(self, logits: Tensor, labels: Tensor, **kwargs: Any) -> Tensor:
         """Loss of logits (E, rows, C) and the labels of the rows."""
@@ -138,6 +141,8 @@ class ExpertHead(LongTailHead):
             not a multiple of E.
     """
 
+    classifier: nn.ModuleList
+
     def __init__(
         self,
         num_classes: int,
@@ -157,7 +162,7 @@ class ExpertHead(LongTailHead):
         loss = dict(type='bcl_mm.ExpertLoss', losses=losses)
         super().__init__(num_classes, in_channels, loss_cls=loss, **kwargs)
 
-    def build_classifier(self) -> nn.Module:
+    def build_classifier(self) -> nn.ModuleList:
         """Build a classifier per expert."""
         sizes = self.in_channels // self.num_experts, self.num_classes
         classifiers = nn.ModuleList(

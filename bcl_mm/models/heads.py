@@ -26,7 +26,8 @@ from bcl_mm.utils.labels import (
     sample_labels,
     soft_labels,
 )
-from bcl_mm.utils.modules import given_info, tell
+from bcl_mm.utils.modules import given_info, set_class_info
+from bcl_mm.utils.protocols import Projects, TakesLogitScale
 
 
 def _take_loaded_counts(head: LongTailHead, incompatible_keys: Any) -> None:
@@ -35,7 +36,7 @@ def _take_loaded_counts(head: LongTailHead, incompatible_keys: Any) -> None:
     if head._knows_counts:
         info = ClassInfo(head.class_counts.cpu().numpy())
         for part in head.children():
-            tell(part, 'set_class_info', info)
+            set_class_info(part, info)
 
 
 @MODELS.register_module()
@@ -91,6 +92,9 @@ class LongTailHead(ClsHead):
         InputValueError: An argument is out of range.
     """
 
+    loss_module: Optional[nn.Module]
+    class_counts: Tensor
+
     def __init__(
         self,
         num_classes: int,
@@ -135,8 +139,8 @@ class LongTailHead(ClsHead):
         # (N,) labels or (N, C) soft labels -> (N,) weights in loss_cls.
         self.sample_weights: Optional[Callable[[Tensor], Tensor]] = None
 
-        self.classifier = self.build_classifier()
-        if hasattr(self.loss_module, 'set_logit_scale'):
+        self.classifier: nn.Module = self.build_classifier()
+        if isinstance(self.loss_module, TakesLogitScale):
             logit_scale = getattr(self.classifier, 'scale', None)
             self.loss_module.set_logit_scale(logit_scale)
         sizes = dict(num_classes=num_classes, in_channels=in_channels)
@@ -169,7 +173,7 @@ class LongTailHead(ClsHead):
             self.given_info = ClassInfo(class_counts)
         self.given_info = given_info(self)
         if self.given_info is not None:
-            tell(self, 'set_class_info', self.given_info)
+            set_class_info(self, self.given_info)
         self.register_load_state_dict_post_hook(_take_loaded_counts)
 
     def build_classifier(self) -> nn.Module:
@@ -200,10 +204,10 @@ class LongTailHead(ClsHead):
         return weight
 
     @property
-    def projection(self) -> Optional[nn.Module]:
+    def projection(self) -> Optional[Projects]:
         """The first branch with ``project(features)``, None without one."""
         branches = self.branches.values()
-        return next((b for b in branches if hasattr(b, 'project')), None)
+        return next((b for b in branches if isinstance(b, Projects)), None)
 
     def classification_loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """Classification loss, a scalar.
@@ -220,9 +224,10 @@ class LongTailHead(ClsHead):
         ``sample_weights``, where it is set, weighs them; the divisor stays
         their number.
         """
-        options = dict(avg_factor=len(targets))
+        options: Dict[str, Any] = dict(avg_factor=len(targets))
         if self.sample_weights is not None:
             options['weight'] = self.sample_weights(targets)
+        assert self.loss_module is not None, 'loss_cls is None'
         return self.loss_module(logits, targets, **options)
 
     def targets(self, data_samples: List[DataSample]) -> Tensor:

@@ -170,6 +170,8 @@ class AdaptedBackbone(BaseModule):
         MissingFileError: ``weights_file`` does not exist.
     """
 
+    fingerprint: Tensor
+
     def __init__(
         self,
         frozen: dict,
@@ -190,7 +192,7 @@ class AdaptedBackbone(BaseModule):
         self.weights_file = weights_file
         self.frozen = MODELS.build(frozen)
         if weights_file:
-            self._load_frozen()
+            self._load_frozen(weights_file)
         self.frozen.requires_grad_(False).eval()
         self.register_buffer('fingerprint', fingerprint(self.frozen))
         self.adapters = nn.ModuleList()
@@ -199,18 +201,18 @@ class AdaptedBackbone(BaseModule):
             self._adapt(kind, channels, targets or usual)
         self.register_state_dict_post_hook(_leave_out_frozen)
 
-    def _load_frozen(self) -> None:
+    def _load_frozen(self, weights_file: str) -> None:
         """Load the weights of the frozen part."""
         backbone = self.frozen
         if isinstance(backbone, TimmBackbone):
             backbone = backbone.model
         try:
             weights, _ = backbone_weights(
-                self.weights_file, backbone, 'weights_file'
+                weights_file, backbone, 'weights_file'
             )
         except MissingFileError:
             raise MissingFileError(
-                f'the frozen backbone {self.weights_file!r} does not exist: '
+                f'the frozen backbone {weights_file!r} does not exist: '
                 f'{_REMEDY}'
             ) from None
         backbone.load_state_dict(weights, strict=False)

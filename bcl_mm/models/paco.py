@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 
 import torch
 from mmengine.dist import get_rank
-from torch import Tensor, nn
+from torch import Tensor
 
 from bcl_mm.models.contrast import ProjectedBranch
 from bcl_mm.models.losses import LogitAdjustedLoss
@@ -16,6 +16,7 @@ from bcl_mm.utils.distributed import gather
 from bcl_mm.utils.errors import InputValueError, check_number
 from bcl_mm.utils.labels import soft_targets
 from bcl_mm.utils.precision import product
+from bcl_mm.utils.protocols import ClassHead
 
 
 def parametric_contrastive_loss(
@@ -95,6 +96,10 @@ class GPaCo(ProjectedBranch):
         InputValueError: An argument is out of range.
     """
 
+    queue: Tensor
+    queue_labels: Tensor
+    position: Tensor
+
     def __init__(
         self,
         num_classes: int,
@@ -135,7 +140,7 @@ class GPaCo(ProjectedBranch):
         features: Tensor,
         labels: Tensor,
         targets: Tensor,
-        head: nn.Module,
+        head: ClassHead,
         keys: Optional[Tensor] = None,
         **extra: Any,
     ) -> Dict[str, Tensor]:
@@ -169,8 +174,10 @@ class GPaCo(ProjectedBranch):
         logits = head.logits(rows)
         logits = logits + self.prior.from_counts(logits)
         # View 0 alone may be mixed.
-        soft = [soft_targets(y, logits[: len(y)]) for y in (targets, labels)]
-        soft = torch.cat([soft[0], soft[1].repeat(num_views - 1, 1)])
+        mixed, hard = (
+            soft_targets(y, logits[: len(y)]) for y in (targets, labels)
+        )
+        soft = torch.cat([mixed, hard.repeat(num_views - 1, 1)])
         spread = self.smoothing / self.num_classes
         soft = (1 - self.smoothing) * soft + spread
         labels = labels.repeat(num_views)  # (M,)

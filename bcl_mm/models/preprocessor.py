@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Union
+from typing import Any, List, Optional, Sequence, TypeGuard, Union
 
 import torch
 from mmpretrain.models.utils import ClsDataPreprocessor
@@ -16,7 +16,7 @@ from bcl_mm.utils.labels import class_labels, sample_labels
 Channels = Union[None, float, Sequence[float]]
 
 
-def is_multi_view(inputs: Any) -> bool:
+def is_multi_view(inputs: Any) -> TypeGuard[Sequence[Any]]:
     """Whether collated inputs are V views, each of them a batch.
 
     A view is a (B, C, H, W) tensor with MMEngine's ``default_collate``, and a
@@ -30,7 +30,7 @@ def is_multi_view(inputs: Any) -> bool:
 
 
 def _channels(
-    name: str, values: Channels, above: Optional[float] = None
+    name: str, values: Any, above: Optional[float] = None
 ) -> List[float]:
     """Checked numbers of the channels."""
     is_list = isinstance(values, Sequence) and not isinstance(values, str)
@@ -79,6 +79,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
         channels_last: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.num_classes: Optional[int]
         check_flag('non_blocking', non_blocking)
         check_flag('channels_last', channels_last)
         if (mean is None) != (std is None):
@@ -160,7 +161,7 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
             )
         if torch.is_tensor(inputs[0]):
             # On the device: joined pinned tensors are not pinned.
-            images = torch.cat(self.cast_data(inputs))  # (V * B, C, H, W)
+            return torch.cat(self.cast_data(inputs))  # (V * B, C, H, W)
         return images
 
     def _move_labels(self, samples: Sequence[Any]) -> None:

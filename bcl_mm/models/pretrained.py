@@ -146,7 +146,7 @@ def apply_pretrained(cfg: dict, load: bool = True) -> Optional[str]:
             required and not installed.
         InputFileError: It does not exist, or cannot be downloaded.
     """
-    source, model = cfg.get('pretrained'), cfg.get('model')
+    source, model = cfg.get('pretrained'), cfg.get('model', {})
     if source is None:
         return None
     if not isinstance(source, str):

@@ -119,6 +119,9 @@ class ProCo(ViewContrast):
         InputValueError: An argument is out of range.
     """
 
+    means: Tensor
+    counts: Tensor
+
     def __init__(
         self,
         num_classes: int,

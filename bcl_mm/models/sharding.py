@@ -6,6 +6,7 @@ import contextlib
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence
 
 from mmengine.dist import broadcast, get_world_size, is_main_process
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.utils import apply_to
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class ShardedModel(nn.Module):
         InputValueError: A unit does not exist.
     """
 
-    def __init__(self, module: nn.Module, units: Sequence[str] = ()) -> None:
+    def __init__(self, module: BaseModel, units: Sequence[str] = ()) -> None:
         if isinstance(module, MomentumClassifier):
             raise InputTypeError(
                 'MomentumClassifier cannot be a ShardedModel, as it averages '
@@ -136,7 +137,9 @@ class ShardedModel(nn.Module):
         Args:
             optim_wrapper: The optimizer wrapper, None if it is not saved.
         """
-        owners = [self.module] + [optim_wrapper] * (optim_wrapper is not None)
+        owners = [self.module]
+        if optim_wrapper is not None:
+            owners.append(optim_wrapper)
         for owner in owners:
             state = apply_to(
                 owner.state_dict(), lambda x: isinstance(x, DTensor), _gathered
@@ -149,7 +152,7 @@ class ShardedModel(nn.Module):
                 vars(owner).pop('state_dict')
 
 
-def _distributed(whole: Tensor, like: DTensor) -> DTensor:
+def _distributed(whole: Tensor, like: Any) -> DTensor:
     """This process's share of a tensor that all of them have."""
     whole = whole.to(like.device, like.dtype)
     options = dict(src_data_rank=None)  # without communication
@@ -164,8 +167,9 @@ def _distribute_loaded(
     """Divide the weights that a module is about to load."""
     for name, own in module.named_parameters(recurse=False):
         given = state_dict.get(prefix + name)
-        is_whole = given is not None and not isinstance(given, DTensor)
-        if is_whole and given.shape == own.shape:
+        if given is None or isinstance(given, DTensor):
+            continue
+        if given.shape == own.shape:
             state_dict[prefix + name] = _distributed(given, own)
 
 

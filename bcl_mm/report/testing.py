@@ -52,7 +52,7 @@ def evaluate(
     geometry = SimplexGeometry()
     geometry.set_model(model)
 
-    def keep_shown(head: nn.Module, inputs: tuple, _: Any) -> None:
+    def keep_shown(head: Any, inputs: tuple, _: Any) -> None:
         for i, row in enumerate(head.pre_logits(inputs[0]), done):
             if i in features:
                 features[i] = row.float().cpu().numpy()

@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from bcl_mm.apis.cost import KINDS as KINDS_OF_TIME
 from bcl_mm.classes import shot_groups
-from bcl_mm.evaluation import Difference
+from bcl_mm.evaluation import Difference, difference
 from bcl_mm.report.summary import Method
 from bcl_mm.report.tables import COLUMNS
 
@@ -48,7 +48,7 @@ class Verdict:
 def points(gap: Difference) -> str:
     """A difference with its interval, ``'1.3 [0.4, 2.2]'``."""
     text = f'{_plain_zero(gap.mean)}'
-    if not gap.is_known:
+    if gap.low is None or gap.high is None:
         return text
     return f'{text} [{_plain_zero(gap.low)}, {_plain_zero(gap.high)}]'
 
@@ -81,7 +81,7 @@ def judge(methods: Sequence[Method]) -> Verdict:
             best,
         )
     rival = ranked[1]
-    gap = best.above(rival, CRITERION)
+    gap = _lead(best, rival)
     if not gap.is_known:
         headline, advice = _inconclusive(best, rival, gap)
     elif gap.is_clear and gap.mean > 0:
@@ -93,6 +93,10 @@ def judge(methods: Sequence[Method]) -> Verdict:
     return Verdict(headline, advice, notes, best, rival, gaps)
 
 
+def _lead(method: Method, rival: Method) -> Difference:
+    return difference(method.by_seed(CRITERION), rival.by_seed(CRITERION))
+
+
 def _ranked(methods: Sequence[Method]) -> List[Method]:
     """Methods, the best first; of equal ones the first.
 
@@ -102,10 +106,10 @@ def _ranked(methods: Sequence[Method]) -> List[Method]:
     by_mean = sorted(methods, key=lambda method: -method.mean(CRITERION))
     best, *others = by_mean
     for method in others:
-        if method.above(best, CRITERION).mean > 0:
+        if _lead(method, best).mean > 0:
             best = method
     others = [method for method in by_mean if method is not best]
-    others.sort(key=lambda method: best.above(method, CRITERION).mean)
+    others.sort(key=lambda method: _lead(best, method).mean)
     return [best, *others]
 
 
@@ -159,8 +163,7 @@ def _no_winner(ranked: Sequence[Method], gap: Difference) -> Tuple[str, str]:
     best, rival, *_ = ranked
     alike = [best]
     for method in ranked[1:]:
-        other = best.above(method, CRITERION)
-        if not other.is_clear:
+        if not _lead(best, method).is_clear:
             alike.append(method)
     headline = (
         f'No method is ahead: {best.name} is {points(gap)} points of '
@@ -168,12 +171,12 @@ def _no_winner(ranked: Sequence[Method], gap: Difference) -> Tuple[str, str]:
         f'{_over_seeds(gap)}, which may be chance.'
     )
     names = f'{", ".join(m.name for m in alike[:-1])} and {alike[-1].name}'
-    costs = [method.cost for method in alike]
-    if None in costs or len({cost.kind for cost in costs}) > 1:
+    costs = [m.cost for m in alike if m.cost is not None]
+    if len(costs) < len(alike) or len({cost.kind for cost in costs}) > 1:
         return headline, f'Of {names}, take the simplest, or run more seeds.'
-    cheapest = min(alike, key=lambda method: method.cost.seconds)
-    most = max(cost.seconds for cost in costs)
-    if most <= cheapest.cost.seconds * (1 + _SAME):
+    seconds = [cost.seconds for cost in costs]
+    cheapest = alike[seconds.index(min(seconds))]
+    if max(seconds) <= min(seconds) * (1 + _SAME):
         return headline, (
             f'{names} cost about the same: take any of them, or run more '
             'seeds.'
@@ -190,7 +193,7 @@ def cost_ratio(best: Method, rival: Method) -> Tuple[Optional[float], str]:
     None, if one is unknown or they were measured on different devices.
     """
     ours, theirs = best.cost, rival.cost
-    if not (ours and theirs) or ours.kind != theirs.kind:
+    if ours is None or theirs is None or ours.kind != theirs.kind:
         return None, ''
     if theirs.seconds <= 0:
         return None, ''

@@ -27,7 +27,7 @@ from bcl_mm.utils.weights import check_content, weights_of
 try:
     from numpy._core import multiarray
 except ImportError:  # numpy 1
-    from numpy.core import multiarray
+    from numpy.core import multiarray  # type: ignore[no-redef]
 
 
 def _history_method(owner: Any, name: str) -> Any:

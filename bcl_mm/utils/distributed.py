@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import TYPE_CHECKING, Any, Callable, Dict, TypeGuard
 
 import torch
 import torch.distributed as dist
@@ -11,9 +11,12 @@ from mmengine.dist import all_gather_object, broadcast, get_world_size
 from bcl_mm.utils.autograd import first_order_only
 from bcl_mm.utils.errors import InputValueError
 
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+
 if hasattr(dist, 'all_gather_single'):  # the names since torch 2.14
-    _all_gather = dist.all_gather_single
-    _reduce_scatter = dist.reduce_scatter_single
+    _all_gather: Callable[..., Any] = dist.all_gather_single
+    _reduce_scatter: Callable[..., Any] = dist.reduce_scatter_single
 else:
     _all_gather = dist.all_gather_into_tensor
     _reduce_scatter = dist.reduce_scatter_tensor
@@ -54,7 +57,7 @@ def gather(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if get_world_size() == 1 else _Gather.apply(tensor)
 
 
-def is_sharded(tensor: torch.Tensor) -> bool:
+def is_sharded(tensor: torch.Tensor) -> TypeGuard[DTensor]:
     """Whether this process has a part of it only, as with FSDP2."""
     # (torch.distributed.tensor takes long to import.)
     return hasattr(tensor, 'full_tensor')

@@ -102,12 +102,12 @@ def fetch(source: str) -> str:
             'openmmlab://NAME, mmcls://NAME or, '
             f'for a backbone, timm://NAME, got {source!r}'
         )
-    name = PurePath(parts.path)
+    file = PurePath(parts.path)
     # torchvision's names hold a hash of the content: its own downloads serve.
     if _ZOOS.get(zoo) is not get_torchvision_models:
         key = hashlib.sha256(address.encode()).hexdigest()[:16]
-        name = PurePath(f'{name.stem[:100]}-{key}{name.suffix[:20]}')
-    path = Path(torch.hub.get_dir(), 'checkpoints', name.name)
+        file = PurePath(f'{file.stem[:100]}-{key}{file.suffix[:20]}')
+    path = Path(torch.hub.get_dir(), 'checkpoints', file.name)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(address, path)

@@ -200,13 +200,14 @@ def end_at_full_disk(logger: logging.Logger) -> None:
     """
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
-            handler.handleError = partial(_raise_if_full, handler)
+            vars(handler)['handleError'] = partial(_raise_if_full, handler)
 
 
 def _raise_if_full(
     handler: logging.FileHandler, record: logging.LogRecord
 ) -> None:
-    error = as_input_error(sys.exc_info()[1], handler.baseFilename)
-    if error is not None:
-        raise error
+    error = sys.exc_info()[1]
+    told = error and as_input_error(error, handler.baseFilename)
+    if told:
+        raise told
     logging.FileHandler.handleError(handler, record)

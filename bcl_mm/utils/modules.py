@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable
+from typing import Any, Dict, Iterable, List, Type, TypeVar
 
 from mmengine.evaluator import Evaluator
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bcl_mm.classes import ClassInfo
+from bcl_mm.utils.protocols import TakesClassInfo
+
+_Contract = TypeVar('_Contract')
+
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model inside DDP, FSDP or test-time augmentation; else itself."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
+        model = model.get_submodule('module')
     return model
 
 
-def tell(model: nn.Module, method: str, *args: Any) -> None:
-    """Call a method of every module that has it, once each.
+def parts_of(model: nn.Module, contract: Type[_Contract]) -> List[_Contract]:
+    """Modules of a model that fulfil a contract, once each.
 
     Args:
         model: The root of the modules, wrapped or not.
-        method: Name of the method, such as ``'set_class_info'``.
-        *args: Arguments of the method.
+        contract: A protocol, such as
+            :class:`~bcl_mm.utils.protocols.TakesProgress`.
     """
-    _tell_each(unwrapped(model).modules(), method, args)
+    return _fulfilling(unwrapped(model).modules(), contract)
 
 
-def tell_metrics(evaluator: Evaluator, method: str, *args: Any) -> None:
-    """Call a method of every metric that has it, as :func:`tell` does."""
-    _tell_each(evaluator.metrics, method, args)
+def metrics_of(
+    evaluator: Evaluator, contract: Type[_Contract]
+) -> List[_Contract]:
+    """Metrics that fulfil a contract, see :func:`parts_of`."""
+    return _fulfilling(evaluator.metrics, contract)
 
 
-def _tell_each(parts: Iterable[Any], method: str, args: tuple) -> None:
-    for part in parts:
-        if hasattr(part, method):
-            getattr(part, method)(*args)
+def _fulfilling(
+    parts: Iterable[Any], contract: Type[_Contract]
+) -> List[_Contract]:
+    # Each step asks: isinstance() takes four times as long.
+    return [part for part in parts if issubclass(type(part), contract)]
+
+
+def set_class_info(model: nn.Module, info: ClassInfo) -> None:
+    """Tell all modules that need it the class information."""
+    for part in parts_of(model, TakesClassInfo):
+        part.set_class_info(info)
 
 
 def given_info(model: nn.Module) -> Any:

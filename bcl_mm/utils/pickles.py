@@ -152,7 +152,7 @@ def _check_call(function: Any, arguments: Any) -> None:
 
 
 def _check_state(owner: Any, state: Any) -> None:
-    must_be_none = _STATES.get(getattr(owner, 'maker', None))
+    must_be_none = _STATES.get(getattr(owner, 'maker', ''))
     if must_be_none is None or (
         must_be_none.stop and state[must_be_none] != (None,) * 3
     ):
@@ -193,6 +193,7 @@ def check_pickle(content: Union[bytes, BinaryIO], num_bytes: int) -> None:
     stack: List[Any] = []
     marked: List[List[Any]] = []
     memo: Dict[int, Any] = {}
+    value: Any  # what the operation takes
     for opcode, value, _ in pickletools.genops(content):
         name = opcode.name
         if name == 'MARK':

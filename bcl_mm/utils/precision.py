@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Iterator, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,8 @@ PRECISIONS = 'float32', 'tf32'
 _matmul = torch.backends.cuda.matmul
 # The attribute since torch 2.9. Its value can be read and restored whatever
 # API it was set by; the older one's cannot.
-_SETTING, _EXACT = 'allow_tf32', False
+_SETTING = 'allow_tf32'
+_EXACT: Union[bool, str] = False
 if hasattr(_matmul, 'fp32_precision'):
     _SETTING, _EXACT = 'fp32_precision', 'ieee'
 _exports = False

@@ -75,7 +75,7 @@ def upright_turn(data: bytes) -> Optional[Image.Transpose]:
     exif = Image.Exif()
     with contextlib.suppress(Exception):  # damaged: upright, as with OpenCV
         exif.load(data)
-        return _UPRIGHT.get(exif.get(_ORIENTATION))
+        return _UPRIGHT.get(exif.get(_ORIENTATION, 1))
     return None
 
 
@@ -147,15 +147,14 @@ def load_rgb(image: Union[str, os.PathLike, bytes]) -> np.ndarray:
     with _naming(image), warnings.catch_warnings():
         # Of half as many pixels.
         warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-        content = image
         if not isinstance(image, bytes):
             if not os.path.isfile(image):
                 raise ValueError('it is not a file')
             with open(image, 'rb') as file:
-                content = file.read()
-        if is_cut_short(content):
+                image = file.read()
+        if is_cut_short(image):
             raise ValueError('it is cut short')
-        with Image.open(BytesIO(content)) as opened:
+        with Image.open(BytesIO(image)) as opened:
             return to_rgb(opened)
 
 

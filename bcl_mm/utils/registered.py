@@ -23,8 +23,9 @@ import bcl_mm.registry
 from bcl_mm.utils.errors import InputValueError
 
 # Keys whose text a registry looks up.
-_NAMED = ('type', 'constructor', 'runner_type', 'ema_type', 'conv_type')
+_NAMED: Tuple[str, ...] = ('type', 'constructor', 'runner_type', 'ema_type')
 _NAMED += ('norm_layer', 'resize_type', 'collate_fn', 'worker_init_fn')
+_NAMED += ('conv_type',)
 _SCOPES = ('_scope_', 'default_scope')
 # Registered, but they evaluate or unpickle what they are given.
 _UNSAFE = (

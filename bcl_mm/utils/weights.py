@@ -113,7 +113,7 @@ def weights_of(content: dict) -> Dict[str, Tensor]:
 
 def _layer(name: str) -> str:
     """The layer that an entry of a classifier or a backbone belongs to."""
-    return re.match(r'((backbone|neck|head)\.)?[^.]*', name)[0]
+    return re.findall(r'^(?:(?:backbone|neck|head)\.)?[^.]*', name)[0]
 
 
 def _kind(value: Tensor) -> str:

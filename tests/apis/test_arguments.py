@@ -196,9 +196,16 @@ class Keeps(Parent):
         self.kwargs = kwargs
 
 
+class Calls(Parent):
+    def __init__(self, **kwargs):
+        self.made = kwargs['make']()
+        super().__init__(**kwargs)
+
+
 def test_arguments_are_followed_to_parents():
     assert arguments_of(Child) == ({'b', 'c', 'd'}, False, set())
     assert arguments_of(Keeps) == (set(), True, set())
+    assert arguments_of(Calls).names == {'a', 'b', 'c', 'make'}
     assert arguments_of(len).names == set()
     timm = arguments_of(MODELS.get('TimmBackbone'))
     assert timm.is_open and 'pretrained' in timm.names

@@ -12,7 +12,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from bcl_mm.models.heads import BCLHead
 from bcl_mm.utils.distributed import gather
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import parts_of
+from bcl_mm.utils.protocols import TakesClassComplement
 from tests import branches  # noqa: F401
 from tests.distributed.common import on_ranks
 
@@ -85,7 +86,8 @@ class Step(torch.nn.Module):
             class_counts=COUNTS,
             **options,
         )
-        tell(self.head, 'set_class_complement', complement, num_sampled)
+        for part in parts_of(self.head, TakesClassComplement):
+            part.set_class_complement(complement, num_sampled)
 
     def forward(self, images, labels):
         samples = [DataSample().set_gt_label(label) for label in labels]

@@ -9,7 +9,7 @@ from torch import nn
 from bcl_mm.classes import ClassInfo
 from bcl_mm.engine.focal_sam import FocalSAMOptimWrapper
 from bcl_mm.models import ExpertHead, LongTailHead
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import set_class_info
 from tests.engine.test_sam import HEADS, trained
 from tests.models.test_branches import assert_same, state
 
@@ -28,7 +28,7 @@ class Model(BaseModel):
         self.head = head
         self.double()
         if isinstance(head, LongTailHead):
-            tell(head, 'set_class_info', ClassInfo(COUNTS))
+            set_class_info(head, ClassInfo(COUNTS))
 
     def forward(self, inputs, data_samples=None, mode='loss'):
         return self.head.loss((self.layer(inputs),), data_samples)

@@ -11,7 +11,7 @@ from bcl_mm.apis import config
 from bcl_mm.classes import ClassInfo
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputError
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import set_class_info
 from tests.engine.hooks.common import COUNTS
 
 
@@ -66,7 +66,7 @@ def test_a_step_has_the_same_gradient(tmp_path):
         options = {'channels_last': is_on, 'model.backbone.in_channels': 3}
         cfg = settings(tmp_path / str(is_on), **options)
         model = config.build_runner(cfg).model
-        tell(model, 'set_class_info', ClassInfo(COUNTS))
+        set_class_info(model, ClassInfo(COUNTS))
         *result, layouts = step(model.double())
         assert layouts == [is_on] * 35  # 17 convolutions, and the batch
         results.append(result)

@@ -173,7 +173,7 @@ def test_the_draw_of_a_seed():
     scores = torch.rand(5, generator=torch.Generator().manual_seed(7))
     slots, _ = sample_classes(torch.zeros(5), 5, 2, scores)
     assert slots.tolist() == scores.argsort(descending=True).tolist()
-    drawn = branch._sample(torch.zeros(5), 4)
+    drawn = branch._sample(torch.zeros(5), 4, 2)
     assert drawn['prototype_labels'].tolist() == slots.tolist()
 
 

@@ -6,7 +6,7 @@ from mmpretrain.structures import DataSample
 
 from bcl_mm.classes import ClassInfo
 from bcl_mm.models.heads import BCLHead, LongTailHead
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import set_class_info
 from tests.models.head import COUNTS, batch, make
 
 
@@ -22,16 +22,16 @@ def test_counts_are_in_the_checkpoint():
 def test_counts_are_checked():
     head = make()
     with pytest.raises(ValueError, match='num_classes is 5, but .* has 3'):
-        tell(head, 'set_class_info', ClassInfo([1, 2, 3]))
+        set_class_info(head, ClassInfo([1, 2, 3]))
     with pytest.raises(ValueError, match='contradicts .* in class 4: '):
-        tell(head, 'set_class_info', ClassInfo([40, 20, 10, 5, 3]))
+        set_class_info(head, ClassInfo([40, 20, 10, 5, 3]))
     free = make(class_counts=None)
     feats, samples = batch([0, 1])
     with pytest.raises(ValueError, match='needs class_counts'):
         free.loss(feats, samples)
     with pytest.raises(ValueError, match='none of class 3'):
-        tell(free, 'set_class_info', ClassInfo([40, 20, 10, 0, 3]))
-    tell(free, 'set_class_info', ClassInfo(COUNTS))
+        set_class_info(free, ClassInfo([40, 20, 10, 0, 3]))
+    set_class_info(free, ClassInfo(COUNTS))
     assert free.loss(feats, samples)['loss_cls'].isfinite()
 
 

@@ -6,7 +6,8 @@ from torch.nn.functional import normalize
 
 from bcl_mm.engine.hooks import ProgressHook
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import parts_of
+from bcl_mm.utils.protocols import TakesProgress
 from tests.engine.hooks.common import make
 from tests.models.test_branches import (
     EMA,
@@ -74,7 +75,8 @@ def test_the_encoder_follows_the_model():
         with torch.no_grad():
             for parameter in own:
                 parameter.add_(torch.randn_like(parameter))
-        tell(ours, 'set_progress', step / 3)
+        for part in parts_of(ours, TakesProgress):
+            part.set_progress(step / 3)
         now = [p.detach().clone() for p in own]
         if expected is None:
             expected = now  # the first time, it is a copy
@@ -88,7 +90,8 @@ def test_the_encoder_follows_the_model():
 
 def test_keys_are_projections_of_the_copy():
     ours = model()
-    tell(ours, 'set_progress', 0)
+    for part in parts_of(ours, TakesProgress):
+        part.set_progress(0)
     ours.eval()
     images = torch.randn(4, 1, 8, 8)
     (rows,) = ours.extract_feat(images)

@@ -16,7 +16,7 @@ from mmpretrain.structures import DataSample
 import bcl_mm
 from bcl_mm.classes import ClassInfo
 from bcl_mm.models.pretrained import apply_pretrained
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import set_class_info
 
 VIEWS, CLASSES = 3, 5
 
@@ -46,7 +46,7 @@ def step(model, size):
     if not model.head.branches:
         (images,) = images
     samples = [DataSample().set_gt_label(i) for i in range(2)]
-    tell(model.head, 'set_class_info', ClassInfo(range(1, CLASSES + 1)))
+    set_class_info(model.head, ClassInfo(range(1, CLASSES + 1)))
     model.train()
     return model.train_step(
         dict(inputs=images, data_samples=samples), optimizer

@@ -30,7 +30,7 @@ from bcl_mm.engine.hooks import (
     ProgressHook,
     SampleSeedHook,
 )
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import set_class_info
 from benchmarks.common import Curve, Row, Settings, Times, rows_of
 
 # Configs, and the maximum ratio to the bare loop.
@@ -59,7 +59,7 @@ def bare_loop(runner: Runner) -> Callable[[], None]:
     device = next(runner.model.parameters()).device
     model = build_model(cfg).to(device)
     model.init_weights()
-    tell(model, 'set_class_info', ClassInfo.from_dataset(dataset))
+    set_class_info(model, ClassInfo.from_dataset(dataset))
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
 
     def epoch() -> None:
@@ -150,7 +150,7 @@ class ResNetStep:
         self.model = build_model(cfg).to(device, memory_format=layout)
         self.head = self.model.head
         counts = np.arange(num_classes) + 1
-        tell(self.model, 'set_class_info', ClassInfo(counts))
+        set_class_info(self.model, ClassInfo(counts))
         rows = torch.randn(3 * batch_size, 2048, device=device)
         self.features = rows.requires_grad_()
         for parameter in self.model.parameters():

@@ -30,8 +30,10 @@ from bcl_mm.utils.preprocessing import (
 )
 
 # Names of image files end with one of these, in any case.
-IMAGE_ENDINGS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm')
-IMAGE_ENDINGS += ('.tif', '.tiff', '.webp')
+IMAGE_ENDINGS = (
+    *('.bmp', '.jpeg', '.jpg', '.pgm', '.png'),
+    *('.ppm', '.tif', '.tiff', '.webp'),
+)
 NOT_REGULAR = 'is not a regular file'
 _NO_IMAGE = 'is not an image, or is too damaged'
 _REMEDY = "shrink it, or raise LoadImageFromFile's max_pixels"

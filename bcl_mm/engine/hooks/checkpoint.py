@@ -7,7 +7,7 @@ import os
 import re
 from collections import deque
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Union
+from typing import Any, Deque, Dict, Iterator, List, Optional, Union
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
@@ -93,6 +93,9 @@ class SafeCheckpointHook(CheckpointHook):
         CheckpointError: A checkpoint could not be written.
     """
 
+    backend_args: Optional[Dict[str, Any]]
+    file_backend: Any
+    keep_ckpt_ids: Deque[int]
     # Name of the training, the same after it resumed; None starts anew.
     _training: Optional[str] = None
 
@@ -224,9 +227,10 @@ class SafeCheckpointHook(CheckpointHook):
         then = 'there is no earlier checkpoint to resume from'
         if latest:
             then = f'when that is fixed, --resume resumes from {latest}'
+        cause = str(error)
         if not isinstance(error, InputFileError):  # that names the file
-            error = f'a file in {self.out_dir}: {error}'
-        return f'the checkpoint could not be saved: {error}; {then}'
+            cause = f'a file in {self.out_dir}: {cause}'
+        return f'the checkpoint could not be saved: {cause}; {then}'
 
 
 def _whole(

@@ -11,7 +11,8 @@ from bcl_mm.engine.hooks.progress import epoch_and_position
 from bcl_mm.engine.seeds import mix
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import check_number
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import parts_of
+from bcl_mm.utils.protocols import TakesClassComplement
 
 
 @HOOKS.register_module()
@@ -58,4 +59,5 @@ class ClassComplementHook(Hook):
         epoch, _ = epoch_and_position(runner, batch_idx)
         seed = mix(runner.seed, runner.iter)
         settings = epoch >= self.begin_epoch, self.num_sampled, seed
-        tell(runner.model, 'set_class_complement', *settings)
+        for part in parts_of(runner.model, TakesClassComplement):
+            part.set_class_complement(*settings)

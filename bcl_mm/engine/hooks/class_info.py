@@ -29,7 +29,8 @@ from bcl_mm.utils.errors import (
     check_flag,
     visible,
 )
-from bcl_mm.utils.modules import given_info, tell, tell_metrics
+from bcl_mm.utils.modules import given_info, metrics_of, set_class_info
+from bcl_mm.utils.protocols import TakesClassInfo
 
 
 def _log_notes(runner: Runner, datasets: Sequence[Any]) -> None:
@@ -93,20 +94,10 @@ class ClassInfoHook(Hook):
                 config or the checkpoint that training resumes from.
         """
         resumed = self.info if runner._resume else None
-        self._set_from_data(runner, runner.train_dataloader.dataset, resumed)
-        try:
-            self.info.require_same(
-                resumed,
-                'the checkpoint',
-                'Resume with the data that it was trained on, keep these '
-                'with --allow-changed-data, or start a new training from its '
-                'weights with load_from',
-            )
-        except InputValueError as error:
-            shifted = shifted_classes(self.info.names, resumed.names)
-            if shifted or not self.allow_changed_data:
-                raise
-            runner.logger.warning(f'resuming with other data: {error}')
+        data = runner.train_dataloader.dataset
+        info = self._set_from_data(runner, data, resumed)
+        if resumed is not None:
+            self._compare_counts(runner, info, resumed)
         self._compare_digests(runner)
         datasets = [runner.train_dataloader.dataset]
         if runner.val_loop is not None:
@@ -135,11 +126,10 @@ class ClassInfoHook(Hook):
         if self.info is None:
             self.info = given_info(runner.model)
         if self.info is not None:
-            tell(runner.model, 'set_class_info', self.info)
+            set_class_info(runner.model, self.info)
         elif any(
-            hasattr(metric, 'set_class_info')
-            and getattr(metric, 'given_info', None) is None
-            for metric in runner.test_evaluator.metrics
+            getattr(metric, 'given_info', None) is None
+            for metric in metrics_of(runner.test_evaluator, TakesClassInfo)
         ):
             self._count_for_test(runner)
         self._tell_metrics(runner.test_evaluator)
@@ -158,6 +148,24 @@ class ClassInfoHook(Hook):
         if self.info is None:
             self.info = ClassInfo.from_meta(checkpoint.get('meta', {}))
         self._digest = checkpoint.get('meta', {}).get('data_digest')
+
+    def _compare_counts(
+        self, runner: Runner, info: ClassInfo, resumed: ClassInfo
+    ) -> None:
+        """Check that training resumes with the same classes."""
+        try:
+            info.require_same(
+                resumed,
+                'the checkpoint',
+                'Resume with the data that it was trained on, keep these '
+                'with --allow-changed-data, or start a new training from its '
+                'weights with load_from',
+            )
+        except InputValueError as error:
+            shifted = shifted_classes(info.names, resumed.names)
+            if shifted or not self.allow_changed_data:
+                raise
+            runner.logger.warning(f'resuming with other data: {error}')
 
     def _compare_digests(self, runner: Runner) -> None:
         """Check that training resumes with the same images."""
@@ -199,13 +207,13 @@ class ClassInfoHook(Hook):
         labels: Optional[np.ndarray],
         hooks: Sequence[Hook] = (),
     ) -> None:
-        if labels is not None:
+        if labels is not None and self.info is not None:
             num_classes = len(self.info.counts)
             check_metric_names(evaluator, labels, num_classes, hooks)
 
     def _set_from_data(
         self, runner: Runner, data: Any, fallback: Optional[ClassInfo] = None
-    ) -> None:
+    ) -> ClassInfo:
         """Count a training set and hand the counts to the model.
 
         Data without labels, such as a stream, take what the config gives, or
@@ -214,16 +222,19 @@ class ClassInfoHook(Hook):
         source = source_of(data)
         try:
             try:
-                self.info = ClassInfo.from_dataset(data)
+                info = ClassInfo.from_dataset(data)
             except InputTypeError:
-                self.info = given_info(runner.model) or fallback
-                if self.info is None:
+                given = given_info(runner.model) or fallback
+                if given is None:
                     raise
-            tell(runner.model, 'set_class_info', self.info)
+                info = given
+            self.info = info
+            set_class_info(runner.model, info)
         except InputValueError as error:
             raise InputValueError(
                 f'training set{source and f" {source}"}: {error}'
             ) from error
+        return info
 
     def _count_for_test(self, runner: Runner) -> None:
         """Count the training set of the config, if it exists."""
@@ -241,14 +252,15 @@ class ClassInfoHook(Hook):
                 f'cannot be counted: {error}'
             )
             return
-        self._set_from_data(runner, dataset)
+        info = self._set_from_data(runner, dataset)
         runner.logger.info(
             'The checkpoint has no class counts: counted '
-            f'{self.info.counts.sum()} images of {len(self.info.counts)} '
+            f'{info.counts.sum()} images of {len(info.counts)} '
             'classes in the training set',
             extra=dict(is_note=True),
         )
 
     def _tell_metrics(self, evaluator: Evaluator) -> None:
         if self.info is not None:  # else the metric says how to give it
-            tell_metrics(evaluator, 'set_class_info', self.info)
+            for metric in metrics_of(evaluator, TakesClassInfo):
+                metric.set_class_info(self.info)

@@ -43,7 +43,7 @@ def cpu_seconds() -> float:
         time.process_time()
         + ended.ru_utime
         + ended.ru_stime
-        + sum(_seconds_of(worker.pid) for worker in workers)
+        + sum(_seconds_of(worker.pid) for worker in workers if worker.pid)
     )
 
 

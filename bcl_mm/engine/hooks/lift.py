@@ -9,7 +9,8 @@ from mmengine.dataset import Compose, default_collate
 from mmengine.dist import all_reduce, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from mmpretrain.models import ImageClassifier
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bcl_mm.classes import class_names_of, name_classes
@@ -60,7 +61,7 @@ def _collate_loaded(samples: List[Optional[dict]]) -> Optional[dict]:
 
 @torch.no_grad()
 def class_means(
-    model: nn.Module, loader: DataLoader, num_classes: int
+    model: ImageClassifier, loader: DataLoader, num_classes: int
 ) -> Tuple[Tensor, Tensor]:
     """Mean feature of each class, over the images of all processes.
 
@@ -111,7 +112,7 @@ class LIFTHook(Hook):
         """
         if runner.iter or runner._load_from:
             return
-        model = unwrapped(runner.model)
+        model: ImageClassifier = unwrapped(runner.model)
         head = model.head
         if getattr(head.classifier, 'scale', None) is None:
             raise InputValueError(
@@ -139,8 +140,10 @@ class LIFTHook(Hook):
         model.train(was_training)
         if not counts.all():
             names = class_names_of(ours.dataset)
-            empty = name_classes((counts == 0).nonzero().flatten(), names)
-            raise InputValueError(f'no image of class {empty} can be loaded')
+            empty = (counts == 0).nonzero().flatten().tolist()
+            raise InputValueError(
+                f'no image of class {name_classes(empty, names)} can be loaded'
+            )
         with torch.no_grad():
             head.classifier.weight.copy_(unit_rows(means))
         runner.logger.info(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from bcl_mm.registry import HOOKS
-from bcl_mm.utils.modules import tell_metrics, unwrapped
+from bcl_mm.utils.modules import metrics_of, unwrapped
+from bcl_mm.utils.protocols import TakesModel
 
 
 @HOOKS.register_module()
@@ -15,10 +17,12 @@ class MetricModelHook(Hook):
 
     def before_val(self, runner: Runner) -> None:
         """Hand the model to the validation metrics."""
-        model = unwrapped(runner.model)
-        tell_metrics(runner.val_evaluator, 'set_model', model)
+        self._tell(runner, runner.val_evaluator)
 
     def before_test(self, runner: Runner) -> None:
         """Hand the model to the test metrics."""
-        model = unwrapped(runner.model)
-        tell_metrics(runner.test_evaluator, 'set_model', model)
+        self._tell(runner, runner.test_evaluator)
+
+    def _tell(self, runner: Runner, evaluator: Evaluator) -> None:
+        for metric in metrics_of(evaluator, TakesModel):
+            metric.set_model(unwrapped(runner.model))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, List, Tuple, Type, TypeVar
 
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -11,7 +11,10 @@ from torch.utils.data import DataLoader
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.distributed import require_equal
 from bcl_mm.utils.errors import InputValueError
-from bcl_mm.utils.modules import tell, tell_metrics, training_state
+from bcl_mm.utils.modules import metrics_of, parts_of, training_state
+from bcl_mm.utils.protocols import StartsEpochs, TakesProgress
+
+_Contract = TypeVar('_Contract')
 
 
 def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
@@ -22,8 +25,9 @@ def require_one_batch(dataloader: DataLoader, world_size: int = 1) -> None:
         world_size: Number of processes. Defaults to 1.
     """
     if len(dataloader) == 0:
+        data: Any = dataloader.dataset
         raise InputValueError(
-            f'the training set has {len(dataloader.dataset)} images, too few '
+            f'the training set has {len(data)} images, too few '
             f'for one batch of {dataloader.batch_size} on each of '
             f'{world_size} processes: lower train_dataloader.batch_size, use '
             'fewer processes, or set train_dataloader.drop_last=False'
@@ -84,9 +88,11 @@ class ProgressHook(Hook):
             require_equal(training_state(runner.model))
         if position == 0 and epoch != self._started_epoch(runner):
             runner.message_hub.update_info('started_epoch', epoch)
-            self._tell(runner, 'start_epoch', epoch)
+            for starting in self._parts(runner, StartsEpochs):
+                starting.start_epoch(epoch)
         done = epoch * len(runner.train_dataloader) + position
-        self._tell(runner, 'set_progress', done / runner.max_iters)
+        for part in self._parts(runner, TakesProgress):
+            part.set_progress(done / runner.max_iters)
 
     def after_train(self, runner: Runner) -> None:
         """Check the state that training has left."""
@@ -97,7 +103,10 @@ class ProgressHook(Hook):
         """The last epoch that was announced, also before a resumption."""
         return runner.message_hub.runtime_info.get('started_epoch', -1)
 
-    def _tell(self, runner: Runner, method: str, value: float) -> None:
-        tell(runner.model, method, value)
+    def _parts(
+        self, runner: Runner, contract: Type[_Contract]
+    ) -> List[_Contract]:
+        parts = parts_of(runner.model, contract)
         if runner.val_loop is not None:
-            tell_metrics(runner.val_evaluator, method, value)
+            parts += metrics_of(runner.val_evaluator, contract)
+        return parts

@@ -175,7 +175,7 @@ class SampleSeedHook(Hook):
         replace_dataset(runner, _SeededDataset(loader.dataset, runner.seed))
 
     def _seed_stream(self, runner: Runner, loader: DataLoader) -> None:
-        stream = loader.dataset
+        stream: Any = loader.dataset
         if getattr(stream, 'seed', 0) is None:
             stream.seed = runner.seed
         replace_dataset(runner, SeededStream(loader, runner.seed))

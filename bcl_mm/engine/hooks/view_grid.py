@@ -12,7 +12,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor, nn
+from torch import Tensor
 
 from bcl_mm.classes import class_names_of, name_classes, shorten
 from bcl_mm.registry import HOOKS
@@ -32,7 +32,7 @@ def _views_of(inputs: Any) -> Optional[List[Sequence[Tensor]]]:
 
     if not isinstance(inputs, (Tensor, Sequence)) or not len(inputs):
         return None
-    views = list(inputs) if is_multi_view(inputs) else [inputs]
+    views: List[Any] = list(inputs) if is_multi_view(inputs) else [inputs]
     is_drawable = all(
         torch.is_tensor(image) and image.ndim == 3 and len(image) in (1, 3)
         for view in views
@@ -64,7 +64,7 @@ def to_image(image: Tensor, is_bgr: bool) -> Image.Image:
     factor = -(-MIN_SIDE // min(drawn.size))
     if factor > 1:
         size = drawn.width * factor, drawn.height * factor
-        drawn = drawn.resize(size, Image.NEAREST)
+        drawn = drawn.resize(size, Image.Resampling.NEAREST)
     drawn.thumbnail((MAX_SIDE, MAX_SIDE))
     return drawn
 
@@ -154,12 +154,13 @@ class ViewGridHook(Hook):
         if views is not None:
             model = unwrapped(runner.model)
             roles = _roles(getattr(model, 'head', None), len(views))
-        if 'unused' in roles:
-            runner.logger.warning(
-                f'The pipeline makes {len(views)} views of each image, and '
-                'the head uses one: a pipeline of one view (one_view) saves '
-                'time, and a contrastive method needs a branch'
-            )
+            if 'unused' in roles:
+                runner.logger.warning(
+                    f'The pipeline makes {len(views)} views of each image, '
+                    'and the head uses one: a pipeline of one view '
+                    '(one_view) saves time, and a contrastive method needs a '
+                    'branch'
+                )
         if self.num_images == 0:
             return
         if views is None:
@@ -200,7 +201,7 @@ class ViewGridHook(Hook):
         return draw_grid(columns, names, rows)
 
 
-def _roles(head: Optional[nn.Module], num_views: int) -> Tuple[str, ...]:
+def _roles(head: Any, num_views: int) -> Tuple[str, ...]:
     """How a LongTailHead uses the views; empty for other heads."""
     if not hasattr(head, 'branches'):
         return ('',) * num_views

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 import torch.nn as nn
@@ -36,7 +36,7 @@ class ClassificationLoss(nn.Module):
         InputValueError: It is negative or not finite.
     """
 
-    settings = ()
+    settings: Tuple[str, ...] = ()
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         check_number('loss_weight', loss_weight, at_least=0)
@@ -85,7 +85,8 @@ class ClassificationLoss(nn.Module):
             )
         losses = self.per_sample(logits, labels) * factor
         reduction = reduction_override or 'mean'
-        loss = weight_reduce_loss(losses, weight, reduction, avg_factor)
+        weights = weight, reduction, avg_factor
+        loss: Tensor = weight_reduce_loss(losses, *weights)
         return self.loss_weight * loss
 
     def extra_repr(self) -> str:

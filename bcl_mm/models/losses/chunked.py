@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -93,16 +93,16 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx,
+        ctx: Any,
         features: Tensor,
         views: Tensor,
         prototypes: Tensor,
         temperature: float,
         reduction: str,
         needed: Sequence[bool],
-        *relations: Tensor,
+        *fields: Tensor,
     ) -> Tensor:
-        relations = KeyRelations(*relations)
+        relations = KeyRelations(*fields)
         of_logs = reduction == 'mean_log'
         alpha = 1 / temperature
         # An anchor without positives has a loss of zero.
@@ -185,6 +185,6 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
 
     @staticmethod
     @first_order_only
-    def backward(ctx, grad: Tensor) -> tuple:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         grads = [None if g is None else grad * g for g in ctx.saved_tensors]
         return *grads, *[None] * (3 + len(KeyRelations._fields))

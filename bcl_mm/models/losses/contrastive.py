@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn as nn
@@ -131,11 +131,12 @@ def balanced_contrastive_loss(
     _check_rows('features', features, labels, dim)
     if (keys is None) != (key_labels is None):
         raise InputValueError('keys and key_labels must be given together')
-    if keys is None:
+    if keys is None or key_labels is None:
         keys, key_labels = features, labels
     _check_rows('keys', keys, key_labels, dim)
-    is_complete = prototypes is not None and prototype_labels is None
-    num_classes = len(prototypes) if is_complete else None
+    num_classes = None
+    if prototypes is not None and prototype_labels is None:
+        num_classes = len(prototypes)
     key_labels, factor = class_labels(key_labels, num_classes)
     labels, own_factor = class_labels(labels, num_classes)
     if not 0 <= anchor_start <= len(keys) - num_anchors:
@@ -155,7 +156,7 @@ def balanced_contrastive_loss(
         prototypes, prototype_labels = features[:0], labels[:0]
         prototype_log_weights = None
     elif prototype_labels is None:
-        prototype_labels = torch.arange(num_classes, device=labels.device)
+        prototype_labels = torch.arange(len(prototypes), device=labels.device)
     _check_rows('prototypes', prototypes, prototype_labels, dim)
     if prototype_log_weights is None:
         prototype_log_weights = torch.zeros_like(prototype_labels, dtype=dtype)
@@ -182,7 +183,7 @@ def balanced_contrastive_loss(
     rows = features, keys, prototypes
     # (The function itself always runs without gradients.)
     needed = [torch.is_grad_enabled() and r.requires_grad for r in rows]
-    loss = ChunkedContrastiveLoss.apply(
+    loss: Tensor = ChunkedContrastiveLoss.apply(
         features.to(dtype),
         # A view: torch.compile does not accept the same tensor twice.
         keys.to(dtype).view_as(keys),
@@ -238,7 +239,7 @@ class BalancedContrastiveLoss(nn.Module):
         labels: Tensor,
         prototypes: Optional[Tensor] = None,
         avg_factor: Optional[float] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> Tensor:
         """Loss of the anchors ``features``, a scalar.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from bcl_mm.classes import ClassInfo
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import check_number
 from bcl_mm.utils.labels import check_hard_labels
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import parts_of, set_class_info
+from bcl_mm.utils.protocols import TakesLogitScale
 
 from .base import ScaledLoss
 
@@ -79,7 +80,7 @@ class DBMLoss(ScaledLoss):
 
     def __init__(
         self,
-        loss: dict = dict(type='bcl_mm.LogitAdjustedLoss'),
+        loss: Dict[str, Any] = dict(type='bcl_mm.LogitAdjustedLoss'),
         max_margin: float = 0.1,
         tau: float = 1.0,
         difficulty: float = 1.0,
@@ -102,12 +103,13 @@ class DBMLoss(ScaledLoss):
         """Take the training images per class, for the other loss, too."""
         super().set_class_info(info)
         if hasattr(self, 'loss'):  # not yet, in the constructor
-            tell(self.loss, 'set_class_info', info)
+            set_class_info(self.loss, info)
 
     def set_logit_scale(self, scale: Optional[float]) -> None:
         """Set the scale of the head's logits, for the other loss, too."""
         super().set_logit_scale(scale)
-        tell(self.loss, 'set_logit_scale', scale)
+        for loss in parts_of(self.loss, TakesLogitScale):
+            loss.set_logit_scale(scale)
 
     def prepare_counts(self, class_counts: Tensor) -> Tensor:
         """(C,) margins."""
@@ -127,4 +129,5 @@ class DBMLoss(ScaledLoss):
         margins = margins * (1 + self.difficulty * difficulty)
         moved = self.scale * add_angular_margin(cosines, margins)
         logits = logits.scatter(1, own, moved[:, None])
-        return self.loss(logits, labels, reduction_override='none')
+        losses: Tensor = self.loss(logits, labels, reduction_override='none')
+        return losses

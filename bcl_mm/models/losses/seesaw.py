@@ -67,4 +67,5 @@ class SeesawLoss(MMPretrainSeesawLoss):
         # mmpretrain itself adds those of this process.
         self.cum_samples.index_add_(0, all_labels, ones)
         self.cum_samples.index_add_(0, labels, -ones[: len(labels)])
-        return super().forward(logits, labels, *args, **kwargs) * factor
+        loss: Tensor = super().forward(logits, labels, *args, **kwargs)
+        return loss * factor

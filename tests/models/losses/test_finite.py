@@ -20,7 +20,7 @@ from bcl_mm.models.losses import (
     VSLoss,
     balanced_contrastive_loss,
 )
-from bcl_mm.utils.modules import tell
+from bcl_mm.utils.modules import set_class_info
 
 HALF = [torch.float16, torch.bfloat16]
 DTYPES = [torch.float32, *HALF]
@@ -211,7 +211,7 @@ def test_head(case, loss_cls):
                     type='bcl_mm.BalancedContrastiveLoss', temperature=0.01
                 ),
             )
-            tell(head, 'set_class_info', ClassInfo(counts(num_classes)))
+            set_class_info(head, ClassInfo(counts(num_classes)))
             for labels in ([0, 1, 1], [1]):
                 features = head_features(case, 3 * len(labels))
                 features = features.to(dtype).requires_grad_()
@@ -228,7 +228,7 @@ def test_head(case, loss_cls):
 @pytest.mark.parametrize('classifier', ['cosine', 'linear'])
 def test_nan_features_are_not_hidden(classifier):
     head = BCLHead(num_classes=3, in_channels=16, classifier=classifier)
-    tell(head, 'set_class_info', ClassInfo([3, 2, 1]))
+    set_class_info(head, ClassInfo([3, 2, 1]))
     features = torch.randn(6, 16)
     features[4, 0] = torch.nan
     terms = head.loss((features,), samples([0, 1]))
