@@ -123,6 +123,20 @@ TABLES: Dict[str, Table] = dict(
         folds=FOLDS,
         options=OF_FOLD,
     ),
+    search_digits_lt=Table(
+        'Digits-LT: settings, on validation images',
+        'resnet8_digits_lt',
+        _search(
+            'lr weight_decay scale',
+            '0.1 5e-4 8',
+            '0.1 5e-3 8',
+            '0.2 5e-4 8',
+            '0.1 5e-4 16',
+        ),
+        seeds=range(3),
+        part='val',
+        chosen='lr 0.1, weight_decay 5e-4, scale 8',
+    ),
     search_openclipart_lt=Table(
         'OpenClipart-LT: settings, on validation images',
         'resnet8_openclipart_lt',
