@@ -1,0 +1,50 @@
+"""What the README says of the tables follows from the recorded runs."""
+
+import sys
+
+from bcl_mm.evaluation import difference
+from tests.conftest import ROOT
+
+sys.path.insert(0, str(ROOT / 'tools'))
+import reproduce  # noqa: E402
+
+
+def figures(table, method, column='balanced', variant=''):
+    """Fold or seed -> figure of a row."""
+    found = {}
+    for record in reproduce.recorded(table):
+        is_own = record.stem.startswith(f'{method}_resnet')
+        if is_own and ('3 x epochs' in record.method) == bool(variant):
+            key = record.seed if record.fold is None else record.fold
+            found[key] = record.figures[column]
+    return found
+
+
+def gap(ours, theirs, column='balanced', variant=''):
+    return difference(
+        figures('openclipart_lt', ours, column),
+        figures('openclipart_lt', theirs, column, variant),
+        test_per_train=1 / 4,
+    )
+
+
+def test_with_the_compute_of_cross_entropy():
+    for column in ('many', 'top1'):
+        found = gap('la', 'ce', column)
+        assert found.is_clear and found.mean < 0, column
+    few = gap('la', 'ce', 'few')
+    assert few.mean > 0 and not few.is_clear
+    assert abs(gap('la', 'ce').mean) < 1
+
+
+def test_with_three_times_the_compute():
+    for other, variant in (('bcl', ''), ('la', '3'), ('ce', '3')):
+        found = gap('la_three_views', other, variant=variant)
+        assert found.mean > 0 and not found.is_clear, other
+
+
+def test_bcl_beside_logit_adjustment():
+    clear = difference(figures('digits_lt', 'bcl'), figures('digits_lt', 'la'))
+    assert clear.is_clear and clear.mean > 0
+    unclear = gap('bcl', 'la')
+    assert unclear.mean > 0 and not unclear.is_clear
