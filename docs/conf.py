@@ -6,7 +6,7 @@ python -m sphinx -W --keep-going -b html docs work_dirs/site
 import bcl_mm
 
 project = 'bcl_mm'
-author = 'the contributors of bcl_mm'
+author = 'The bcl_mm developers'
 release = version = bcl_mm.__version__
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
 myst_enable_extensions = ['dollarmath']

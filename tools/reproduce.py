@@ -14,11 +14,22 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import tables
+from tables import Row, Table
+
+from bcl_mm.apis.comparison import Run, plan_runs
+from bcl_mm.apis.comparison_table import make_table, markdown
+from bcl_mm.apis.launcher import Launcher
+from bcl_mm.apis.records import Record, read_records, write_records
+from bcl_mm.cli.compare import stop_on_signals
+from bcl_mm.evaluation import prediction_interval
+from bcl_mm.utils.errors import as_input_error, visible
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'docs' / 'results'
-PAGES = ('README.md', 'docs/results.md', 'docs/methods.md')
+PAGES = ('README.md', 'docs/getting_started.md', 'docs/results.md')
 # <!-- table NAME [METHOD ...] -->, and the end of what is written there.
 BLOCK = re.compile(
     r'(<!-- table (\w+)((?: \w+)*) -->\n).*?(<!-- end of table -->)', re.DOTALL
@@ -28,16 +39,16 @@ COMPARED = ('top1', 'balanced')
 
 def parse_args() -> argparse.Namespace:
     """Parse the options."""
-    from tables import TABLES
-
-    titles = [f'  {name}: {table.title}' for name, table in TABLES.items()]
+    titles = [
+        f'  {name}: {table.title}' for name, table in tables.TABLES.items()
+    ]
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='\n'.join(['tables:', *titles]),
     )
     add = parser.add_argument
-    add('table', choices=TABLES, metavar='TABLE', nargs='?')
+    add('table', choices=tables.TABLES, metavar='TABLE', nargs='?')
     add('--methods', nargs='+', metavar='NAME', help='rows (default: all)')
     add('--seeds', nargs='+', type=int, metavar='N', help='(default: all)')
     add('--folds', nargs='+', metavar='FOLD', help='(default: all)')
@@ -65,41 +76,33 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def recorded(name: str) -> list:
+def recorded(name: str) -> List[Record]:
     """Recorded runs of a table, in the order of its rows."""
-    from tables import TABLES
-
-    from bcl_mm.apis.records import read_records
-
     path = RESULTS / f'{name}.csv'
     found = read_records(path) if path.exists() else []
-    table = TABLES[name]
+    table = tables.TABLES[name]
     order = [
         (f'{row.method}_{table.suffix}', (*table.options, *row.options))
         for row in table.rows
     ]
 
-    def position(record: object) -> Tuple[int, str, int]:
+    def position(record: Record) -> Tuple[int, str, int]:
         place = order.index((record.config, record.options))
         return place, record.fold or '', record.seed
 
     return sorted(found, key=position)
 
 
-def plan(args: argparse.Namespace) -> List[Tuple[object, object]]:
+def plan(args: argparse.Namespace) -> List[Tuple[Run, Optional[Row]]]:
     """The runs, each with the row that it is of; None for a first stage."""
-    from tables import TABLES
-
-    from bcl_mm.apis.comparison import plan_runs
-
-    table = TABLES[args.table]
+    table = tables.TABLES[args.table]
     rows = [
         row for row in table.rows if row.method in (args.methods or row.method)
     ]
     if not rows:
         names = ', '.join(dict.fromkeys(row.method for row in table.rows))
         sys.exit(f'--methods must be of {names}, got {args.methods}')
-    found: Dict[Path, Tuple[object, object]] = {}
+    found: Dict[Path, Tuple[Run, Optional[Row]]] = {}
     for row in rows:
         runs = plan_runs(
             [f'{row.method}_{table.suffix}'],
@@ -116,7 +119,7 @@ def plan(args: argparse.Namespace) -> List[Tuple[object, object]]:
     return list(found.values())
 
 
-def as_records(runs: Sequence[Tuple[object, object]]) -> list:
+def as_records(runs: Sequence[Tuple[Run, Optional[Row]]]) -> List[Record]:
     """Records of the finished runs, under the names of their rows."""
     records = []
     for run, row in runs:
@@ -130,11 +133,9 @@ def as_records(runs: Sequence[Tuple[object, object]]) -> list:
 
 
 def render(
-    table: object, records: Sequence[object], methods: Sequence[str] = ()
+    table: Table, records: Sequence[Record], methods: Sequence[str] = ()
 ) -> str:
     """The table as Markdown; only some rows of it with ``methods``."""
-    from bcl_mm.apis.comparison_table import make_table, markdown
-
     if not records:
         return 'No runs are recorded yet.'
     rows = make_table(records)
@@ -165,10 +166,8 @@ def render_search(rows: Sequence[Dict[str, object]], chosen: str) -> str:
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
-def agreement(new: Sequence[object], old: Sequence[object]) -> str:
+def agreement(new: Sequence[Record], old: Sequence[Record]) -> str:
     """How many figures lie within the intervals of the recorded runs."""
-    from bcl_mm.evaluation import prediction_interval
-
     inside, outside = 0, []
     for record in new:
         for column in COMPARED:
@@ -200,11 +199,10 @@ def agreement(new: Sequence[object], old: Sequence[object]) -> str:
 
 def written_pages() -> Dict[Path, str]:
     """Path -> text of each page, with its tables from docs/results/."""
-    from tables import TABLES
 
     def block(match: re.Match) -> str:
         start, name, methods, end = match.groups()
-        text = render(TABLES[name], recorded(name), methods.split())
+        text = render(tables.TABLES[name], recorded(name), methods.split())
         return f'{start}\n{text}\n\n{end}'
 
     found = {}
@@ -215,10 +213,8 @@ def written_pages() -> Dict[Path, str]:
     return found
 
 
-def record(name: str, new: Sequence[object]) -> None:
+def record(name: str, new: Sequence[Record]) -> None:
     """Add runs to the file of a table; those that it has are replaced."""
-    from bcl_mm.apis.records import write_records
-
     for one in new:
         if any(commit.endswith('+') for commit in one.commits):
             sys.exit(f'{one.folder} was trained with changes: commit them')
@@ -233,17 +229,12 @@ def record(name: str, new: Sequence[object]) -> None:
 
 def run(args: argparse.Namespace) -> List[str]:
     """Train, print, compare and write; returns what failed."""
-    from tables import TABLES
-
     failures: List[str] = []
     if args.table:
-        table, old = TABLES[args.table], recorded(args.table)
+        table, old = tables.TABLES[args.table], recorded(args.table)
         if args.recorded:
             print(render(table, old))
             return failures
-        from bcl_mm.apis.comparison import Launcher
-        from bcl_mm.cli.compare import stop_on_signals
-
         stop_on_signals()
         runs = plan(args)
         planned = [run for run, _ in runs]
@@ -261,9 +252,6 @@ def run(args: argparse.Namespace) -> List[str]:
 
 def main() -> None:
     """Run; exits with 1 if a training or the input is at fault."""
-    sys.path.insert(0, str(ROOT))
-    from bcl_mm.utils.errors import as_input_error, visible
-
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # comparable CPU time
     try:
         failures = run(parse_args())

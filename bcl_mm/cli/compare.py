@@ -98,13 +98,14 @@ def run(args: argparse.Namespace) -> bool:
     stop_on_signals()
     make_folder('--work-dir', args.work_dir)
     check_log_packages(args.log)
-    from bcl_mm.apis.comparison import COMMAND, Launcher, plan_runs
+    from bcl_mm.apis.comparison import COMMAND, plan_runs
     from bcl_mm.apis.comparison_table import (
         find_reference,
         make_table,
         markdown,
         write_table,
     )
+    from bcl_mm.apis.launcher import Launcher
 
     if args.folds and args.report:
         raise InputValueError(

@@ -43,7 +43,8 @@ def metrics_of(
 def _fulfilling(
     parts: Iterable[Any], contract: Type[_Contract]
 ) -> List[_Contract]:
-    # Each step asks: isinstance() takes four times as long.
+    # Each step asks: isinstance() takes four times as long. The answer for a
+    # class is remembered: a method that it is given later is not seen.
     return [part for part in parts if issubclass(type(part), contract)]
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import bcl_mm
-from bcl_mm.apis.comparison import Launcher, read_commit
+from bcl_mm.apis.launcher import Launcher, read_commit
 from tests.cli.common import (
     BCL,
     CE,
@@ -132,7 +132,7 @@ def test_other_test_data_than_those_of_the_validation(compare, tmp_path):
     assert note['validation_balanced'] == pytest.approx(
         float(validated[-1]), abs=1e-4
     )
-    # The figures of the validation are of another run, which is not tested.
+    # Validation figures belong to a run of their own, which is not tested.
     output = compare(config, '--part', 'val', options=())
     assert 'testing' not in output and 'Seeds [0], validation images' in output
     (other,) = read_notes(tmp_path).keys() - {folder}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import bcl_mm
-from bcl_mm.apis.comparison import Launcher, plan_runs
+from bcl_mm.apis.comparison import plan_runs
+from bcl_mm.apis.launcher import Launcher
 from tests.cli.common import (
     CE,
     children,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from bcl_mm.apis.comparison import plan_runs
 from bcl_mm.apis.records import Record, read_records, write_records
 from tests.conftest import ROOT
 
@@ -64,7 +65,7 @@ def test_from_nothing_to_the_page(tool, tmp_path, monkeypatch):
     page = tmp_path / 'page.md'
     start = '# Title\n<!-- table tiny -->\n'
     page.write_text(f'{start}old\n<!-- end of table -->\nend\n')
-    monkeypatch.setattr('bcl_mm.apis.comparison.read_commit', lambda: 'abc')
+    monkeypatch.setattr('bcl_mm.apis.launcher.read_commit', lambda: 'abc')
     status, output = tool('tiny', '--methods', 'ce', '--record')
     assert status == 0
     assert 'There are no recorded runs to compare with.' in output
@@ -173,8 +174,6 @@ def test_the_pages_have_the_recorded_figures():
 
 
 def test_every_table_can_be_planned(tmp_path):
-    from bcl_mm.apis.comparison import plan_runs
-
     for name, table in tables.TABLES.items():
         for row in table.rows:
             runs = plan_runs(
