@@ -51,18 +51,19 @@ three_views = [
 ]
 test_view = [load_image, resize, dict(type='mmpretrain.PackInputs')]
 
+# Images so small that workers would cost more than they bring.
 train_dataloader = dict(
     batch_size=128,
-    num_workers=2,
-    persistent_workers=True,
+    num_workers=0,
+    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
     dataset=dict(**drawings, split='train', pipeline=one_view),
 )
 val_dataloader = dict(
     batch_size=256,
-    num_workers=1,
-    persistent_workers=True,
+    num_workers=0,
+    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
     dataset=dict(**drawings, split='val', test_mode=True, pipeline=test_view),
@@ -70,8 +71,8 @@ val_dataloader = dict(
 val_evaluator = dict(type='bcl_mm.ShotAccuracy')
 test_dataloader = dict(
     batch_size=256,
-    num_workers=1,
-    persistent_workers=True,
+    num_workers=0,
+    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
     dataset=dict(**drawings, split='test', test_mode=True, pipeline=test_view),

@@ -1,4 +1,4 @@
-# SGD, 40 epochs of 19 iterations: 5 % linear warm-up, then cosine. Chosen on
+# SGD, 30 epochs of 19 iterations: 5 % linear warm-up, then cosine. Chosen on
 # validation images (docs/results.md).
 optim_wrapper = dict(
     optimizer=dict(
@@ -15,7 +15,7 @@ param_scheduler = [
     ),
     dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=40, val_interval=20)
+train_cfg = dict(by_epoch=True, max_epochs=30, val_interval=15)
 val_cfg = dict()
 test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=128, enable=False)
