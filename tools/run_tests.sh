@@ -15,6 +15,7 @@ setup_env test
 echo 'Lint ...'
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
+"$PYTHON" -m codespell_lib .
 echo 'Tests ...'
 # One test per core at a time, each with one thread.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}

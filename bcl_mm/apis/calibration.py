@@ -159,7 +159,8 @@ def find_calibration(
     Args:
         found: Of :func:`~bcl_mm.apis.trained_models.find_model`. (A model
             that is given as config and checkpoint has no work dir.)
-        cfg, model: Of :func:`~bcl_mm.apis.inference.load_model`.
+        cfg: Config of :func:`~bcl_mm.apis.inference.load_model`.
+        model: Its model.
 
     Raises:
         InputError: The file is damaged, or of another checkpoint, another
@@ -237,7 +238,8 @@ def calibrate(
 
     Args:
         found: Of :func:`~bcl_mm.apis.trained_models.find_model`.
-        cfg, model: Of :func:`~bcl_mm.apis.inference.load_model`.
+        cfg: Config of :func:`~bcl_mm.apis.inference.load_model`.
+        model: Its model.
         target_accuracy: Least accuracy of the images that are accepted, in
             (0, 1). Defaults to 0.95.
 

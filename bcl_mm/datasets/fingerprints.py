@@ -48,7 +48,7 @@ FINGERPRINT = np.dtype(
 
 
 def _perceptual_hash(grey: np.ndarray) -> np.ndarray:
-    """imagehash's pHash of a (32, 32) image: () uint64."""
+    """The pHash, imagehash's, of a (32, 32) image: () uint64."""
     bits = imagehash.phash(Image.fromarray(grey)).hash
     return np.packbits(bits).view('>u8')[0]
 

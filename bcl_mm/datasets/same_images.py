@@ -35,10 +35,12 @@ class Member(NamedTuple):
 
     @property
     def path(self) -> str:
+        """Path of its file."""
         return self.split.paths[self.index]
 
     @property
     def class_name(self) -> str:
+        """Name of its class."""
         return self.split.class_name(self.index)
 
     def exclusion(self, reason: str, partner: str = '') -> Exclusion:

@@ -107,7 +107,8 @@ class SharpnessAware(OptimWrapper):
 
         Args:
             loss: Loss of the first pass.
-            step_kwargs, zero_kwargs: See MMEngine's ``OptimWrapper``.
+            step_kwargs: Arguments of the optimizer's ``step``.
+            zero_kwargs: Arguments of its ``zero_grad``.
         """
         call, self._call = self._call, None
         if call is None:

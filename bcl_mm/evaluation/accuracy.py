@@ -127,7 +127,9 @@ class ShotAccuracy(ShotMetric):
             predictions: (N,) predicted classes.
             labels: (N,) true classes.
             class_counts: (C,) training images per class.
-            many, few, per_class: See the class.
+            many: Classes with more images are many-shot. Defaults to 100.
+            few: Classes with fewer images are few-shot. Defaults to 20.
+            per_class: Add the accuracy of each class. Defaults to False.
 
         Returns:
             ``top1``, those of ``many``, ``medium`` and ``few`` that have

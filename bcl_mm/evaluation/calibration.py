@@ -148,7 +148,9 @@ class CalibrationError(ShotMetric):
             labels: (N,) true classes.
             confidences: (N,) scores of the predicted classes, in [0, 1].
             class_counts: (C,) training images per class.
-            num_bins, many, few: See the class.
+            num_bins: Bins of confidence, of equal width. Defaults to 15.
+            many: Classes with more images are many-shot. Defaults to 100.
+            few: Classes with fewer images are few-shot. Defaults to 20.
 
         Returns:
             ``ece``, ``ece_balanced``, and ``ece_many``, ``ece_medium`` and

@@ -135,7 +135,8 @@ class PriorAccuracy(ShotMetric):
             predictions: (N,) predicted classes.
             labels: (N,) true classes.
             class_counts: (C,) training images per class.
-            ratios, priors: See the class.
+            ratios: Ratios r >= 1. Defaults to (2, 5, 10, 25, 50).
+            priors: Name -> (C,) shares or counts >= 0. Defaults to None.
 
         Returns:
             ``uniform``, ``train``, ``forward_<r>``, ``backward_<r>`` and

@@ -43,8 +43,9 @@ def concentrations(means: Tensor) -> Tensor:
 def vmf_logits(
     features: Tensor, means: Tensor, temperature: float = 0.1
 ) -> Tensor:
-    r"""Logits of classes as von Mises-Fisher distributions (Du et al., TPAMI
-    2024, Eq. 18).
+    r"""Logits of classes as von Mises-Fisher distributions.
+
+    Du et al., TPAMI 2024, Eq. 18:
 
     .. math::
         g_c(z) = \log A(\tilde\kappa_c) - \log A(\kappa_c), \quad
@@ -180,7 +181,9 @@ class ProCo(ViewContrast):
         Args:
             features: (V, B, in_channels) of V >= 3 views.
             labels: (B,) integer labels.
-            targets, head, **extra: Not used.
+            targets: Not used.
+            head: Not used.
+            **extra: Not used.
 
         Returns:
             ``loss``.

@@ -51,7 +51,9 @@ def band(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
     around it. Where one value has all the weight, nothing is known: NaN.
 
     Args:
-        x, y, at: See :func:`smooth`.
+        x: (n,) positions.
+        y: (n,) values.
+        at: (m,) positions of the means.
 
     Returns:
         (m,)

@@ -220,5 +220,6 @@ class OpenHook(Hook):
 def test_what_takes_anything_is_only_refused_a_near_miss():
     hook = dict(type='bcl_mm.OpenHook', other=1)
     check_config(changed('custom_hooks', [hook]))
+    misspelt = dict(hook, intervall=2)  # codespell:ignore intervall
     with pytest.raises(InputValueError, match='custom_hooks.0.interval mean'):
-        check_config(changed('custom_hooks', [dict(hook, intervall=2)]))
+        check_config(changed('custom_hooks', [misspelt]))

@@ -45,8 +45,7 @@ class WarningHook(Hook):
 def run_in_terminal(command, columns=80, stop_at=None, **env):
     """Output and status of a command in a terminal of its own.
 
-    Args:
-        stop_at: Text after which Ctrl-C is pressed.
+    Ctrl-C is pressed after the text ``stop_at``.
     """
     pid, terminal = pty.fork()
     if pid == 0:

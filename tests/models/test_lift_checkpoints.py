@@ -40,7 +40,7 @@ def test_checkpoints_hold_adapters_and_fingerprint_alone(make):
 
 
 def test_a_moving_average_keeps_its_own_adapters_and_steps(make):
-    """mmpretrain's LoRAModel loses the steps: it drops all but '.lora_'."""
+    """LoRAModel of mmpretrain keeps '.lora_' alone, and loses the steps."""
     adapted = randomise(make())
     average = ExponentialMovingAverage(adapted, 0.5, update_buffers=True)
     assert 'steps' in average.state_dict()

@@ -93,7 +93,7 @@ def views_of(name: str) -> Optional[Callable[[str], List[Any]]]:
 
 
 def _torchvision_views() -> Callable[[str], List[Any]]:
-    """torchvision's recent transforms, of uint8 tensors."""
+    """The recent transforms of torchvision, of uint8 tensors."""
     # Of tensors, geometry is bilinear only, which is cheaper than bicubic.
     bilinear = v2.RandAugment(1, 30, 31, InterpolationMode.BILINEAR)
     rand_augment = v2.RandomApply([bilinear], p=0.5)
@@ -116,7 +116,7 @@ def _torchvision_views() -> Callable[[str], List[Any]]:
 
 
 def _albumentations_views(name: str) -> Optional[Callable[[str], List[Any]]]:
-    """albumentations' transforms; its resize antialiases with neither.
+    """Those of albumentations, whose resize antialiases with neither.
 
     INTER_AREA, an average of what a pixel covers, comes closest.
     """

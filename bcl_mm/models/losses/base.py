@@ -90,6 +90,7 @@ class ClassificationLoss(nn.Module):
         return self.loss_weight * loss
 
     def extra_repr(self) -> str:
+        """The settings, for ``repr``."""
         names = *self.settings, 'loss_weight'
         return ', '.join(f'{name}={getattr(self, name)}' for name in names)
 

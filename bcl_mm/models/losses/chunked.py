@@ -102,6 +102,7 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
         needed: Sequence[bool],
         *fields: Tensor,
     ) -> Tensor:
+        """Loss, a scalar, and the gradients that :meth:`backward` scales."""
         relations = KeyRelations(*fields)
         of_logs = reduction == 'mean_log'
         alpha = 1 / temperature
@@ -186,5 +187,6 @@ class ChunkedContrastiveLoss(torch.autograd.Function):
     @staticmethod
     @first_order_only
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        """Gradients of features, views and prototypes; none of the rest."""
         grads = [None if g is None else grad * g for g in ctx.saved_tensors]
         return *grads, *[None] * (3 + len(KeyRelations._fields))

@@ -260,6 +260,7 @@ class BalancedContrastiveLoss(nn.Module):
         return loss
 
     def extra_repr(self) -> str:
+        """The settings, for ``repr``."""
         return ', '.join(
             f'{name}={getattr(self, name)}' for name in self._settings
         )

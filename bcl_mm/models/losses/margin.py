@@ -51,8 +51,9 @@ def ldam_cross_entropy(
     scale: float = 30.0,
     reduction: str = 'mean',
 ) -> Tensor:
-    r"""Label-distribution-aware margin loss, LDAM (Cao et al., NeurIPS
-    2019, Sec. 3.2).
+    r"""Label-distribution-aware margin loss (LDAM).
+
+    Cao et al., NeurIPS 2019, Sec. 3.2:
 
     .. math::
         L = -\log \frac{\exp(f_y - s \Delta_y)}

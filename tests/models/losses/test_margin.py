@@ -85,7 +85,7 @@ def test_errors():
 
 
 def test_seesaw_equals_the_definition():
-    """mmpretrain's implementation follows the paper."""
+    """The implementation of mmpretrain follows the paper."""
     loss = SeesawLoss(num_classes=4, p=0.8, q=2.0)
     loss.eps = 0
     seen = [0, 0, 0, 0]
