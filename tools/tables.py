@@ -71,6 +71,7 @@ FOLDS = tuple('01234')
 OF_FOLD = ('data_root=data/openclipart_lt/fold_{fold}.csv',)
 
 
+_ALL_VIEWS = 'model.head.classify_all_views=True'
 # Shared settings, for the searches.
 _KEYS = dict(
     width='model.backbone.width',
@@ -109,6 +110,12 @@ def _longer(epochs: int, *methods: str) -> Tuple[Row, ...]:
     return tuple(Row(method, '3 x epochs', options) for method in methods)
 
 
+def _views(of_classification: int, of_contrast: int) -> str:
+    """The setting of how many views of each kind a sample has."""
+    counts = f'[{of_classification},{of_contrast}]'
+    return f'train_dataloader.dataset.pipeline.1.num_views={counts}'
+
+
 TABLES: Dict[str, Table] = dict(
     digits_lt=Table(
         'Digits-LT: the three methods of the quickstart',
@@ -121,6 +128,33 @@ TABLES: Dict[str, Table] = dict(
         'resnet8_openclipart_lt',
         [*(Row(method) for method in METHODS), *_longer(30, 'ce', 'la')],
         folds=FOLDS,
+        options=OF_FOLD,
+    ),
+    fashion_mnist_lt=Table(
+        'Fashion-MNIST-LT: all methods, five seeds',
+        'resnet8_fashion_mnist_lt',
+        [*(Row(method) for method in METHODS), *_longer(80, 'ce', 'la')],
+        seeds=range(5),
+    ),
+    why_openclipart_lt=Table(
+        'OpenClipart-LT: what three views give, on validation images',
+        'resnet8_openclipart_lt',
+        [
+            Row('la'),
+            Row('la_three_views', 'one contrastive', (_views(0, 1),)),
+            Row('la_three_views', 'none contrastive', (_views(3, 0),)),
+            Row('la_three_views'),
+            Row('bcl'),
+            Row('bcl', 'contrast x 3', ('model.head.con_weight=1.05',)),
+            Row('bcl', 'classifying all views', (_ALL_VIEWS,)),
+            Row(
+                'bcl',
+                'classifying all views, contrast x 0.3',
+                (_ALL_VIEWS, 'model.head.con_weight=0.105'),
+            ),
+        ],
+        folds=FOLDS[:3],
+        part='val',
         options=OF_FOLD,
     ),
     search_digits_lt=Table(
@@ -171,7 +205,7 @@ TABLES: Dict[str, Table] = dict(
         folds=FOLDS[:2],
         part='val',
         options=OF_FOLD,
-        chosen='width 1, stem_stride 2, epochs 40, lr 0.1, '
+        chosen='width 1, stem_stride 2, epochs 30, lr 0.1, '
         'weight_decay 5e-3, scale 16',
     ),
 )
