@@ -25,7 +25,11 @@ from bcl_mm.apis.launcher import Launcher
 from bcl_mm.apis.records import Record, read_records, write_records
 from bcl_mm.cli.compare import stop_on_signals
 from bcl_mm.evaluation import prediction_interval
-from bcl_mm.utils.errors import as_input_error, visible
+from bcl_mm.utils.errors import (
+    InputValueError,
+    as_input_error,
+    visible,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'docs' / 'results'
@@ -87,8 +91,14 @@ def recorded(name: str) -> List[Record]:
     ]
 
     def position(record: Record) -> Tuple[int, str, int]:
-        place = order.index((record.config, record.options))
-        return place, record.fold or '', record.seed
+        row = record.config, record.options
+        if row not in order:
+            raise InputValueError(
+                f'{path} has a run of {record.config} with '
+                f'{" ".join(record.options) or "no options"}, which is no row '
+                f'of {name} in tools/tables.py: remove its lines'
+            )
+        return order.index(row), record.fold or '', record.seed
 
     return sorted(found, key=position)
 
