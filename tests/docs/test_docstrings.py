@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from bcl_mm import config_path, datasets, evaluation
+from bcl_mm import config_path, datasets, evaluation, models
 from bcl_mm.apis.calibration import Calibration, calibrate, read_calibration
 from bcl_mm.apis.conversion import convert_checkpoint
 from bcl_mm.apis.data_check import check_datasets
@@ -22,8 +22,12 @@ from bcl_mm.apis.records import Record, read_records
 from bcl_mm.apis.runs import TrainedRun, find_runs
 from bcl_mm.apis.training import open_config, train
 from bcl_mm.classes import ClassInfo, bincount_labels, labels_of, shot_groups
+from bcl_mm.datasets import transforms
 from bcl_mm.datasets.long_tail import long_tail_counts
 from bcl_mm.datasets.samplers import ClassBalancedSampler
+from bcl_mm.datasets.transforms.loading import LoadImageFromFile
+from bcl_mm.engine.sam import SAMOptimWrapper
+from bcl_mm.engine.schedules import ShiftedCosineLR, WarmUpLR
 from bcl_mm.models import losses
 from bcl_mm.models.losses.base import (
     ClassCountsLoss,
@@ -32,13 +36,14 @@ from bcl_mm.models.losses.base import (
 )
 from bcl_mm.utils.errors import InputError
 
-ROOMS = [losses, datasets, evaluation]
+ROOMS = [losses, models, datasets, transforms, evaluation]
 PUBLIC = {name: getattr(room, name) for room in ROOMS for name in room.__all__}
 for item in (
     *(ClassInfo, shot_groups, labels_of, bincount_labels, long_tail_counts),
     *(ClassificationLoss, ClassCountsLoss, ScaledLoss, ClassBalancedSampler),
     *(config_path, open_config, check_datasets, list_images),
     *(Record, read_records, Prediction, Calibration, convert_checkpoint),
+    *(LoadImageFromFile, SAMOptimWrapper, ShiftedCosineLR, WarmUpLR),
     InputError,
 ):
     PUBLIC[item.__name__] = item
