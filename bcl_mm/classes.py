@@ -168,6 +168,11 @@ def labels_of(dataset: Any) -> np.ndarray:
         InputTypeError: The dataset has none of them.
         InputValueError: A sample does not have exactly one integer label, or
             a KFoldDataset divides the images wrongly.
+
+    Example:
+        >>> from bcl_mm.datasets import Digits
+        >>> labels_of(Digits('test'))[:5]
+        array([0, 1, 2, 3, 4])
     """
     name = type(dataset).__name__
     try:
@@ -206,6 +211,10 @@ def bincount_labels(
     Raises:
         InputTypeError: The labels are not integers.
         InputValueError: A label is out of range; the message says which.
+
+    Example:
+        >>> bincount_labels([0, 2, 2], num_classes=4)
+        array([1, 0, 2, 0])
     """
     labels = np.asarray(labels)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in 'iu'):
@@ -320,6 +329,11 @@ class ClassInfo:
     Raises:
         InputValueError: A count is not a whole number, a class has no
             image, or there is not one name per class.
+
+    Example:
+        >>> info = ClassInfo([200, 5], ['cat', 'lynx'])
+        >>> info.counts, info.names
+        (array([200,   5]), ('cat', 'lynx'))
     """
 
     counts: np.ndarray
@@ -426,6 +440,11 @@ def shot_groups(
         InputTypeError: A threshold is not a whole number.
         InputValueError: A threshold is negative, or ``few`` is larger than
             ``many + 1``: the groups would overlap.
+
+    Example:
+        >>> groups = shot_groups([200, 50, 5])
+        >>> {name: np.flatnonzero(groups[name]) for name in groups}
+        {'many': array([0]), 'medium': array([1]), 'few': array([2])}
     """
     check_number('many', many, at_least=0, whole=True)
     check_number('few', few, at_least=0, whole=True)

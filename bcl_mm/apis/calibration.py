@@ -63,6 +63,14 @@ class Calibration:
         accuracy: Of all images, in percent.
         accepted: Images that are accepted, in percent.
         accuracy_accepted: Of these, in percent; None if there are none.
+
+    Example:
+        What temperature and threshold do to the scores of two images:
+
+        >>> scores = np.array([[0.6, 0.4], [0.9, 0.1]])
+        >>> best = scale_scores(scores, temperature=2.0).max(axis=1)
+        >>> best.round(2), best >= 0.7  # threshold=0.7
+        (array([0.55, 0.75]), array([False,  True]))
     """
 
     temperature: float
@@ -101,6 +109,17 @@ def read_calibration(folder: Union[str, Path]) -> Optional[Calibration]:
         InputFileError: It cannot be read.
         InputTypeError, InputValueError: It is damaged; the message names it,
             and the entry.
+
+    Example:
+        The model of :func:`~bcl_mm.apis.training.train`'s example:
+
+        >>> from bcl_mm.apis.inference import load_model
+        >>> from bcl_mm.apis.trained_models import find_model
+        >>> result = calibrate(find_model('digits'), *load_model('digits'))
+        >>> result.save(Path('digits')).name
+        'calibration.json'
+        >>> read_calibration('digits') == result
+        True
     """
     path = Path(folder, CALIBRATION_JSON)
     if not path.is_file():
@@ -246,6 +265,19 @@ def calibrate(
     Raises:
         InputError: There are no validation images, the target is not
             reached, or all images are classified correctly.
+
+    Example:
+        The model of :func:`~bcl_mm.apis.training.train`'s example:
+
+        >>> from bcl_mm.apis.inference import load_model
+        >>> from bcl_mm.apis.trained_models import find_model
+        >>> result = calibrate(find_model('digits'), *load_model('digits'))
+        >>> result.num_fitted, result.measured_on, result.num_measured
+        (80, 'test', 500)
+        >>> result.ece_after < result.ece_before
+        True
+        >>> result.accuracy_accepted > result.accuracy
+        True
     """
     check_number('target_accuracy', target_accuracy, above=0, below=1)
     if not cfg.get('val_dataloader'):

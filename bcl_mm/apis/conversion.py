@@ -209,6 +209,22 @@ def convert_checkpoint(
         InputValueError: The checkpoint is not the reference's or incomplete, a
             weight is NaN, infinite or of a wrong shape, or a key does not fit
             the config.
+
+    Example:
+        The reference's names, and a cosine classifier of 10 classes:
+
+        >>> from torchvision.models import resnet18
+        >>> encoder = resnet18().state_dict()
+        >>> theirs = {f'module.encoder.{key}': encoder[key] for key in encoder}
+        >>> theirs['module.fc.weight'] = torch.ones(512, 10)
+        >>> torch.save(dict(state_dict=theirs, epoch=90), 'theirs.pth')
+        >>> conversion = convert_checkpoint('theirs.pth', 'ours.pth')
+        >>> conversion.settings
+        {'num_classes': 10, 'in_channels': 512, 'classifier': 'cosine'}
+        >>> conversion.weights['head.classifier.weight'].shape
+        torch.Size([10, 512])
+        >>> conversion.unused, conversion.dropped
+        (['module.encoder.fc.weight', 'module.encoder.fc.bias'], ['epoch'])
     """
     content = load_checkpoint(path)
     state = content.get('state_dict', content)

@@ -256,6 +256,20 @@ def export_model(
         InputFileError: The file cannot be written.
         InputValueError: The exported model differs from the original.
         InputError: A package is missing.
+
+    Example:
+        The model of :func:`~bcl_mm.apis.training.train`'s example, which
+        ``torch.export.load`` reads:
+
+        >>> from bcl_mm.apis.inference import load_model
+        >>> _, model = load_model('digits', device='cpu')
+        >>> file = export_model(model, Path('digits.pt2'))
+        >>> file['num_classes'], file['images'][:12], file['difference'] < 1e-4
+        (10, '(N, 1, 8, 8)', True)
+        >>> exported = torch.export.load('digits.pt2').module()
+        >>> logits, probabilities = exported(torch.zeros(4, 1, 8, 8))
+        >>> logits.shape, probabilities.sum(1).round(decimals=4)
+        (torch.Size([4, 10]), tensor([1., 1., 1., 1.]))
     """
     check_packages(out)
     predictor = Predictor(model)

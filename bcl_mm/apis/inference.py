@@ -129,6 +129,18 @@ def load_model(
         MissingFileError: The config or the checkpoint does not exist.
         InputValueError: The checkpoint is damaged or of another model, or the
             config or the head lacks what is needed.
+
+    Example:
+        The model of :func:`~bcl_mm.apis.training.train`'s example, applied to
+        an image of that size:
+
+        >>> cfg, model = load_model('digits', device='cpu')
+        >>> cfg.model.head.type, model.head.class_counts.tolist()[:4]
+        ('bcl_mm.BCLHead', [120, 77, 50, 32])
+        >>> images = torch.zeros(1, 1, 8, 8)  # levels from 0 to 255
+        >>> inputs = model.data_preprocessor(dict(inputs=images))['inputs']
+        >>> model(inputs, mode='tensor').shape  # logits
+        torch.Size([1, 10])
     """
     found = find_model(config, checkpoint, select, allow_code)
     config, checkpoint = found.config, found.checkpoint
@@ -196,7 +208,17 @@ def _place(model: BaseModel, device: str) -> BaseModel:
 
 
 def class_names(model: BaseModel, num_classes: int) -> List[str]:
-    """Names of a model's classes; their numbers where it has no names."""
+    """Names of a model's classes; their numbers where it has no names.
+
+    Example:
+        The model of :func:`~bcl_mm.apis.training.train`'s example:
+
+        >>> _, model = load_model('digits')
+        >>> class_names(model, 10)[:3]
+        ['0', '1', '2']
+        >>> class_names(model, 4)  # the names are of other classes
+        ['0', '1', '2', '3']
+    """
     names: Any = model._dataset_meta.get('classes')
     # A checkpoint without names leaves those of the config's data set, which
     # may be of other data.
@@ -260,7 +282,16 @@ def _load_batch(
 
 
 class Prediction(NamedTuple):
-    """Scores (C,) and features (D,) of an image, or its error."""
+    """Scores (C,) and features (D,) of an image, or its error.
+
+    Example:
+        >>> seen = Prediction('a.png', scores=np.array([0.2, 0.8]))
+        >>> broken = Prediction('b.png', 'b.png is empty')
+        >>> for image in (seen, broken):
+        ...     print(image.path, image.error or image.scores.argmax())
+        a.png 1
+        b.png b.png is empty
+    """
 
     path: str
     error: Optional[str] = None
@@ -277,6 +308,24 @@ class Predictor:
             ``'projected'`` (unit norm), or None for no features. Defaults to
             None.
         temperature: Divides the logits. Defaults to 1.
+
+    Example:
+        The model of :func:`~bcl_mm.apis.training.train`'s example, a zero, and
+        a file that is no image:
+
+        >>> import cv2
+        >>> from sklearn.datasets import load_digits
+        >>> digit = load_digits().images[0]  # (8, 8), 0 to 16
+        >>> cv2.imwrite('0.png', (digit * 15).astype(np.uint8))
+        True
+        >>> Path('none.png').write_text('')
+        0
+        >>> predictor = Predictor(load_model('digits')[1], 'projected')
+        >>> zero, none = predictor.predict(['0.png', 'none.png'])
+        >>> int(zero.scores.argmax()), zero.scores.shape, zero.features.shape
+        (0, (10,), (64,))
+        >>> none.error
+        "image 'none.png' is empty"
     """
 
     def __init__(

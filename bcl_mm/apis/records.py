@@ -47,6 +47,12 @@ class Record:
         kind_of_time: ``'cpu'``, ``'gpu'`` or ``'wall'``. Defaults to
             ``'wall'``.
         folder: Folder of the run; not in a file. Defaults to ``''``.
+
+    Example:
+        >>> figures = dict(top1=84.6, few=60.1)
+        >>> record = Record('BCL', 'bcl_resnet8_digits_lt.py', 0, figures)
+        >>> record.stem, record.part, record.figures['few']
+        ('bcl_resnet8_digits_lt', 'test', 60.1)
     """
 
     method: str

@@ -63,6 +63,16 @@ class TrainedRun:
         cfg: The config.
         progress: How far an unfinished training is, ``'epoch 2 of 3'``.
             Defaults to ``''``: it is finished.
+
+    Example:
+        The training of :func:`~bcl_mm.apis.training.train`'s example:
+
+        >>> (run,), _ = find_runs([Path('digits')])
+        >>> run.settings['optim_wrapper.optimizer.type']
+        'SGD'
+        >>> epochs, losses = run.curve('loss')
+        >>> epochs, losses[-1] < losses[0]
+        ([1, 2, 3], True)
     """
 
     folder: Path
@@ -223,6 +233,13 @@ def find_runs(
 
     Raises:
         MissingFileError: A folder does not exist, or holds no run.
+
+    Example:
+        The training of :func:`~bcl_mm.apis.training.train`'s example:
+
+        >>> (run,), errors = find_runs([Path('digits')])
+        >>> run.method, run.seed, run.checkpoint.name, errors
+        ('BCL', 0, 'epoch_3.pth', [])
     """
     runs: Dict[Path, TrainedRun] = {}
     errors: List[InputError] = []

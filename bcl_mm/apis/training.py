@@ -75,6 +75,15 @@ def train(
 
     Raises:
         InputError: Config, data or weights are wrong; the message says how.
+
+    Example:
+        A short training, and its folder:
+
+        >>> settings = ['train_cfg.max_epochs=3']
+        >>> folder = train('bcl_resnet8_digits_lt', settings, 'digits')
+        BCL: 331 training images of 10 classes (120 to 2 per class); ...
+        >>> folder.name, (folder / 'epoch_3.pth').is_file()
+        ('digits', True)
     """
     cfg = open_config(config, cfg_options, work_dir)
     work_dir = Path(cfg.work_dir)

@@ -191,6 +191,22 @@ class SAMOptimWrapper(SharpnessAware, OptimWrapper):
         InputTypeError: ``rho`` is not a number.
         InputValueError: ``rho`` is negative or not finite, or gradients are
             accumulated.
+
+    Example:
+        :math:`L = \theta^2` from :math:`\theta = 1`, with the gradient at 1.5:
+
+        >>> class Parabola(BaseModel):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.theta = nn.Parameter(torch.ones(()))
+        ...     def forward(self, inputs, mode):
+        ...         return dict(loss=self.theta**2)
+        >>> model = Parabola()
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> wrapper = SAMOptimWrapper(rho=0.5, optimizer=optimizer)
+        >>> losses = model.train_step(dict(inputs=[torch.zeros(1)]), wrapper)
+        >>> round(model.theta.item(), 4)  # 1 - 0.1 * 2 * 1.5
+        0.7
     """
 
 

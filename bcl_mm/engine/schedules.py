@@ -34,6 +34,18 @@ class ShiftedCosineLR(CosineAnnealingLR):
         InputTypeError: ``T_max`` is not an integer.
         ValueError: ``T_max`` is not positive, or ``eta_min`` is given (the
             rate always ends near zero).
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> schedule = ShiftedCosineLR(optimizer, T_max=3)
+        >>> for _ in range(3):
+        ...     print(round(optimizer.param_groups[0]['lr'], 4))
+        ...     optimizer.step()
+        ...     schedule.step()
+        0.8536
+        0.5
+        0.1464
     """
 
     def __init__(
@@ -78,6 +90,23 @@ class WarmUpLR(LinearLR):
     Raises:
         InputTypeError: ``fraction`` is not a number.
         InputValueError: ``fraction`` is not in (0, 1).
+
+    Example:
+        Over half of eight epochs, from a quarter of the rate:
+
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> settings = dict(fraction=0.5, start_factor=0.25, end=8)
+        >>> schedule = WarmUpLR(optimizer, **settings)
+        >>> for _ in range(5):
+        ...     print(optimizer.param_groups[0]['lr'])
+        ...     optimizer.step()
+        ...     schedule.step()
+        0.25
+        0.5
+        0.75
+        1.0
+        1.0
     """
 
     def __init__(

@@ -44,6 +44,27 @@ class ShotMetric(BaseMetric):
     Raises:
         InputTypeError: A threshold is not a whole number.
         InputValueError: A threshold is negative, or the groups would overlap.
+
+    Example:
+        The share of predictions that are few-shot classes, in percent:
+
+        >>> class FewShare(ShotMetric):
+        ...     default_prefix = 'share'
+        ...     def process(self, data_batch, data_samples):
+        ...         predictions, labels, scores = self.read(data_samples)
+        ...         counts = self.known_counts()[predictions]
+        ...         self.results += (counts < self.few).tolist()
+        ...     def compute_metrics(self, results):
+        ...         return dict(few=100 * sum(results) / len(results))
+        >>> metric = FewShare(class_counts=[200, 5])
+        >>> scores = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+        >>> cat = torch.tensor([1])
+        >>> metric.process(None, [
+        ...     dict(pred_score=row, pred_label=best, gt_label=cat)
+        ...     for row, best in zip(scores, scores.argmax(1, keepdim=True))
+        ... ])
+        >>> metric.evaluate(size=2)
+        {'share/few': 50.0}
     """
 
     def __init__(

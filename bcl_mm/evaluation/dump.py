@@ -29,6 +29,20 @@ class DumpPredictions(DumpResults):
 
     The tensors of a prediction are often rows of a whole batch, which a
     pickled row takes along. The file appears when it is complete.
+
+    Example:
+        Two images of one batch:
+
+        >>> import torch
+        >>> metric = DumpPredictions(out_file_path='predictions.pkl')
+        >>> scores = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+        >>> metric.process(None, [dict(pred_score=row) for row in scores])
+        >>> metric.evaluate(size=2)
+        {}
+        >>> with open('predictions.pkl', 'rb') as file:
+        ...     saved = pickle.load(file)
+        >>> saved[1]['pred_score']
+        tensor([0.2000, 0.8000])
     """
 
     def process(self, data_batch: Any, predictions: Sequence[dict]) -> None:

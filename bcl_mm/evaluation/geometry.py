@@ -103,6 +103,35 @@ class SimplexGeometry(BaseMetric):
             of ``'features'`` and ``'projected'``, of all ranks.
         prototypes: (C, D) class vectors (``'features'``) and prototypes
             (``'projected'``).
+
+    Example:
+        In a config, with
+        :class:`~bcl_mm.engine.hooks.MetricModelHook` in ``default_hooks``::
+
+            test_evaluator = [dict(type='bcl_mm.SimplexGeometry')]
+
+        By hand, for features along the class vectors, one of them longer:
+
+        >>> from bcl_mm.models import LongTailHead
+        >>> x = 0.75**0.5
+        >>> corners = torch.tensor([[0, 1], [-x, -0.5], [x, -0.5]])
+        >>> model = nn.Module()
+        >>> model.head = LongTailHead(num_classes=3, in_channels=2)
+        >>> model.head.classifier.weight = nn.Parameter(corners)
+        >>> metric = SimplexGeometry()
+        >>> metric.set_model(model)
+        >>> scores = model.head((corners * torch.tensor([[2], [1], [1]]),))
+        >>> metric.process(None, [
+        ...     dict(pred_score=row, gt_label=torch.tensor([i]))
+        ...     for i, row in enumerate(scores)
+        ... ])
+        >>> figures = metric.evaluate(size=3)
+        >>> for name in ('nc1', 'nc2_norms', 'nc3', 'cosine_std'):
+        ...     print(name, round(figures[f'geometry/features_{name}'], 3))
+        nc1 0.0
+        nc2_norms 0.161
+        nc3 0.244
+        cosine_std 0.0
     """
 
     default_prefix = 'geometry'

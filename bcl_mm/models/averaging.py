@@ -41,14 +41,52 @@ class ExponentialMovingAverage(_CopiesState, MMEngineEMA):
 
     For ``EMAHook(ema_type='bcl_mm.ExponentialMovingAverage')``; arguments are
     those of MMEngine's class, also of the two below.
+
+    Example:
+        A weight that a step moves from 0 to 1:
+
+        >>> model = nn.Linear(1, 1)
+        >>> _ = nn.init.zeros_(model.weight)
+        >>> average = ExponentialMovingAverage(model, momentum=0.1)
+        >>> average.update_parameters(model)
+        >>> _ = nn.init.ones_(model.weight)
+        >>> average.update_parameters(model)
+        >>> round(average.module.weight.item(), 4)
+        0.1
     """
 
 
 @MODELS.register_module()
 class MomentumAnnealingEMA(_CopiesState, MMEngineAnnealingEMA):
-    """MMEngine's average of a growing length, with copied state."""
+    """MMEngine's average of a growing length, with copied state.
+
+    Example:
+        A weight that a step moves from 0 to 1:
+
+        >>> model = nn.Linear(1, 1)
+        >>> _ = nn.init.zeros_(model.weight)
+        >>> average = MomentumAnnealingEMA(model, gamma=3)
+        >>> average.update_parameters(model)
+        >>> _ = nn.init.ones_(model.weight)
+        >>> average.update_parameters(model)
+        >>> round(average.module.weight.item(), 4)
+        0.75
+    """
 
 
 @MODELS.register_module()
 class StochasticWeightAverage(_CopiesState, MMEngineSWA):
-    """MMEngine's plain average, with copied state."""
+    """MMEngine's plain average, with copied state.
+
+    Example:
+        A weight that a step moves from 0 to 1:
+
+        >>> model = nn.Linear(1, 1)
+        >>> _ = nn.init.zeros_(model.weight)
+        >>> average = StochasticWeightAverage(model)
+        >>> average.update_parameters(model)
+        >>> _ = nn.init.ones_(model.weight)
+        >>> average.update_parameters(model)
+        >>> round(average.module.weight.item(), 4)
+        0.5
+    """

@@ -90,6 +90,14 @@ class CIFARResNet(BaseModule):
         InputTypeError: An argument is not an integer.
         InputValueError: An argument is out of range, ``depth`` is not 6n + 2,
             or ``shortcut`` is unknown.
+
+    Example:
+        >>> backbone = CIFARResNet(depth=32)
+        >>> sum(weight.numel() for weight in backbone.parameters())
+        463504
+        >>> (features,) = backbone(torch.zeros(2, 3, 32, 32))
+        >>> features.shape
+        torch.Size([2, 64, 8, 8])
     """
 
     def __init__(
@@ -162,6 +170,12 @@ class TimmBackbone(BaseModule):
     Attributes:
         mean: (3,) mean of the images that the weights expect, in [0, 255].
         std: (3,) standard deviation of these images.
+
+    Example:
+        >>> backbone = TimmBackbone('resnet18')
+        >>> (features,) = backbone(torch.zeros(2, 3, 64, 64))
+        >>> features.shape, backbone.out_channels
+        (torch.Size([2, 512]), 512)
     """
 
     def __init__(

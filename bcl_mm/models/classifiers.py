@@ -37,6 +37,19 @@ class FrozenBackboneClassifier(ImageClassifier):
 
     Raises:
         InputTypeError: ``keep_classifier`` or ``track_bn`` is not a bool.
+
+    Example:
+        >>> head = dict(type='bcl_mm.LongTailHead', num_classes=5)
+        >>> model = FrozenBackboneClassifier(
+        ...     backbone=dict(type='bcl_mm.CIFARResNet', depth=8),
+        ...     neck=dict(type='mmpretrain.GlobalAveragePooling'),
+        ...     head=dict(head, in_channels=64),
+        ...     pretrained='first_stage.pth',
+        ... )
+        >>> [n for n, p in model.named_parameters() if p.requires_grad]
+        ['head.classifier.weight']
+        >>> model.train().backbone.training
+        False
     """
 
     def __init__(

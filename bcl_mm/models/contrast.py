@@ -169,6 +169,19 @@ class PrototypeContrast(ViewContrast):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: An argument is out of range.
+
+    Example:
+        Three views of four images; the head has five classes:
+
+        >>> from bcl_mm.models import LongTailHead
+        >>> head = LongTailHead(num_classes=5, in_channels=16)
+        >>> branch = PrototypeContrast(num_classes=5, in_channels=16)
+        >>> labels = torch.tensor([0, 0, 1, 2])
+        >>> result = branch(torch.rand(3, 4, 16), labels, labels, head)
+        >>> result['loss'].shape, result['batch_classes']
+        (torch.Size([]), tensor(3.))
+        >>> branch.prototypes(head.class_vectors()).shape
+        torch.Size([5, 128])
     """
 
     corners: Optional[Tensor]

@@ -50,6 +50,15 @@ class SharedTrunk(BaseModule):
         InputTypeError: A number is not whole.
         InputValueError: There is no such stage or child, or fewer than 2
             experts.
+
+    Example:
+        Three experts, each with a last block of its own:
+
+        >>> small = dict(type='bcl_mm.CIFARResNet', depth=8)
+        >>> trunk = SharedTrunk(small, num_experts=3, stage='blocks', first=-1)
+        >>> (features,) = trunk(torch.zeros(2, 3, 32, 32))
+        >>> features.shape  # (rows, 3 * 64, h, w)
+        torch.Size([2, 192, 8, 8])
     """
 
     def __init__(
@@ -96,6 +105,16 @@ class ExpertLoss(nn.Module):
 
     Args:
         losses: One loss config per expert, E in all.
+
+    Example:
+        A logit-adjusted loss without and with a prior:
+
+        >>> adjusted = dict(type='bcl_mm.LogitAdjustedLoss')
+        >>> adjusted['class_counts'] = [9, 1]
+        >>> loss = ExpertLoss([dict(adjusted, tau=0), dict(adjusted, tau=1)])
+        >>> logits = torch.zeros(2, 1, 2)
+        >>> loss(logits, torch.tensor([1]))  # (log(2) + log(10)) / 2
+        tensor(1.4979)
     """
 
     def __init__(self, losses: Sequence[dict]) -> None:
@@ -139,6 +158,12 @@ class ExpertHead(LongTailHead):
         InputTypeError: An argument is not a number.
         InputValueError: An argument is out of range, or ``in_channels`` is
             not a multiple of E.
+
+    Example:
+        >>> head = ExpertHead(num_classes=5, in_channels=3 * 64)
+        >>> rows = torch.ones(2, 3 * 64)
+        >>> head.expert_logits(rows).shape, head.logits(rows).shape
+        (torch.Size([3, 2, 5]), torch.Size([2, 5]))
     """
 
     classifier: nn.ModuleList

@@ -90,6 +90,19 @@ class LongTailHead(ClsHead):
     Raises:
         InputTypeError: An argument is not a number, or not a bool.
         InputValueError: An argument is out of range.
+
+    Example:
+        One view of four images of two classes:
+
+        >>> head = LongTailHead(2, in_channels=8, class_counts=[90, 10])
+        >>> samples = [DataSample().set_gt_label(y) for y in (0, 0, 0, 1)]
+        >>> losses = head.loss((torch.ones(4, 8),), samples)
+        >>> list(losses), losses['loss_cls'].shape
+        (['loss_cls'], torch.Size([]))
+        >>> head.logits(torch.ones(4, 8)).shape
+        torch.Size([4, 2])
+        >>> head.log_prior().exp()
+        tensor([0.9000, 0.1000])
     """
 
     loss_module: Optional[nn.Module]
@@ -404,6 +417,17 @@ class BCLHead(LongTailHead):
     Raises:
         InputTypeError: An argument is not a number, or not a bool.
         InputValueError: An argument is out of range.
+
+    Example:
+        Three views of two images:
+
+        >>> head = BCLHead(4, in_channels=8, class_counts=[9, 3, 2, 1])
+        >>> samples = [DataSample().set_gt_label(y) for y in (0, 2)]
+        >>> losses = head.loss((torch.rand(6, 8),), samples)
+        >>> list(losses)
+        ['loss_cls', 'loss_con', 'batch_classes', 'batch_coverage']
+        >>> losses['batch_coverage']  # two of four classes
+        tensor(0.5000)
     """
 
     def __init__(

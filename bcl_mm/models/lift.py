@@ -168,6 +168,21 @@ class AdaptedBackbone(BaseModule):
         InputValueError: ``adapter`` is unknown, no module has a name of
             ``targets``, or the weights do not fit.
         MissingFileError: ``weights_file`` does not exist.
+
+    Example:
+        A small vision transformer, whose weights are random here:
+
+        >>> small = dict(embed_dims=32, num_layers=2, num_heads=2)
+        >>> small['feedforward_channels'] = 64
+        >>> vit = dict(type='mmpretrain.VisionTransformer', arch=small)
+        >>> backbone = AdaptedBackbone(dict(vit, img_size=32), channels=4)
+        >>> len(backbone.adapters)
+        2
+        >>> sorted({name.split('.')[0] for name in backbone.state_dict()})
+        ['adapters', 'fingerprint']
+        >>> (features,) = backbone(torch.zeros(1, 3, 32, 32))
+        >>> features.shape
+        torch.Size([1, 32])
     """
 
     fingerprint: Tensor

@@ -42,6 +42,22 @@ class MomentumClassifier(ImageClassifier):
 
     Attributes:
         passes: Forward passes of an image, for the cost of a training.
+
+    Example:
+        >>> branches = dict(paco=dict(type='bcl_mm.GPaCo', out_channels=32))
+        >>> model = MomentumClassifier(
+        ...     backbone=dict(type='bcl_mm.CIFARResNet', depth=8),
+        ...     neck=dict(type='mmpretrain.GlobalAveragePooling'),
+        ...     head=dict(
+        ...         type='bcl_mm.LongTailHead',
+        ...         num_classes=5,
+        ...         in_channels=64,
+        ...         loss_cls=None,
+        ...         branches=branches,
+        ...     ),
+        ... )
+        >>> model.keys(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 32])
     """
 
     passes = 2

@@ -94,6 +94,26 @@ class GPaCo(ProjectedBranch):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: An argument is out of range.
+
+    Example:
+        In a head, with two views of four images:
+
+        >>> from mmpretrain.structures import DataSample
+        >>> from bcl_mm.models import LongTailHead
+        >>> head = LongTailHead(
+        ...     num_classes=3,
+        ...     in_channels=16,
+        ...     classifier='linear',
+        ...     loss_cls=None,
+        ...     class_counts=[50, 20, 5],
+        ...     branches=dict(paco=dict(type='bcl_mm.GPaCo', queue_size=10)),
+        ... )
+        >>> samples = [DataSample().set_gt_label(y) for y in (0, 0, 0, 1)]
+        >>> losses = head.loss((torch.rand(8, 16),), samples)
+        >>> list(losses), losses['batch_positives']  # (3 * 2 * 5 + 2 * 1) / 8
+        (['loss_paco', 'batch_positives'], tensor(4.))
+        >>> head.branches['paco'].queue_labels
+        tensor([ 0,  0,  0,  1,  0,  0,  0,  1, -1, -1])
     """
 
     queue: Tensor

@@ -68,6 +68,15 @@ class MultiViewDataPreprocessor(ClsDataPreprocessor):
     Raises:
         InputTypeError: ``mean`` or ``std`` is not of numbers.
         InputValueError: One is given without the other, or out of range.
+
+    Example:
+        Two views of three grey images:
+
+        >>> prepare = MultiViewDataPreprocessor(mean=127.5, std=127.5)
+        >>> black = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+        >>> inputs = prepare(dict(inputs=[black, black + 255]))['inputs']
+        >>> inputs.shape, inputs[:, 0, 0, 0]
+        (torch.Size([6, 1, 8, 8]), tensor([-1., -1., -1.,  1.,  1.,  1.]))
     """
 
     def __init__(

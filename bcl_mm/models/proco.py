@@ -118,6 +118,23 @@ class ProCo(ViewContrast):
     Raises:
         InputTypeError: An argument is not a number.
         InputValueError: An argument is out of range.
+
+    Example:
+        In a head, with three views of four images:
+
+        >>> from mmpretrain.structures import DataSample
+        >>> from bcl_mm.models import LongTailHead
+        >>> head = LongTailHead(
+        ...     num_classes=3,
+        ...     in_channels=16,
+        ...     class_counts=[50, 20, 5],
+        ...     branches=dict(proco=dict(type='bcl_mm.ProCo')),
+        ... )
+        >>> samples = [DataSample().set_gt_label(y) for y in (0, 0, 0, 1)]
+        >>> list(head.loss((torch.rand(12, 16),), samples))
+        ['loss_cls', 'loss_proco']
+        >>> head.branches['proco'].counts[1]  # views of the epoch so far
+        tensor([6., 2., 0.])
     """
 
     means: Tensor

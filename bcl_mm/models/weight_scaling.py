@@ -31,6 +31,13 @@ class WeightScalingHead(LongTailHead):
 
     Raises:
         InputTypeError: ``freeze_classifier`` is not a bool.
+
+    Example:
+        >>> head = WeightScalingHead(num_classes=3, in_channels=8)
+        >>> [n for n, p in head.named_parameters() if p.requires_grad]
+        ['class_scales']
+        >>> head.logits(torch.ones(2, 8)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(

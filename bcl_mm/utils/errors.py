@@ -18,6 +18,14 @@ class InputError(Exception):
 
     The commands print it as one sentence. Every other error keeps its
     traceback.
+
+    Example:
+        >>> from bcl_mm.classes import shot_groups
+        >>> try:
+        ...     shot_groups([200, 5], many=-1)
+        ... except InputError as error:
+        ...     print(error)
+        many must be >= 0, got -1
     """
 
 

@@ -75,6 +75,14 @@ class ColorJitter(BaseTransform):
     Raises:
         InputTypeError: An argument must be a number, but is not.
         InputValueError: An argument is out of its range.
+
+    Example:
+        >>> jitter = ColorJitter(brightness=0.4, hue=0.1, prob=0.8)
+        >>> img = np.full((8, 8, 3), 100, np.uint8)
+        >>> jitter(dict(img=img))['img'].shape
+        (8, 8, 3)
+        >>> jitter.adjust_brightness(img, 0.5)[0, 0]
+        array([50, 50, 50], dtype=uint8)
     """
 
     def __init__(
@@ -214,6 +222,11 @@ class RandomGrayscale(BaseTransform):
     Raises:
         InputTypeError: An argument must be a number, but is not.
         InputValueError: An argument is out of its range.
+
+    Example:
+        >>> red = np.array([[[0, 0, 255]]], np.uint8)  # BGR
+        >>> RandomGrayscale(prob=1.0)(dict(img=red))['img']
+        array([[[76, 76, 76]]], dtype=uint8)
     """
 
     def __init__(self, prob: float = 0.2, channel_order: str = 'bgr') -> None:
@@ -237,6 +250,11 @@ class ToGrey(BaseTransform):
 
     It starts a test pipeline. Image files, which are loaded as BGR, are
     weighted by luma. Grey images stay as they are.
+
+    Example:
+        >>> red = np.array([[[0, 0, 255]]], np.uint8)  # BGR
+        >>> ToGrey()(dict(img=red))['img']
+        array([[76]], dtype=uint8)
     """
 
     def transform(self, results: dict) -> dict:
@@ -252,6 +270,11 @@ class FilesToRGB(BaseTransform):
     It starts the test pipeline of a data set that has RGB arrays in memory
     (CIFAR's), so that its model also takes files. An image comes from a file
     if it has the ``ori_shape`` that loading sets.
+
+    Example:
+        >>> red = np.array([[[0, 0, 255]]], np.uint8)  # BGR
+        >>> FilesToRGB()(dict(img=red, ori_shape=(1, 1)))['img']
+        array([[[255,   0,   0]]], dtype=uint8)
     """
 
     def transform(self, results: dict) -> dict:

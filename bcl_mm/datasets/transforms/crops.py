@@ -25,6 +25,11 @@ def resize(img: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
 
     Returns:
         Image of the same number of dimensions, uint8.
+
+    Example:
+        >>> img = np.array([[0, 100], [200, 100]], np.uint8)
+        >>> resize(img, (1, 1))
+        array([[100]], dtype=uint8)
     """
     if img.shape[:2] == tuple(size):
         return img
@@ -57,6 +62,11 @@ class RandomResizedCrop(BaseTransform):
 
     Raises:
         InputValueError: A range is empty or not positive.
+
+    Example:
+        >>> crop = RandomResizedCrop(size=4, scale=(0.25, 1.0))
+        >>> crop(dict(img=np.zeros((9, 7, 3), np.uint8)))['img'].shape
+        (4, 4, 3)
     """
 
     def __init__(
@@ -130,6 +140,11 @@ class RandomFlip(BaseTransform):
     Raises:
         InputValueError: ``prob`` is not in [0, 1], or ``directions`` is none
             of these.
+
+    Example:
+        >>> flip = RandomFlip(prob=1.0)
+        >>> flip(dict(img=np.array([[1, 2, 3]], np.uint8)))['img']
+        array([[3, 2, 1]], dtype=uint8)
     """
 
     def __init__(

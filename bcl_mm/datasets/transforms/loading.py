@@ -153,6 +153,12 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         InputTypeError: ``max_pixels`` is not a whole number.
         InputValueError: ``max_pixels < 1``, or ``ignore_empty`` is given: it
             replaces images silently.
+
+    Example:
+        >>> cv2.imwrite('grey.png', np.zeros((4, 6), np.uint8))
+        True
+        >>> LoadImageFromFile()(dict(img_path='grey.png'))['img'].shape
+        (4, 6, 3)
     """
 
     def __init__(

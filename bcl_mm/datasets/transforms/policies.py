@@ -28,7 +28,13 @@ def _apply(operation: Callable, results: dict) -> dict:
 
 @TRANSFORMS.register_module()
 class AutoContrast(mmpretrain_transforms.AutoContrast):
-    """mmpretrain's transform, computed by PIL: five times as fast."""
+    """mmpretrain's transform, computed by PIL: five times as fast.
+
+    Example:
+        >>> img = np.array([[50, 100, 152]], np.uint8)
+        >>> AutoContrast(prob=1.0)(dict(img=img))['img']
+        array([[  0, 125, 255]], dtype=uint8)
+    """
 
     def transform(self, results: dict) -> dict:
         """Stretch each channel of ``results['img']`` to the full range."""
@@ -38,7 +44,13 @@ class AutoContrast(mmpretrain_transforms.AutoContrast):
 
 @TRANSFORMS.register_module()
 class Equalize(mmpretrain_transforms.Equalize):
-    """mmpretrain's transform, computed by PIL: five times as fast."""
+    """mmpretrain's transform, computed by PIL: five times as fast.
+
+    Example:
+        >>> img = np.repeat(np.array([[100, 101]], np.uint8), 255, axis=0)
+        >>> Equalize(prob=1.0)(dict(img=img))['img'][0]
+        array([  0, 255], dtype=uint8)
+    """
 
     def transform(self, results: dict) -> dict:
         """Flatten the histogram of each channel of ``results['img']``."""
@@ -48,7 +60,14 @@ class Equalize(mmpretrain_transforms.Equalize):
 
 @TRANSFORMS.register_module()
 class RandAugment(mmpretrain_transforms.RandAugment):
-    """mmpretrain's transform, that builds no pipeline for each image."""
+    """mmpretrain's transform, that builds no pipeline for each image.
+
+    Example:
+        >>> policies = [dict(type='bcl_mm.Invert', prob=1.0)]
+        >>> augment = RandAugment(policies, num_policies=1, magnitude_level=10)
+        >>> augment(dict(img=np.array([[0, 100]], np.uint8)))['img']
+        array([[255, 155]], dtype=uint8)
+    """
 
     def transform(self, results: dict) -> dict:
         """Apply operations that are drawn with replacement."""
@@ -74,22 +93,46 @@ class _OfLevels:
 
 @TRANSFORMS.register_module()
 class Invert(_OfLevels, mmpretrain_transforms.Invert):
-    """mmpretrain's transform, by a table."""
+    """mmpretrain's transform, by a table.
+
+    Example:
+        >>> img = np.array([[100, 150, 200]], np.uint8)
+        >>> Invert(prob=1.0)(dict(img=img))['img']
+        array([[155, 105,  55]], dtype=uint8)
+    """
 
 
 @TRANSFORMS.register_module()
 class Posterize(_OfLevels, mmpretrain_transforms.Posterize):
-    """mmpretrain's transform, by a table."""
+    """mmpretrain's transform, by a table.
+
+    Example:
+        >>> img = np.array([[100, 150, 200]], np.uint8)
+        >>> Posterize(bits=1, prob=1.0)(dict(img=img))['img']
+        array([[  0, 128, 128]], dtype=uint8)
+    """
 
 
 @TRANSFORMS.register_module()
 class Solarize(_OfLevels, mmpretrain_transforms.Solarize):
-    """mmpretrain's transform, by a table."""
+    """mmpretrain's transform, by a table.
+
+    Example:
+        >>> img = np.array([[100, 150, 200]], np.uint8)
+        >>> Solarize(thr=128, prob=1.0)(dict(img=img))['img']
+        array([[100, 105,  55]], dtype=uint8)
+    """
 
 
 @TRANSFORMS.register_module()
 class SolarizeAdd(_OfLevels, mmpretrain_transforms.SolarizeAdd):
-    """mmpretrain's transform, by a table."""
+    """mmpretrain's transform, by a table.
+
+    Example:
+        >>> img = np.array([[100, 150, 200]], np.uint8)
+        >>> SolarizeAdd(magnitude=50, thr=128, prob=1.0)(dict(img=img))['img']
+        array([[150, 150, 200]], dtype=uint8)
+    """
 
 
 class _Enhancement:
@@ -112,21 +155,42 @@ class _Enhancement:
 
 @TRANSFORMS.register_module()
 class Brightness(_Enhancement, mmpretrain_transforms.Brightness):
-    """mmpretrain's transform, in uint8."""
+    """mmpretrain's transform, in uint8.
+
+    Example:
+        >>> change = Brightness(0.2, random_negative_prob=0.0, prob=1.0)
+        >>> img = np.array([[100, 150, 200]], np.uint8)
+        >>> change(dict(img=img))['img']
+        array([[120, 180, 240]], dtype=uint8)
+    """
 
     name = 'brightness'
 
 
 @TRANSFORMS.register_module()
 class Contrast(_Enhancement, mmpretrain_transforms.Contrast):
-    """mmpretrain's transform, in uint8."""
+    """mmpretrain's transform, in uint8.
+
+    Example:
+        >>> change = Contrast(1.0, random_negative_prob=0.0, prob=1.0)
+        >>> img = np.array([[100, 150, 200]], np.uint8)
+        >>> change(dict(img=img))['img']
+        array([[ 50, 150, 250]], dtype=uint8)
+    """
 
     name = 'contrast'
 
 
 @TRANSFORMS.register_module()
 class ColorTransform(_Enhancement, mmpretrain_transforms.ColorTransform):
-    """mmpretrain's transform, in uint8."""
+    """mmpretrain's transform, in uint8.
+
+    Example:
+        >>> change = ColorTransform(-1.0, random_negative_prob=0.0, prob=1.0)
+        >>> img = np.array([[[100, 150, 200]]], np.uint8)
+        >>> change(dict(img=img))['img']
+        array([[[159, 159, 159]]], dtype=uint8)
+    """
 
     name = 'saturation'
 
@@ -156,6 +220,11 @@ class CIFARAutoAugment(BaseTransform):
     Raises:
         InputTypeError: It is not a whole number.
         InputValueError: It is out of range.
+
+    Example:
+        >>> augment = CIFARAutoAugment()
+        >>> augment(dict(img=np.zeros((32, 32, 3), np.uint8)))['img'].shape
+        (32, 32, 3)
     """
 
     def __init__(self, fill: int = 128) -> None:

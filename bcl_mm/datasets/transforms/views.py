@@ -21,6 +21,14 @@ class MultiView(mmpretrain_transforms.MultiView):
     With ``LoadImageFromFile(decode_for_crops=True)``, each view must begin
     with :class:`RandomResizedCrop`. The crops of all views are drawn first,
     and the image is decoded once, as small as they allow.
+
+    Example:
+        >>> import numpy as np
+        >>> crop = dict(type='bcl_mm.RandomResizedCrop', size=4)
+        >>> views = MultiView(num_views=[3], transforms=[[crop]])
+        >>> results = views(dict(img=np.zeros((8, 8, 3), np.uint8)))
+        >>> [view.shape for view in results['img']]
+        [(4, 4, 3), (4, 4, 3), (4, 4, 3)]
     """
 
     def transform(self, results: dict) -> dict:

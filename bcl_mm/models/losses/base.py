@@ -34,6 +34,17 @@ class ClassificationLoss(nn.Module):
     Raises:
         InputTypeError: ``loss_weight`` is not a number.
         InputValueError: It is negative or not finite.
+
+    Example:
+        The squared distance of a sample's own logit from 1:
+
+        >>> class SquaredLoss(ClassificationLoss):
+        ...     def per_sample(self, logits, labels):
+        ...         return (1 - logits.gather(1, labels[:, None])[:, 0]) ** 2
+        >>> loss = SquaredLoss(loss_weight=0.5)
+        >>> logits = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+        >>> loss(logits, torch.tensor([0, 1]))  # 0.5 * (4 + 0) / 2
+        tensor(1.)
     """
 
     settings: Tuple[str, ...] = ()
@@ -106,6 +117,19 @@ class ClassCountsLoss(ClassificationLoss):
         loss_weight: Multiplies the loss. Defaults to 1.0.
         class_counts: (C,) training images per class. Defaults to None: to be
             set before the first use.
+
+    Example:
+        Cross-entropy in which a class of n images has the weight 1 / n:
+
+        >>> class InverseLoss(ClassCountsLoss):
+        ...     def prepare_counts(self, class_counts):
+        ...         return 1 / class_counts
+        ...     def per_sample(self, logits, labels):
+        ...         own = logits.log_softmax(1).gather(1, labels[:, None])
+        ...         return -self.from_counts(logits)[labels] * own[:, 0]
+        >>> loss = InverseLoss(class_counts=[10, 2])
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))  # log(2) / 2
+        tensor(0.3466)
     """
 
     def __init__(
@@ -179,6 +203,12 @@ class ScaledLoss(ClassCountsLoss):
     Raises:
         InputTypeError: ``scale`` is not a number.
         InputValueError: It is not positive and finite.
+
+    Example:
+        >>> loss = ScaledLoss(scale=16)
+        >>> loss.set_logit_scale(30.0)  # a cosine head does so
+        >>> loss.scale
+        30.0
     """
 
     def __init__(self, scale: float = 30.0, **kwargs: Any) -> None:
