@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
@@ -67,7 +67,7 @@ class TrainedRun:
     Example:
         The training of :func:`~bcl_mm.apis.training.train`'s example:
 
-        >>> (run,), _ = find_runs([Path('digits')])
+        >>> (run,), _ = find_runs(['digits'])
         >>> run.settings['optim_wrapper.optimizer.type']
         'SGD'
         >>> epochs, losses = run.curve('loss')
@@ -218,7 +218,7 @@ def _unfinished_progress(cfg: Config, meta: Dict[str, Any]) -> str:
 
 
 def find_runs(
-    folders: List[Path], allow_code: bool = False
+    folders: Sequence[Union[str, Path]], allow_code: bool = False
 ) -> Tuple[List[TrainedRun], List[InputError]]:
     """Find the runs in folders and their subfolders.
 
@@ -237,13 +237,13 @@ def find_runs(
     Example:
         The training of :func:`~bcl_mm.apis.training.train`'s example:
 
-        >>> (run,), errors = find_runs([Path('digits')])
+        >>> (run,), errors = find_runs(['digits'])
         >>> run.method, run.seed, run.checkpoint.name, errors
         ('BCL', 0, 'epoch_3.pth', [])
     """
     runs: Dict[Path, TrainedRun] = {}
     errors: List[InputError] = []
-    for root in folders:
+    for root in map(Path, folders):
         if not root.is_dir():
             raise MissingFileError(f'folder {str(root)!r} does not exist')
         found, num_errors = [], len(errors)

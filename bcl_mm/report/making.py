@@ -66,7 +66,7 @@ def make_report(
     if path.suffix != '.html':
         raise InputValueError(f'path must end in .html, got {str(path)!r}')
     make_folder('folder of the page', path.parent)
-    found, errors = find_runs(list(map(Path, folders)), allow_code)
+    found, errors = find_runs(folders, allow_code)
     runs, evaluations = [], []
     for run in found:
         try:
