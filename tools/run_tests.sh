@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint and all tests:
+# Lint, types and all tests:
 #   bash tools/run_tests.sh [--fast] [options of pytest]
 # Makes .venv, or uses the active environment, and installs what testing needs.
 # --fast leaves out the slow tests (kills, several nodes).
@@ -16,6 +16,11 @@ echo 'Lint ...'
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m codespell_lib .
+# Those of the newest releases: the annotations of pinned ones differ.
+if [ -z "${PIP_CONSTRAINT:-}" ]; then
+    echo 'Types ...'
+    "$PYTHON" -m mypy
+fi
 echo 'Tests ...'
 # One test per core at a time, each with one thread.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}

@@ -112,7 +112,7 @@ class Run:
         if self.fold is not None:
             folder = f'fold_{self.fold}_{folder}'
             self.name = f'{stem}, fold {self.fold}, seed {self.seed}'
-        self.folder = self.work_dir / stem / folder
+        self.folder: Path = self.work_dir / stem / folder
         self.log = self.folder / 'output.log'
 
     @property
@@ -150,6 +150,21 @@ class Run:
         except InputError as error:
             raise RunError(f'{self.name} failed: {error}') from error
 
+    @property
+    def tested_checkpoint(self) -> str:
+        """The checkpoint that is tested: its own, or its first stage's.
+
+        Raises:
+            RunError: There is none.
+        """
+        run = self.first if self.first and not self.is_trained else self
+        checkpoint = run.checkpoint
+        if checkpoint is None:
+            raise RunError(
+                f'{self.name} failed: {run.folder} has no checkpoint to test'
+            )
+        return checkpoint
+
     def say(self, message: str) -> None:
         """Print a message about the run."""
         print(visible(f'{self.name}: {message}'), flush=True)
@@ -170,9 +185,8 @@ class Run:
 
     def test_command(self) -> List[str]:
         """Command that tests the last checkpoint."""
-        checkpoint = (self if self.is_trained else self.first).checkpoint
         return [
-            *(*COMMAND, 'test', self.config, str(checkpoint)),
+            *(*COMMAND, 'test', self.config, self.tested_checkpoint),
             *('--work-dir', str(self.folder / 'test')),
             *('--out', str(self.folder / 'metrics.json')),
             *('--out-item', 'metrics'),

@@ -112,7 +112,7 @@ def _to_onnx(
     """Content of an ONNX file, with the metadata as its properties."""
     import onnx
 
-    proto = torch.onnx.export(
+    exported = torch.onnx.export(
         program,
         dynamo=True,
         verbose=False,
@@ -122,13 +122,16 @@ def _to_onnx(
         opset_version=opset,
         external_data=False,
         optimize=True,
-    ).model_proto
+    )
+    assert exported is not None  # as it is without dynamo
+    proto = exported.model_proto
     onnx.helper.set_model_props(proto, metadata)
-    return proto.SerializeToString()
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 def _to_pt2(
-    program: ExportedProgram, metadata: Dict[str, str], opset: None
+    program: ExportedProgram, metadata: Dict[str, str], _: Optional[int]
 ) -> bytes:
     """Content of a .pt2 file, with the metadata as extra files."""
     file = io.BytesIO()
@@ -154,7 +157,11 @@ def _run_pt2(content: bytes) -> Outputs:
     return torch.export.load(io.BytesIO(content)).module()
 
 
-EXPORTERS = {'.onnx': (_to_onnx, _run_onnx), '.pt2': (_to_pt2, _run_pt2)}
+_Convert = Callable[[ExportedProgram, Dict[str, str], Optional[int]], bytes]
+EXPORTERS: Dict[str, Tuple[_Convert, Callable[[bytes], Outputs]]] = {
+    '.onnx': (_to_onnx, _run_onnx),
+    '.pt2': (_to_pt2, _run_pt2),
+}
 
 
 @torch.no_grad()
@@ -273,8 +280,9 @@ def export_model(
     """
     check_packages(out)
     predictor = Predictor(model)
-    full_shape, takes_bgr = _examine_pipeline(predictor)
-    full_shape = full_shape[:1] + tuple(shape or full_shape[1:])
+    (channels, *size), takes_bgr = _examine_pipeline(predictor)
+    height, width = shape or size
+    full_shape = channels, height, width
     images = _example_images(full_shape)
     convert, load = EXPORTERS[out.suffix]
     temperature = calibration.temperature if calibration else 1.0

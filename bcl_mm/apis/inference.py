@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 from typing import (
     Any,
@@ -27,8 +26,7 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmpretrain import ImageClassificationInferencer, get_model
 from mmpretrain.datasets.transforms.utils import get_transform_idx
-from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from bcl_mm.apis.config import complete_model, load_config
 from bcl_mm.apis.trained_models import find_model
@@ -42,7 +40,8 @@ from bcl_mm.datasets.transforms.loading import (
 from bcl_mm.evaluation.temperature import scale_scores
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError, MissingFileError, check_number
-from bcl_mm.utils.modules import set_class_info
+from bcl_mm.utils.modules import projection_of, set_class_info
+from bcl_mm.utils.protocols import Projects
 from bcl_mm.utils.weights import is_only_for_training, misfits, weights_of
 
 PathLike = Union[str, Path]
@@ -79,14 +78,6 @@ def load_test_config(
     cfg = load_config(args)
     complete_model(cfg, str(checkpoint))
     return cfg
-
-
-def projection_of(head: Any) -> Optional[Callable[[Tensor], Tensor]]:
-    """A head's function from features (rows, D) to unit-norm projections.
-
-    None if no branch of the head projects.
-    """
-    return getattr(getattr(head, 'projection', None), 'project', None)
 
 
 def load_model(
@@ -264,20 +255,40 @@ def list_images(inputs: Sequence[PathLike]) -> List[str]:
     return paths
 
 
-def _load_batch(
-    paths: List[str], load: Callable[..., Any], pipeline: Callable[..., Any]
-) -> Tuple[Optional[Dict[str, Any]], List[Optional[str]]]:
-    """Batch of the images that can be loaded, and the error of each image."""
-    images: List[Any] = []
-    errors: List[Optional[str]] = []
-    for path in paths:
+# An image, prepared; or None, and its error.
+_Sample = Tuple[Optional[Dict[str, Any]], Optional[str]]
+
+
+class _Images(Dataset[_Sample]):
+    """Image files that are to be predicted."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        load: Callable[..., Any],
+        pipeline: Callable[..., Any],
+    ) -> None:
+        self.paths = paths
+        self.load = load
+        self.pipeline = pipeline
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> _Sample:
         try:
-            results = load(dict(img_path=path))
+            results = self.load(dict(img_path=self.paths[index]))
         except CorruptImageError as error:
-            errors.append(str(error))
-        else:
-            errors.append(None)
-            images.append(pipeline(results))
+            return None, str(error)
+        return self.pipeline(results), None
+
+
+def _collate(
+    samples: Sequence[_Sample],
+) -> Tuple[Optional[Dict[str, Any]], List[Optional[str]]]:
+    """Batch of the images that have no error, and the error of each image."""
+    images = [image for image, error in samples if error is None]
+    errors = [error for _, error in samples]
     return default_collate(images) if images else None, errors
 
 
@@ -309,6 +320,10 @@ class Predictor:
             None.
         temperature: Divides the logits. Defaults to 1.
 
+    Raises:
+        InputValueError: ``feature_kind`` is ``'projected'``, but no branch of
+            the head projects.
+
     Example:
         The model of :func:`~bcl_mm.apis.training.train`'s example, a zero, and
         a file that is no image:
@@ -337,6 +352,14 @@ class Predictor:
         self.temperature = temperature
         self.inferencer = ImageClassificationInferencer(model)
         self.feature_kind = feature_kind
+        self.projection: Optional[Projects] = None
+        if feature_kind == 'projected':
+            self.projection = projection_of(model.head)
+            if self.projection is None:
+                raise InputValueError(
+                    "feature_kind='projected' needs a head with a projector, "
+                    f'got {type(model.head).__name__}'
+                )
         # The inferencer drops this step, and with it its settings.
         pipeline = model._config.test_dataloader.dataset.pipeline
         index = get_transform_idx(pipeline, 'LoadImageFromFile')
@@ -356,12 +379,11 @@ class Predictor:
             workers: Processes that load images, if there is more than one
                 batch. Defaults to 0: the calling process loads them.
         """
-        pipeline = self.inferencer.pipeline
         loader = DataLoader(
-            paths,
+            _Images(paths, self.load, self.inferencer.pipeline),
             batch_size,
             num_workers=workers if len(paths) > batch_size else 0,
-            collate_fn=partial(_load_batch, load=self.load, pipeline=pipeline),
+            collate_fn=_collate,
         )
         path = iter(paths)
         for batch, errors in loader:
@@ -371,9 +393,11 @@ class Predictor:
                 yield Prediction(next(path), error, *output)
 
     @torch.no_grad()
-    def _forward(self, batch: Dict[str, Any]) -> Iterator[Tuple[Any, ...]]:
+    def _forward(
+        self, batch: Dict[str, Any]
+    ) -> Iterator[Tuple[np.ndarray, Optional[np.ndarray]]]:
         """Scores (C,) and features (D,) of each image of a batch."""
-        features = [None] * len(batch['inputs'])
+        features: List[Optional[np.ndarray]] = [None] * len(batch['inputs'])
         if self.feature_kind is None:
             samples = self.inferencer.forward(batch)
         else:
@@ -381,10 +405,10 @@ class Predictor:
             data = model.data_preprocessor(batch)
             feats = model.extract_feat(data['inputs'])
             samples = model.head.predict(feats, data['data_samples'])
-            features = model.head.pre_logits(feats)  # (rows, D)
-            if self.feature_kind == 'projected':
-                features = projection_of(model.head)(features)
-            features = features.float().cpu().numpy()
+            rows = model.head.pre_logits(feats)  # (rows, D)
+            if self.projection is not None:
+                rows = self.projection.project(rows)
+            features = list(rows.float().cpu().numpy())
         scores = torch.stack([sample.pred_score for sample in samples])
         found = scale_scores(scores.float().cpu().numpy(), self.temperature)
         return zip(found, features)

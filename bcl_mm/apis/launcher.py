@@ -12,7 +12,7 @@ import time
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import torch
 
@@ -104,7 +104,7 @@ class Launcher:
                 results['first_stage'] = first
             if not run.is_trained:
                 # A report finds the model there; folders may be moved.
-                tested = os.path.relpath(run.first.checkpoint, run.folder)
+                tested = os.path.relpath(run.tested_checkpoint, run.folder)
                 results['checkpoint'] = tested
             run.write_note(**results)
         run.say(f'top-1 {results["figures"]["accuracy/top1"]:.1f}')
@@ -157,7 +157,7 @@ class Launcher:
             environment.setdefault('OMP_NUM_THREADS', str(threads))
         return environment
 
-    def _call(self, run: Run, command: List[str], lock: int) -> None:
+    def _call(self, run: Run, command: List[str], lock: Optional[int]) -> None:
         """Run a command; show its progress every few seconds."""
         slot = self.slots.pop()
         try:
@@ -169,7 +169,7 @@ class Launcher:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env=self._environment(slot) | locked_for(run.folder),
-                    pass_fds=[lock],
+                    pass_fds=[] if lock is None else [lock],
                 )
                 self.processes.append(process)
                 shown, latest = time.time(), None

@@ -52,7 +52,7 @@ def best_classes(
     """The classes with the highest scores; equal ones in order of labels.
 
     Args:
-        predictions: Predictions with scores.
+        predictions: Of the images; those without scores are left out.
         model: The model, which has the names of the classes.
         top_k: Number of classes for each image.
         threshold: Least score of the best class with which an image is
@@ -60,6 +60,8 @@ def best_classes(
     """
     names: List[str] = []
     for path, _, scores, _ in predictions:
+        if scores is None:
+            continue
         names = names or class_names(model, len(scores))
         classes = []
         for label in np.argsort(-scores, kind='stable')[:top_k].tolist():
@@ -129,11 +131,12 @@ class FeatureFile:
     def collect(
         self, predictions: Iterable[Prediction]
     ) -> Iterator[Prediction]:
-        """Pass predictions on, and keep their features (D,)."""
+        """Pass predictions on, and keep the features (D,) that they have."""
         for prediction in predictions:
-            self.paths.append(prediction.path)
-            with telling_failed_writes(self.path):
-                self.rows.write(prediction.features.tobytes())
+            if prediction.features is not None:
+                self.paths.append(prediction.path)
+                with telling_failed_writes(self.path):
+                    self.rows.write(prediction.features.tobytes())
             yield prediction
 
     def save(self) -> Tuple[int, int]:

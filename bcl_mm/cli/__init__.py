@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import keyword
 import re
 import sys
@@ -31,7 +32,8 @@ class _Parser(argparse.ArgumentParser):
         for i, word in enumerate(args):
             # Its value may be left out, and a word that follows is another.
             if word == '--amp' and amp is not None:
-                has_value = args[i + 1 : i + 2] and args[i + 1] in amp.choices
+                values = amp.choices or ()
+                has_value = args[i + 1 : i + 2] and args[i + 1] in values
                 args[i] = word if has_value else f'--amp={amp.const}'
         rests = (argparse.REMAINDER, argparse.PARSER)
         if any(action.nargs in rests for action in self._actions):
@@ -64,6 +66,12 @@ def load_command(
     # with 2.
     parser.set_defaults(error=parser.error)
     return module, parser
+
+
+def print_any_name() -> None:
+    """Let stdout take file names, which need not be valid text."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
 
 
 def print_error(error: InputError) -> None:

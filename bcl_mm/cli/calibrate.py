@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
     )
     print(f'Model: {found.summary}', file=sys.stderr, flush=True)
     fitted = calibrate(found, cfg, model, args.target_accuracy)
+    assert found.folder is not None  # where no CHECKPOINT is given
     path = fitted.save(found.folder)
     lines = [
         f'temperature {fitted.temperature:.3f} and threshold '

@@ -14,6 +14,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Optional
 
+from bcl_mm.cli import print_any_name
 from bcl_mm.cli.arguments import output_file
 from bcl_mm.cli.options import add_cfg_options, add_config, whole_number
 from bcl_mm.utils.errors import InputError
@@ -71,8 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from bcl_mm.apis.from_data import LOADERS
     from bcl_mm.datasets.exclusions import write_exclusions
 
-    # A file name need not be valid text.
-    sys.stdout.reconfigure(errors='backslashreplace')
+    print_any_name()
     try:
         cfg = load_config(args)
     except InputError as error:

@@ -29,13 +29,13 @@ from bcl_mm.cli import interruption, load_command, print_error
 from bcl_mm.cli.options import whole_number
 from bcl_mm.utils.errors import LaunchError
 
-# Name -> default ('' for none), smallest and largest value.
+# Name -> default ('' for none) and its type.
 SETTINGS = dict(
-    NNODES=('1', 1),
-    NODE_RANK=('0', 0),
-    PORT=('29500', 1, 65535),
-    RDZV_TIMEOUT=('40', 1),
-    DIST_TIMEOUT=('', 1),
+    NNODES=('1', whole_number(1)),
+    NODE_RANK=('0', whole_number(0)),
+    PORT=('29500', whole_number(1, 65535)),
+    RDZV_TIMEOUT=('40', whole_number(1)),
+    DIST_TIMEOUT=('', whole_number(1)),
 )
 
 
@@ -111,11 +111,11 @@ def await_first_node(host: str, port: int, timeout_s: int) -> None:
 def complete_environment(args: argparse.Namespace) -> None:
     """Check the settings of the environment, and set their defaults."""
     env = os.environ
-    for name, (default, *limits) in SETTINGS.items():
+    for name, (default, parse) in SETTINGS.items():
         value = env.get(name) or default
         if value:
             try:
-                env[name] = str(whole_number(*limits)(value))
+                env[name] = str(parse(value))
             except argparse.ArgumentTypeError as error:
                 args.error(f'{name} {error}')
     env['MASTER_ADDR'] = env.get('MASTER_ADDR') or '127.0.0.1'

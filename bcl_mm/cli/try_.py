@@ -17,10 +17,10 @@ import time
 from argparse import Namespace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, List, Optional
 
 from bcl_mm.apis.locations import make_folder
-from bcl_mm.cli import load_command
+from bcl_mm.cli import load_command, print_any_name
 from bcl_mm.cli.check import show_result
 from bcl_mm.cli.options import add_cfg_options, whole_number
 from bcl_mm.utils.errors import InputValueError, MissingFileError, visible
@@ -154,7 +154,7 @@ def _try(args: argparse.Namespace, began: float) -> int:
     folder = os.path.realpath(args.folder)
     if earlier is not None and earlier.folder == folder:
         data_root = earlier.data_root  # typed in another way, but the same
-    size = args.size or (earlier and earlier.size)
+    size: Optional[str] = args.size or (earlier.size if earlier else None)
     config = f'{args.methods[0]}_{SIZES[size or "small"]}'
     check = [config, '--cfg-options', f'data_root={data_root}']
     check += args.cfg_options
@@ -171,11 +171,12 @@ def _try(args: argparse.Namespace, began: float) -> int:
         config, *options = check
         _show('check', config, '--fix-list', 'problems.csv', *options)
         return 1
-    why = 'it was so before'
-    if args.size is not None:
-        why = '--size says so'
-    elif size is None:
+    if size is None:
         size, why = choose_size(result)
+    elif args.size is not None:
+        why = '--size says so'
+    else:
+        why = 'it was so before'
     other = 'large' if size == 'small' else 'small'
     print(
         f'\nSize: {size} ({_SIZES[size]}), because {why}. --size {other} '
@@ -209,8 +210,7 @@ def _check(config: str, options: List[str]) -> CheckResult:
     from bcl_mm.apis import data_check
     from bcl_mm.apis.config import load_config
 
-    # A file name need not be valid text.
-    sys.stdout.reconfigure(errors='backslashreplace')
+    print_any_name()
     cfg = load_config(Namespace(config=config, cfg_options=options))
     result = data_check.check_datasets(cfg, workers=os.cpu_count() or 1)
     show_result(result)
@@ -239,10 +239,11 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
     ]
     most = min(length.max_epochs for length in lengths)
     interval = min(length.get('val_interval', 1) for length in lengths)
-    has_epochs = args.budget is None or trial.epochs is not None
+    epochs = trial.epochs
+    if epochs is None and args.budget is None:
+        epochs = trial.epochs = most
     left = methods * len(args.seeds)
-    if has_epochs:
-        trial.epochs = trial.epochs or most
+    if epochs is not None:
         runs = plan_runs(configs, args.seeds, trial.all_options, args.work_dir)
         unfinished = [run for run in runs if not run.is_finished]
         stems = [Path(run.config).stem for run in unfinished]
@@ -262,17 +263,16 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
                 flush=True,
             )
     timings = [trial.timings[method] for method in left]
-    if not has_epochs:
+    if epochs is None:
         spent = time.monotonic() - began
         seconds = 60 * args.budget - spent
-        trial.epochs = choose_epochs(
-            timings, seconds, most, interval, args.jobs
-        )
-        if trial.epochs < min(FEWEST_EPOCHS, most):
+        epochs = choose_epochs(timings, seconds, most, interval, args.jobs)
+        trial.epochs = epochs
+        if epochs < min(FEWEST_EPOCHS, most):
             least = min(FEWEST_EPOCHS, most)
             needed = spent + total_seconds(timings, least, interval, args.jobs)
             raise InputValueError(
-                f'--budget {args.budget:g} is too short: {trial.epochs} epochs'
+                f'--budget {args.budget:g} is too short: {epochs} epochs'
                 f' fit into it, and fewer than {least} say nothing. Give at '
                 f'least --budget {math.ceil(needed / 60 + 0.5)}, or fewer '
                 '--methods or --seeds'
@@ -281,16 +281,16 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
     if not timings:
         print('Nothing is left to train.\n')
         return
-    seconds = total_seconds(timings, trial.epochs, interval, args.jobs)
+    seconds = total_seconds(timings, epochs, interval, args.jobs)
     number = f'{len(left)} run' + 's' * (len(left) > 1)
     shorten = '' if args.budget else ' (--budget MINUTES shortens it)'
-    if trial.epochs < _FEW_EPOCHS:
+    if epochs < _FEW_EPOCHS:
         print(
             'So few epochs may mislead: logit adjustment and BCL start slower '
             'than cross-entropy.'
         )
     print(
-        f'{number} of {trial.epochs} epochs, with the report: about '
+        f'{number} of {epochs} epochs, with the report: about '
         f'{_duration(seconds)}{shorten}\n',
         flush=True,
     )

@@ -42,7 +42,7 @@ PUBLISHED_LISTS = {
     'iNaturalist18_val.txt': (8142, 24_426),
 }
 # LDAM-DRW's subsets, by imbalance factor (profile 'exp', seed 0).
-PUBLISHED_SUBSETS = {
+PUBLISHED_SUBSETS: Dict[str, Dict[float, int]] = {
     'CIFAR10': {100: 12_406, 50: 13_996, 10: 20_431},
     'CIFAR100': {100: 10_847, 50: 12_608, 10: 19_573},
 }
@@ -108,11 +108,15 @@ class Split:
                 paths.append(osp.abspath(path) if path else '')
         counts, classes = count_classes(dataset), class_names_of(dataset)
         published = published_figures(name, dataset)
-        labels = np.asarray(labels)
-        prints = np.array(prints, FINGERPRINT)
-        told = _has_reader_with('tells_empty_classes', dataset)
         return cls(
-            name, labels, paths, prints, counts, classes, published, told
+            name,
+            np.asarray(labels),
+            paths,
+            np.array(prints, FINGERPRINT),
+            counts,
+            classes,
+            published,
+            _has_reader_with('tells_empty_classes', dataset),
         )
 
     def name_of_class(self, label: int) -> str:

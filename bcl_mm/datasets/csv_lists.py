@@ -250,7 +250,7 @@ def read_csv(
             wrong.append((line, problem))
             continue
         group = '' if found.group is None else fields[found.group]
-        part = part_of[fields[found.split]] if part_of else ''
+        part = '' if found.split is None else part_of[fields[found.split]]
         entry = Entry(path, label, line, group, part)
         file = osp.normpath(osp.join(folder, path))
         other = first.setdefault(file, entry)

@@ -171,7 +171,7 @@ class CustomImages(TableDataset):
         """Images of the split, and the names of the classes."""
         given = self._metainfo.get('classes')
         root = osp.expanduser(self.data_root)
-        needs_train = self.split == 'train' or given is None
+        needs_train = self.split == 'train' or not given
         parts = Parts(
             root,
             self.prefix,
@@ -195,16 +195,16 @@ class CustomImages(TableDataset):
         left_out = parts.left_out(
             self.min_images, self.ignore_classes, given or ()
         )
-        names = given or [
-            n for n in parts.class_names(train) if n not in left_out
-        ]
-        if not given:
+        if given or train is None:  # without classes, there is a train
+            names = given
+        else:
+            names = [n for n in parts.class_names(train) if n not in left_out]
             warn_of_similar_names(names, str(train), self._problems)
-        if not given and len(names) < 2 and (left_out or train.is_list):
-            self._problems.add(
-                f'{train} must have at least two classes, got '
-                + (f'only {names[0]!r}' if names else 'none')
-            )
+            if len(names) < 2 and (left_out or train.is_list):
+                self._problems.add(
+                    f'{train} must have at least two classes, got '
+                    + (f'only {names[0]!r}' if names else 'none')
+                )
         entries = parts.known_entries(own, names, left_out)
         folder = parts.folder(own)
         self.notes = [f'{self.split} is {own}', *parts.notes]

@@ -74,7 +74,7 @@ def fingerprint(pixels: np.ndarray, fast: bool = False) -> np.ndarray:
     row = np.zeros((), FINGERPRINT)
     # Two images of other shapes may have the same bytes.
     digest = hashlib.sha256(str((pixels.shape, pixels.dtype)).encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     row['known'] = True
     row['digest'] = np.frombuffer(digest.digest()[:16], np.uint64)
     row['height'], row['width'] = pixels.shape[:2]

@@ -6,7 +6,7 @@ import os
 import stat
 from collections import defaultdict
 from hashlib import blake2b
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
@@ -52,13 +52,11 @@ def _digest(path: str) -> Optional[bytes]:
     return digest.digest()
 
 
-def _alike(
-    indices: Iterable[int], key: Callable[[int], Any]
-) -> List[List[int]]:
+def _alike(indices: Iterable[int], keys: Iterable[object]) -> List[List[int]]:
     """Groups of two or more indices with the same key, which is not None."""
-    groups: Dict[Any, List[int]] = defaultdict(list)
-    for index in indices:
-        groups[key(index)].append(index)
+    groups: Dict[object, List[int]] = defaultdict(list)
+    for index, key in zip(indices, keys):
+        groups[key].append(index)
     groups.pop(None, None)
     return [group for group in groups.values() if len(group) > 1]
 
@@ -81,12 +79,12 @@ def find_identical(paths: Sequence[str]) -> List[List[int]]:
     key = blake2b(states.tobytes(), digest_size=16).digest()
     if key not in _FOUND:
         sizes = states.reshape(-1, 4)[:, 2].tolist()
-        groups = _alike(range(len(paths)), lambda i: sizes[i] or None)
+        groups = _alike(range(len(paths)), [size or None for size in sizes])
         for read in (_sample, _digest):
             groups = [
                 part
                 for group in groups
-                for part in _alike(group, lambda i, r=read: r(paths[i]))
+                for part in _alike(group, [read(paths[i]) for i in group])
             ]
         if len(_FOUND) > 7:
             _FOUND.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import os.path as osp
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 Identity = Tuple[int, int]  # device and inode
 _NO_INODE = (0, 0xFFFFFFFF)  # where a file system (FUSE) has none to list
@@ -67,14 +67,13 @@ class FilesOfTree:
                     f'{rule} {image!r} and {other!r} are the same file '
                     '(linked): remove one of them',
                 )
-        earlier: Dict[Any, str] = {}
+        earlier: Dict[object, str] = {}
         for link in self.links:
             image = osp.realpath(link)
             folder = osp.dirname(image)
-            is_there = osp.exists(image)
-            key = identity_of(image) if is_there else image
-            other = earlier.setdefault(key, link)
-            first = self.inodes.get(key[1], '') if is_there else ''
+            identity = identity_of(image) if osp.exists(image) else None
+            other = earlier.setdefault(identity or image, link)
+            first = self.inodes.get(identity[1], '') if identity else ''
             if osp.isdir(folder) and identity_of(folder) in self.owners:
                 other = image
             elif first and _is_same(first, link):

@@ -203,11 +203,13 @@ class LongTailDataset:
                 it is negative, of last ones.
         """
         part = copy(self)
-        if isinstance(indices, int):
-            kept = slice(indices) if indices >= 0 else slice(indices, None)
-            indices = np.arange(len(self))[kept]
-        part.indices = self.indices[indices]
-        part._labels = self._labels[indices]
+        chosen: Union[slice, Sequence[int]]
+        if not isinstance(indices, int):
+            chosen = indices
+        else:
+            chosen = slice(indices) if indices >= 0 else slice(indices, None)
+        part.indices = self.indices[chosen]
+        part._labels = self._labels[chosen]
         num_classes = len(self.class_counts)
         part.class_counts = bincount_labels(part._labels, num_classes)
         return part

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bcl_mm.classes import bincount_labels, class_names_of, labels_of
 from bcl_mm.datasets.transforms.loading import CorruptImageError
-from bcl_mm.datasets.wrapping import WrappedDataset
+from bcl_mm.datasets.wrapping import SampleIndex, WrappedDataset
 from bcl_mm.registry import DATASETS
 from bcl_mm.utils.errors import InputValueError, check_number
 
@@ -121,12 +121,11 @@ class MixFirstView(WrappedDataset):
         self.skips_corrupt = False
 
     def _is_off(self, index: int) -> bool:
-        epoch = getattr(index, 'epoch', None)
-        if epoch is None:
+        if not isinstance(index, SampleIndex):
             return False
         first, last = self.off_epochs
-        left = getattr(index, 'num_epochs', np.inf) - epoch
-        return epoch < first or left <= last
+        left = index.num_epochs - index.epoch
+        return index.epoch < first or left <= last
 
     def __getitem__(self, index: int) -> dict:
         sample = self.original(index)

@@ -241,8 +241,8 @@ class Parts:
                     'are a list: [a,b])'
                 )
         if ignored:
-            names = listed(list(dict.fromkeys(ignored)))
-            self.notes.append(f'left out by ignore_classes: {names}')
+            told = listed(list(dict.fromkeys(ignored)))
+            self.notes.append(f'left out by ignore_classes: {told}')
         few = []
         if min_images and self.train:
             counts = Counter(entry.name for entry in self.images(self.train))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence
+from dataclasses import dataclass
+from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Sequence
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from bcl_mm.datasets.near_duplicates import look_alike, near_pairs
 _MOST_NAMED = 4  # of a group, in a message
 
 
-class Member(NamedTuple):
+@dataclass(slots=True)
+class Member:
     """An image of a split.
 
     Attributes:
@@ -104,20 +106,20 @@ def _judge(group: List[Member], found: Findings) -> None:
     severe = found.warnings if is_given else found.problems
     if len({member.class_id for member in group}) > 1:
         kind = 'identical images of different classes'
-        severe.append(Finding(kind, _sentence(_by(group, 'class_id'))))
+        severe.append(Finding(kind, _sentence(_by(group, _class_id))))
         if not is_given:
             found.exclusions += _conflicting(group)
         return
     names = [member.split.name for member in group]
     if 'train' in names and len(set(names)) > 1:
         kind = 'images of training and testing'
-        severe.append(Finding(kind, _sentence(_by(group, 'split'))))
+        severe.append(Finding(kind, _sentence(_by(group, _split))))
     elif group[0].path and len({m.path for m in group}) == 1:
         kind = 'images listed twice'
         severe.append(Finding(kind, f'{group[0]} is listed twice'))
     else:
         kind = 'identical images of one class'
-        text = _sentence(_by(group, 'split'))
+        text = _sentence(_by(group, _split))
         found.warnings.append(Finding(kind, text))
     if not is_given:
         found.exclusions += _repeated(group)
@@ -144,14 +146,23 @@ def _repeated(group: List[Member]) -> Iterator[Exclusion]:
             yield member.exclusion('duplicate', first.path)
 
 
-def _by(group: List[Member], name: str) -> List[Member]:
-    """Members, those with another value of an attribute first."""
+def _class_id(member: Member) -> int:
+    return member.class_id
+
+
+def _split(member: Member) -> str:
+    return member.split.name
+
+
+def _by(
+    group: List[Member], key: Callable[[Member], Hashable]
+) -> List[Member]:
+    """Members, those with another key first."""
     seen = set()
     first: List[Member] = []
     rest: List[Member] = []
     for member in group:
-        value = getattr(member, name)
-        value = value.name if name == 'split' else value
+        value = key(member)
         (rest if value in seen else first).append(member)
         seen.add(value)
     return first + rest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from hashlib import blake2b
 from itertools import combinations, product
-from typing import Any, Dict, List, Sequence, Set
+from typing import Any, Dict, Hashable, List, Sequence, Set
 
 # The search for better shares is limited: units of a class that are tried, in
 # and out of the validation part; moves a class and round; rounds; and changes
@@ -178,7 +178,7 @@ class _Choice:
 def choose_units(
     units: Sequence[Sequence[int]],
     paths: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[Hashable],
     val_fraction: float,
     split_seed: int,
 ) -> Set[int]:

@@ -20,6 +20,7 @@ from typing import (
     Set,
     Tuple,
     Union,
+    overload,
 )
 
 import numpy as np
@@ -57,7 +58,7 @@ class _Columns(NamedTuple):
     lines: np.ndarray
 
 
-class ImageTable(Sequence):
+class ImageTable(Sequence[Dict[str, Any]]):
     """Replaces the list of dicts that MMEngine's datasets hold.
 
     ``table[i]`` makes a new ``dict(img_path=..., gt_label=...)``; a slice or
@@ -100,24 +101,32 @@ class ImageTable(Sequence):
 
     def paths(self) -> Iterator[str]:
         """Paths as they were given."""
-        paths = memoryview(self._paths)
-        starts, sizes = map(memoryview, self._columns[:2])
-        for start, size in zip(starts, sizes):
+        paths = self._paths.data
+        columns = self._columns
+        for start, size in zip(columns.starts.data, columns.sizes.data):
             yield str(paths[start : start + size], 'utf-8', 'surrogatepass')
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @overload
+    def __getitem__(self, index: int) -> Dict[str, Any]: ...
+
+    @overload
     def __getitem__(
-        self, index: Union[int, slice, Sequence]
+        self, index: Union[slice, Sequence[int]]
+    ) -> ImageTable: ...
+
+    def __getitem__(
+        self, index: Union[int, slice, Sequence[int]]
     ) -> Union[Dict[str, Any], ImageTable]:
         if not isinstance(index, (slice, Sequence)):
             path, label, _ = self.row(index)
             return dict(img_path=osp.join(self.folder, path), gt_label=label)
-        if not isinstance(index, slice):
-            index = np.asarray(index, dtype=np.int64)
+        is_slice = isinstance(index, slice)
+        chosen = index if is_slice else np.asarray(index, dtype=np.int64)
         part = copy(self)
-        part._columns = _Columns(*(c[index] for c in self._columns))
+        part._columns = _Columns(*(c[chosen] for c in self._columns))
         return part
 
     def by_folder(self) -> Dict[str, Set[str]]:
@@ -180,10 +189,11 @@ class ImageTable(Sequence):
             with suppress(OSError, ValueError), os.scandir(path) as entries:
                 listed = [e for e in entries if e.name in names]
                 names -= {e.name for e in listed if e.is_file()}
-                for entry in listed if files is not None else ():
+                if files is not None:
                     # A list may be made of links, slow to follow.
-                    if not entry.is_symlink():
-                        files.add(entry)
+                    for entry in listed:
+                        if not entry.is_symlink():
+                            files.add(entry)
         # A file system may spell a name differently from the list.
         left = {folder + n for folder, names in unseen.items() for n in names}
         absent = {p for p in left if not osp.isfile(osp.join(self.folder, p))}
@@ -336,7 +346,7 @@ class TableDataset(BaseDataset):
     def load_data_list(self) -> ImageTable:
         """Images; also sets the class names, unless they were given."""
         state, images, classes = once_a_node(self._key(), self._read)
-        vars(self).update(state)
+        self.__dict__.update(state)
         self._metainfo.setdefault('classes', tuple(classes))
         # The table does what serialised samples are for, and is smaller.
         self.serialize_data = False

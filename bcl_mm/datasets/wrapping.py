@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 
+class SampleIndex(int):
+    """An index that carries its draw to the worker processes."""
+
+    epoch = 0
+    num_epochs = 0  # of the whole training
+    repeat = 0  # how often it came in this epoch before
+
+
 class WrappedDataset:
     """Base of wrappers that change what a dataset's samples are.
 

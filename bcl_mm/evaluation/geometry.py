@@ -20,6 +20,7 @@ from bcl_mm.registry import METRICS
 from bcl_mm.utils.distributed import require_whole
 from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.labels import sample_labels
+from bcl_mm.utils.modules import projection_of
 from bcl_mm.utils.protocols import MakesPrototypes
 
 
@@ -39,7 +40,7 @@ def _reference_vectors(
         is_cosine = getattr(classifier, 'scale', None) is not None
         rows = F.normalize(weight, dim=1) if is_cosine else weight
         vectors['features'] = rows
-    projection = getattr(head, 'projection', None)
+    projection = projection_of(head)
     projector = getattr(projection, 'prototype_projector', None)
     if projector is not None and isinstance(projection, MakesPrototypes):
         vectors['projected'] = projection.prototypes(head.class_vectors())
@@ -187,7 +188,7 @@ class SimplexGeometry(BaseMetric):
     def _capture(self, head: Any, inputs: Tuple[Any], output: Tensor) -> None:
         features = head.pre_logits(inputs[0])  # (B, D)
         self._captured.append(dict(features=features))
-        projection = getattr(head, 'projection', None)
+        projection = projection_of(head)
         if projection is not None:
             self._captured[-1]['projected'] = projection.project(features)
 

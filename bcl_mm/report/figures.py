@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any, Dict, List
 
 import matplotlib
 import numpy as np
@@ -22,7 +22,7 @@ from .style import (
 )
 from .summary import Method, mean_and_spread
 from .tables import COLUMNS
-from .verdict import CRITERION, Verdict
+from .verdict import CRITERION
 
 # Figures of the log that are drawn, and their titles.
 CURVES = {
@@ -56,37 +56,39 @@ def _draw_gaps(
     return figure
 
 
-def draw_verdict(methods: List[Method], verdict: Verdict) -> Figure:
+def draw_verdict(
+    methods: List[Method],
+    best: Method,
+    rival: Method,
+    differences: Dict[str, Difference],
+) -> Figure:
     """The best method's differences from its rival, with intervals."""
-    best, rival = verdict.pair
     (colour,) = [
         style['color'] for m, style in with_styles(methods) if m is best
     ]
-    gaps = list(verdict.gaps.values())
+    gaps = list(differences.values())
     return _draw_gaps(
         gaps,
-        [COLUMNS[name][0] for name in verdict.gaps],
+        [COLUMNS[name][0] for name in differences],
         [colour] * len(gaps),
         [gap.is_clear for gap in gaps],
         f'points of {shorten(best.name, 22)}\nabove {shorten(rival.name, 26)}',
     )
 
 
-def draw_differences(methods: List[Method], verdict: Verdict) -> Figure:
+def draw_differences(methods: List[Method], best: Method) -> Figure:
     """All methods' differences from the best one, the nearest first."""
-    best = verdict.best
-    others = [
-        (method.above(best, CRITERION), method, style['color'])
-        for method, style in with_styles(methods)
-        if method is not best
-    ]
-    others = [row for row in others if row[0] is not None]
+    others = []
+    for method, style in with_styles(methods):
+        gap = None if method is best else method.above(best, CRITERION)
+        if gap is not None:
+            others.append((gap, method, style['color']))
     others.sort(key=lambda row: -row[0].mean)
     gaps = [gap for gap, _, _ in others]
-    known = [i for i, gap in enumerate(gaps) if gap.is_known]
-    adjusted = holm([gaps[i].p_value for i in known])
+    found = [(i, gap.p_value) for i, gap in enumerate(gaps)]
+    known = {i: p_value for i, p_value in found if p_value is not None}
     are_clear = [False] * len(gaps)
-    for i, p_value in zip(known, adjusted):
+    for i, p_value in zip(known, holm(list(known.values()))):
         are_clear[i] = p_value < 0.05
     return _draw_gaps(
         gaps,

@@ -47,14 +47,15 @@ def draw_all(
     """
     drawings = dict(DRAWINGS)
     if verdict.pair:
-        drawings['verdict'] = lambda m: figures.draw_verdict(m, verdict)
+        best, rival = verdict.pair
+        drawings['verdict'] = lambda m: figures.draw_verdict(
+            m, best, rival, verdict.gaps
+        )
         if len(methods) > 2:
             drawings['differences'] = lambda m: figures.draw_differences(
-                m, verdict
+                m, best
             )
-        drawings['gains'] = lambda m: class_figures.draw_gains(
-            m, verdict.rival
-        )
+        drawings['gains'] = lambda m: class_figures.draw_gains(m, rival)
     if not figures.logged_curves(methods):
         del drawings['curves']
     drawn: Dict[str, Dict[str, str]] = {}

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ContextManager, Dict, Iterator, List, Optional, Sequence
+from typing import (
+    Any,
+    ContextManager,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -49,10 +58,11 @@ class _PlainLogFormatter(LogFormatter):
         return PLAIN(x) if super().__call__(x, pos) else ''
 
 
-def theme(name: str) -> ContextManager:
+def theme(name: str) -> ContextManager[None]:
     """Context in which figures are drawn in a theme."""
     paper, ink, faint = (THEMES[name][k] for k in ('paper', 'ink', 'faint'))
     style = {
+        **matplotlib.rcParamsDefault,
         'figure.facecolor': paper,
         'axes.facecolor': paper,
         'savefig.facecolor': paper,
@@ -73,10 +83,12 @@ def theme(name: str) -> ContextManager:
         'figure.constrained_layout.use': True,
         # A name may have a $.
         'text.parse_math': False,
+        'text.color': ink,
+        'axes.labelcolor': ink,
+        'xtick.color': ink,
+        'ytick.color': ink,
     }
-    for key in ('text.color', 'axes.labelcolor', 'xtick.color', 'ytick.color'):
-        style[key] = ink
-    return matplotlib.rc_context({**matplotlib.rcParamsDefault, **style})
+    return matplotlib.rc_context(style)
 
 
 def group_colours() -> Dict[str, str]:
@@ -102,7 +114,9 @@ def colours_of(number: int) -> List[str]:
     ]
 
 
-def with_styles(methods: Sequence[Method]) -> Iterator[tuple]:
+def with_styles(
+    methods: Sequence[Method],
+) -> Iterator[Tuple[Method, Dict[str, Any]]]:
     """Each method with the colour and label of its plots."""
     for method, colour in zip(methods, colours_of(len(methods))):
         yield method, dict(color=colour, label=shown_label(method.name))

@@ -8,8 +8,8 @@ from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 import torch
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch import nn
 from torch.utils.data import DataLoader
 
 from bcl_mm import __version__
@@ -36,7 +36,7 @@ from bcl_mm.utils.progress import show_progress
 
 @torch.no_grad()
 def evaluate(
-    loader: DataLoader, model: nn.Module, class_counts: Any
+    loader: DataLoader, model: BaseModel, class_counts: Any
 ) -> Evaluation:
     """Test a model, in one pass.
 

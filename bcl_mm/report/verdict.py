@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass, field
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from bcl_mm.apis.cost import KINDS as KINDS_OF_TIME
 from bcl_mm.classes import shot_groups
@@ -37,12 +38,14 @@ class Verdict:
     notes: List[str] = field(default_factory=list)
     best: Optional[Method] = None
     rival: Optional[Method] = None
-    gaps: dict = field(default_factory=dict)
+    gaps: Dict[str, Difference] = field(default_factory=dict)
 
     @property
     def pair(self) -> Optional[Tuple[Method, Method]]:
         """Best and rival; None without two methods."""
-        return (self.best, self.rival) if self.rival else None
+        if self.best is None or self.rival is None:
+            return None
+        return self.best, self.rival
 
 
 def points(gap: Difference) -> str:
@@ -88,8 +91,8 @@ def judge(methods: Sequence[Method]) -> Verdict:
         headline, advice = _clear(best, rival, gap)
     else:
         headline, advice = _no_winner(ranked, gap)
-    gaps = {name: best.above(rival, name) for name in COMPARED}
-    gaps = {name: found for name, found in gaps.items() if found is not None}
+    found = {name: best.above(rival, name) for name in COMPARED}
+    gaps = {name: one for name, one in found.items() if one is not None}
     return Verdict(headline, advice, notes, best, rival, gaps)
 
 
@@ -103,7 +106,11 @@ def _ranked(methods: Sequence[Method]) -> List[Method]:
     Methods are compared on the seeds that they share, on which another one
     may be ahead than in the mean over all seeds.
     """
-    by_mean = sorted(methods, key=lambda method: -method.mean(CRITERION))
+    by_mean = sorted(
+        methods,
+        key=lambda m: statistics.mean(m.values(CRITERION)),
+        reverse=True,
+    )
     best, *others = by_mean
     for method in others:
         if _lead(method, best).mean > 0:
@@ -150,11 +157,12 @@ def _clear(best: Method, rival: Method, gap: Difference) -> Tuple[str, str]:
     if ratio is not None and ratio > 1 + _SAME:
         worries.append('the time of training matters more')
     for name in ('top1', 'many', 'medium', 'few'):
-        other = best.above(rival, name)
-        if other and other.is_clear and other.mean < 0:
-            loss = f'{-other.mean:.1f} [{-other.high:.1f}, {-other.low:.1f}]'
-            figure = COLUMNS[name][0]
-            worries.append(f'{figure} accuracy does (it loses {loss} points)')
+        loss = rival.above(best, name)
+        if loss and loss.is_clear and loss.mean > 0:
+            worries.append(
+                f'{COLUMNS[name][0]} accuracy does (it loses {points(loss)} '
+                'points)'
+            )
     unless = f' unless {", or ".join(worries)}' if worries else ''
     return headline, f'Take {best.name}{unless}.'
 

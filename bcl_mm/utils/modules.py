@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Type, TypeVar
+from typing import Any, Dict, Iterable, List, Optional, Type, TypeVar
 
 from mmengine.evaluator import Evaluator
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bcl_mm.classes import ClassInfo
-from bcl_mm.utils.protocols import TakesClassInfo
+from bcl_mm.utils.protocols import Projects, TakesClassInfo
 
 _Contract = TypeVar('_Contract')
 
@@ -52,6 +52,12 @@ def set_class_info(model: nn.Module, info: ClassInfo) -> None:
     """Tell all modules that need it the class information."""
     for part in parts_of(model, TakesClassInfo):
         part.set_class_info(info)
+
+
+def projection_of(head: object) -> Optional[Projects]:
+    """The branch of a head that projects features; None without one."""
+    projection = getattr(head, 'projection', None)
+    return projection if isinstance(projection, Projects) else None
 
 
 def given_info(model: nn.Module) -> Any:

@@ -6,8 +6,9 @@ not see what a ``__getattr__`` finds, such as the children of a ``nn.Module``.
 
 from __future__ import annotations
 
-from typing import Optional, Protocol, runtime_checkable
+from typing import ContextManager, Optional, Protocol, runtime_checkable
 
+from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from bcl_mm.classes import ClassInfo
@@ -77,6 +78,16 @@ class MakesPrototypes(Protocol):
 
     def prototypes(self, class_vectors: Tensor) -> Tensor:
         """(S, D) prototypes of class vectors (S, in_channels)."""
+
+
+@runtime_checkable
+class SavesWhole(Protocol):
+    """A wrapper of a model whose weights are divided among processes."""
+
+    def saving_whole(
+        self, optim_wrapper: Optional[OptimWrapper]
+    ) -> ContextManager[None]:
+        """Context in which the main process saves whole weights."""
 
 
 class ClassHead(Protocol):

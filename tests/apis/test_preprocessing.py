@@ -64,6 +64,8 @@ def test_predictions_are_those_of_the_product(tmp_path, data):
     for number, content in enumerate(ODD.values()):
         paths.append(str(tmp_path / f'{number}.img'))
         (tmp_path / f'{number}.img').write_bytes(content)
+    with pytest.raises(ValueError, match='projector, got LongTailHead'):
+        Predictor(model, 'projected')
     predictor = Predictor(model)
     expected = np.stack([p.scores for p in predictor.predict(paths)])
     images = np.stack([preprocess(path, metadata) for path in paths])

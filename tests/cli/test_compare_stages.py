@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bcl_mm
-from bcl_mm.apis.comparison import plan_runs
+from bcl_mm.apis.comparison import RunError, plan_runs
 from bcl_mm.apis.launcher import Launcher
 from tests.cli.common import (
     CE,
@@ -65,6 +65,14 @@ def test_second_stages_and_failed_runs(compare, tmp_path):
     # Nothing is trained in the last stage.
     assert rows['second'][8] and not rows['third'][8]
     assert output.index('first, seed 0: top-1') < output.index('second, seed')
+
+
+def test_a_first_stage_without_its_checkpoint(tmp_path):
+    _, third, _ = stages(tmp_path)
+    first, run = plan_runs([str(third)], [0], [], tmp_path / 'runs')
+    message = f'third, seed 0 failed: {first.folder} has no checkpoint to test'
+    with pytest.raises(RunError, match=message):
+        run.test_command()
 
 
 def test_a_damaged_note_fails_its_run_alone(tmp_path):

@@ -42,6 +42,13 @@ def test_an_empty_class_of_train_and_another_of_val(parts):
         read(parts, 'val')
 
 
+def test_no_classes_without_a_training_part(tmp_path):
+    write_classes(tmp_path / 'test', (1, 2), ['elk', 'fox'])
+    assert counts(read(tmp_path, 'test', classes=['elk', 'fox'])) == [1, 2]
+    with pytest.raises(ValueError, match='train'):
+        read(tmp_path, 'test', classes=[])
+
+
 def _no_such(root):
     shutil.rmtree(root)
 

@@ -7,8 +7,8 @@ import torch
 from bcl_mm.datasets import MixFirstView
 from bcl_mm.datasets.mixing import random_box
 from bcl_mm.datasets.transforms.loading import CorruptImageError
+from bcl_mm.datasets.wrapping import SampleIndex
 from bcl_mm.engine.hooks.corrupt_images import _SkippingDataset
-from bcl_mm.engine.hooks.sample_seed import _SampleIndex
 from bcl_mm.registry import DATASETS
 from tests.engine.hooks.common import DIGITS
 from tests.engine.hooks.test_sample_seed import same, weights
@@ -26,7 +26,7 @@ def mixed(pipeline=VIEWS, **options):
 
 
 def index(number, epoch, num_epochs=10):
-    made = _SampleIndex(number)
+    made = SampleIndex(number)
     made.epoch, made.num_epochs = epoch, num_epochs
     return made
 

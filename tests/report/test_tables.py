@@ -169,10 +169,11 @@ def test_text_is_large_enough_for_a_phone():
     methods = [one_method(PREDICTIONS), one_method(PREDICTIONS, LABELS)]
     methods[1].name = 'BCL'
     verdict = judge(methods)
+    best, rival = verdict.pair
     drawings = [
         *(draw for name, draw in page.DRAWINGS.items() if name != 'curves'),
-        lambda m: figures.draw_verdict(m, verdict),
-        lambda m: figures.draw_differences(m, verdict),
+        lambda m: figures.draw_verdict(m, best, rival, verdict.gaps),
+        lambda m: figures.draw_differences(m, best),
         lambda m: class_figures.draw_gains(m, methods[0]),
     ]
     for draw in drawings:

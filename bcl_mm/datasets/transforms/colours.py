@@ -181,7 +181,7 @@ class ColorJitter(BaseTransform):
         """Mean grey of an image that is yet to be computed."""
         own, shared, offset = blend
         weights = _weights(img, self.channel_order)
-        grey = weights @ cv2.mean(img)[: len(weights)]
+        grey = float(weights @ cv2.mean(img)[: len(weights)])
         return (own + shared) * grey + offset
 
     def adjust_brightness(self, img: np.ndarray, factor: float) -> np.ndarray:

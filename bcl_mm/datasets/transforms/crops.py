@@ -75,11 +75,13 @@ class RandomResizedCrop(BaseTransform):
         scale: Tuple[float, float] = (0.08, 1.0),
         ratio: Tuple[float, float] = (3 / 4, 4 / 3),
     ) -> None:
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
-        if len(self.size) != 2 or min(self.size) < 1:
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        if len(sides) != 2 or min(sides) < 1:
             raise InputValueError(
                 f'size must be one or two sides >= 1, got {size}'
             )
+        height, width = sides
+        self.size = height, width
         for name, (low, high) in dict(scale=scale, ratio=ratio).items():
             if not 0 < low <= high:
                 raise InputValueError(

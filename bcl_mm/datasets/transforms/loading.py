@@ -74,7 +74,10 @@ def _frame(content: bytes) -> Optional[_Frame]:
             at += 1
             continue
         if marker & 0xF0 == 0xC0 and marker not in (0xC4, 0xC8, 0xCC):
-            return _Frame(*struct.unpack_from('>HHB', content, at + 5), exif)
+            height, width, components = struct.unpack_from(
+                '>HHB', content, at + 5
+            )
+            return _Frame(height, width, components, exif)
         end = at + 2 + int.from_bytes(content[at + 2 : at + 4], 'big')
         if marker == 0xE1 and content.startswith(b'Exif', at + 4):
             exif = exif or content[at + 4 : end]
@@ -98,10 +101,13 @@ def _is_for_pillow(content: bytes) -> bool:
 
 def _decode_small(content: bytes, factor: int) -> Optional[np.ndarray]:
     """(H / factor, W / factor, 3) of a JPEG, BGR, upright; None if damaged."""
+    frame = _frame(content)
+    if frame is None:
+        return None
     flag = getattr(cv2, f'IMREAD_REDUCED_COLOR_{factor}')
     flag |= cv2.IMREAD_IGNORE_ORIENTATION
     img = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
-    turn = upright_turn(_frame(content).exif)
+    turn = upright_turn(frame.exif)
     if img is None or turn is None:
         return img
     return np.asarray(Image.fromarray(img).transpose(turn))

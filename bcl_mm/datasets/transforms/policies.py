@@ -77,7 +77,7 @@ class RandAugment(mmpretrain_transforms.RandAugment):
         return results
 
 
-class _OfLevels:
+class _OfLevels(mmpretrain_transforms.BaseAugTransform):
     """An operation on each level by itself: it is done on 256, not on all."""
 
     def transform(self, results: dict) -> dict:
@@ -135,7 +135,7 @@ class SolarizeAdd(_OfLevels, mmpretrain_transforms.SolarizeAdd):
     """
 
 
-class _Enhancement:
+class _Enhancement(mmpretrain_transforms.BaseAugTransform):
     """An adjustment of ColorJitter, whose factor is 1 + magnitude."""
 
     name: str

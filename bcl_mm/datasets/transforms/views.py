@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Optional, Sequence
+
 import mmpretrain.datasets.transforms as mmpretrain_transforms
 
 from bcl_mm.datasets.transforms.crops import RandomResizedCrop
-from bcl_mm.datasets.transforms.encoded import EncodedImage
+from bcl_mm.datasets.transforms.encoded import Box, EncodedImage
 from bcl_mm.registry import TRANSFORMS
 from bcl_mm.utils.errors import InputTypeError
 
@@ -38,13 +40,14 @@ class MultiView(mmpretrain_transforms.MultiView):
             InputTypeError: An image is to be decoded for its crops, but a
                 view begins with something else.
         """
-        img, boxes = results['img'], [None] * len(self.transforms)
+        img = results['img']
+        boxes: Sequence[Optional[Box]] = [None] * len(self.transforms)
         if isinstance(img, EncodedImage):
             crops = [view.transforms[0] for view in self.transforms]
             for crop in crops:
                 _check_crop(crop)
-            boxes = [crop.draw(*img.shape) for crop in crops]
-            img, boxes = img.decode_for(boxes, [crop.size for crop in crops])
+            drawn = [crop.draw(*img.shape) for crop in crops]
+            img, boxes = img.decode_for(drawn, [crop.size for crop in crops])
         img = img.view()
         img.flags.writeable = False
         results['img'] = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmengine.dist import all_reduce_params
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -29,7 +29,7 @@ class AverageStatisticsHook(Hook):
         """Average them, those of moving averages too."""
         modules = list(unwrapped(runner.model).modules())
         for hook in runner.hooks:
-            if hasattr(hook, 'ema_model'):
+            if isinstance(hook, EMAHook):
                 modules.extend(hook.ema_model.modules())
         norms = [
             module

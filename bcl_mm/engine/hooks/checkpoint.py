@@ -18,6 +18,7 @@ from bcl_mm.engine.resume import latest_checkpoint, name_training
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import InputError, InputFileError
 from bcl_mm.utils.files import remove_leftovers, write_atomically
+from bcl_mm.utils.protocols import SavesWhole
 
 
 class CheckpointError(InputError, RuntimeError):
@@ -237,8 +238,9 @@ def _whole(
     runner: Runner, optim_wrapper: Any
 ) -> contextlib.AbstractContextManager:
     """Gather what a sharded model saves, on all ranks."""
-    if hasattr(runner.model, 'saving_whole'):
-        return runner.model.saving_whole(optim_wrapper)
+    model = runner.model
+    if isinstance(model, SavesWhole):
+        return model.saving_whole(optim_wrapper)
     return contextlib.nullcontext()
 
 

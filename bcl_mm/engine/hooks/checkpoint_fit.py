@@ -13,7 +13,8 @@ from bcl_mm.engine.resume import obstacle_of_training
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.checkpoint import load_from_bcl_mm
 from bcl_mm.utils.errors import InputValueError
-from bcl_mm.utils.modules import training_state, unwrapped
+from bcl_mm.utils.modules import metrics_of, training_state, unwrapped
+from bcl_mm.utils.protocols import TakesModel
 from bcl_mm.utils.weights import is_only_for_training, misfits, weights_of
 
 # What a new training takes from ``load_from``.
@@ -174,8 +175,7 @@ class CheckpointFitHook(Hook):
             InputValueError: Weights that testing needs are missing, or have
                 another shape.
         """
-        metrics = runner.test_evaluator.metrics
-        projects = any(hasattr(metric, 'set_model') for metric in metrics)
+        projects = bool(metrics_of(runner.test_evaluator, TakesModel))
         self._require_fit(
             lambda name: not is_only_for_training(name, projects)
         )

@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset
 from bcl_mm.classes import labels_of
 from bcl_mm.datasets.mixing import MixFirstView
 from bcl_mm.datasets.transforms.loading import CorruptImageError
-from bcl_mm.datasets.wrapping import WrappedDataset
+from bcl_mm.datasets.wrapping import SampleIndex, WrappedDataset
 from bcl_mm.engine.hooks.progress import epoch_and_position
 from bcl_mm.engine.loaders import replace_dataset
 from bcl_mm.registry import HOOKS
@@ -60,7 +60,7 @@ class _SkippingDataset(WrappedDataset):
 def _moved(index: int, other: int) -> int:
     """Another index, of the same epoch if the first one carries it."""
     moved = type(index)(other)
-    if hasattr(index, '__dict__'):
+    if isinstance(index, SampleIndex):
         vars(moved).update(vars(index))
     return moved
 

@@ -14,19 +14,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, IterableDataset
 
-from bcl_mm.datasets.wrapping import WrappedDataset
+from bcl_mm.datasets.wrapping import SampleIndex, WrappedDataset
 from bcl_mm.engine.loaders import check_sampler, replace_dataset
 from bcl_mm.engine.seeds import mix, seed_all
 from bcl_mm.engine.streams import SeededStream
 from bcl_mm.registry import HOOKS
-
-
-class _SampleIndex(int):
-    """An index that carries its draw to the worker processes."""
-
-    epoch = 0
-    num_epochs = 0  # of the whole training
-    repeat = 0  # how often it came in this epoch before
 
 
 def _repeats(indices: np.ndarray) -> np.ndarray:
@@ -65,7 +57,7 @@ class _EpochSampler:
         self.epoch = 0
         self.num_epochs = num_epochs
 
-    def __iter__(self) -> Iterator[_SampleIndex]:
+    def __iter__(self) -> Iterator[SampleIndex]:
         # MMEngine's endless sampler and torch's samplers have no epoch.
         epoch = getattr(self.sampler, 'epoch', self.epoch)
         is_endless = isinstance(self.sampler, InfiniteSampler)
@@ -84,7 +76,7 @@ class _EpochSampler:
             drawn += np.bincount(order, minlength=len(drawn))
             repeats = repeats.reshape(everyone.shape)[: len(own), rank]
             for number, repeat in zip(own.tolist(), repeats.tolist()):
-                index = _SampleIndex(number)
+                index = SampleIndex(number)
                 index.num_epochs = self.num_epochs
                 # Each pass of the endless one is an epoch.
                 index.epoch = repeat if is_endless else epoch
@@ -108,7 +100,7 @@ class _SeededDataset(WrappedDataset):
         super().__init__(dataset)
         self.seed = seed
 
-    def __getitem__(self, index: _SampleIndex) -> Any:
+    def __getitem__(self, index: SampleIndex) -> Any:
         # Only the default generator: torch.manual_seed, which seeds devices
         # too, takes a hundred times as long.
         # The 0 of a first draw leaves the seed as it is without it.

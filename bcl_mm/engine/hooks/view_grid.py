@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from bcl_mm.classes import class_names_of, name_classes, shorten
+from bcl_mm.models.heads import LongTailHead
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import check_number
 from bcl_mm.utils.files import open_atomically
@@ -201,9 +202,9 @@ class ViewGridHook(Hook):
         return draw_grid(columns, names, rows)
 
 
-def _roles(head: Any, num_views: int) -> Tuple[str, ...]:
+def _roles(head: object, num_views: int) -> Tuple[str, ...]:
     """How a LongTailHead uses the views; empty for other heads."""
-    if not hasattr(head, 'branches'):
+    if not isinstance(head, LongTailHead):
         return ('',) * num_views
     if head.classify_all_views:
         return ('classified',) * num_views
