@@ -26,6 +26,18 @@ THIS_PYTHON = {
 }
 
 
+# Rooms and files whose tests start commands, processes or browsers, or train
+# with whole configs: not in tools/run_tests.sh --fast.
+LONG = ('cli', 'distributed', 'docs', 'report', 'test_configs.py')
+LONG += ('test_configs_elsewhere.py', 'test_packaging.py')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(ROOT / 'tests').parts[0] in LONG:
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(autouse=True, scope='session')
 def _frozen_imports() -> None:
     """Leave what was imported out of garbage collection.

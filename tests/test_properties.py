@@ -79,6 +79,7 @@ def test_long_tailed_subsets(values, factor, seed):
 @example([1j])
 @example([[1], [1, 2]])
 @example(None)
+@pytest.mark.long
 def test_class_counts_are_numbers_or_an_error(value):
     try:
         counts = check_class_counts(value)

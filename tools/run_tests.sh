@@ -2,14 +2,15 @@
 # Lint, types and all tests:
 #   bash tools/run_tests.sh [--fast] [options of pytest]
 # Makes .venv, or uses the active environment, and installs what testing needs.
-# --fast leaves out the slow tests (kills, several nodes).
+# --fast leaves out the tests that start commands, processes or browsers, or
+# that train for longer than a few iterations: 3 minutes on 2 cores.
 set -eu
 cd "$(dirname "$0")/.."
 source tools/setup_env.sh
 show_help tools/run_tests.sh "$@"
 if [ "${1:-}" = --fast ]; then
     shift
-    set -- -m 'not slow' "$@"
+    set -- -m 'not long and not slow and not documents' "$@"
 fi
 setup_env test
 echo 'Lint ...'

@@ -186,6 +186,7 @@ def test_the_wrapper_of_mixed_precision(amp):
     cli.apply_options(cfg, {}, whole=True)  # as a test of the run does
 
 
+@pytest.mark.long
 def test_an_error_of_settings_is_one_sentence(run, tmp_path):
     done = run(
         *(sys.executable, TRAIN, BCL, '--work-dir', tmp_path),

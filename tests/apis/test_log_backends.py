@@ -32,6 +32,7 @@ def log_backends(monkeypatch):
     return importlib.import_module('bcl_mm.apis.log_backends')
 
 
+@pytest.mark.long
 def test_tensorboard_shows_what_the_log_does(run, tmp_path):
     done = run(
         *(sys.executable, TRAIN, BCL, '--work-dir', tmp_path),
@@ -64,6 +65,7 @@ def test_tensorboard_shows_what_the_log_does(run, tmp_path):
         assert 0.1 <= event.value <= 1
 
 
+@pytest.mark.long
 def test_wandb_offline(run, tmp_path):
     pytest.importorskip('wandb')
     done = run(

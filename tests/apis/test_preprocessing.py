@@ -52,6 +52,7 @@ def export(model, folder, **options):
 
 
 @pytest.mark.parametrize('data', DATA)
+@pytest.mark.long
 def test_predictions_are_those_of_the_product(tmp_path, data):
     base = DATA[data]
     more = ''
@@ -111,6 +112,7 @@ def test_predictions_are_those_of_the_product(tmp_path, data):
         ),
     ],
 )
+@pytest.mark.long
 def test_what_it_cannot_do_is_told(tmp_path, step, options, message):
     base = 'ce_resnet32_custom'
     pipeline = (
@@ -126,6 +128,7 @@ def test_what_it_cannot_do_is_told(tmp_path, step, options, message):
     assert list(json.loads(metadata['preprocessing'])) == ['problem']
 
 
+@pytest.mark.long
 def test_another_loader_is_told(tmp_path):
     config, checkpoint = write_model(tmp_path, 'ce_resnet32_custom')
     options = [

@@ -1,5 +1,7 @@
 """Trainings from Python."""
 
+import pytest
+
 from bcl_mm.apis.config import build_runner
 from bcl_mm.apis.training import open_config, train
 from tests.cli.common import SHORT
@@ -8,6 +10,7 @@ from tests.conftest import ROOT
 CONFIG = ROOT / 'configs' / 'ce_resnet8_digits_lt.py'
 
 
+@pytest.mark.long
 def test_runs_of_one_second_share_nothing(tmp_path):
     names, hubs = set(), []
     for number in range(3):
@@ -19,6 +22,7 @@ def test_runs_of_one_second_share_nothing(tmp_path):
     assert len({id(hub) for hub in hubs}) == 3
 
 
+@pytest.mark.long
 def test_two_trainings_of_one_work_dir_have_two_logs(tmp_path):
     for _ in range(2):
         assert train(CONFIG, SHORT, tmp_path) == tmp_path

@@ -171,6 +171,7 @@ def _images():
 
 
 @pytest.mark.parametrize('size', ['resnet32', 'resnet50'])
+@pytest.mark.long
 def test_all_images_pass_the_whole_pipeline(tmp_path, size):
     images = _images()
     for name, pixels in images.items():

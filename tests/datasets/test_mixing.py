@@ -216,6 +216,7 @@ def test_bad_arguments(options, message):
         mixed(**options)
 
 
+@pytest.mark.long
 def test_workers_and_resuming_change_nothing(tmp_path):
     noise = [dict(type='bcl_mm.DrawFromAll'), *PACK]
     inner = dict(DIGITS, dataset=dict(DIGITS['dataset'], pipeline=noise))

@@ -114,6 +114,7 @@ def test_a_step_equals_the_definition(taus, soft):
 
 
 @pytest.mark.parametrize('name', HEADS)
+@pytest.mark.long
 def test_without_a_step_uphill_it_is_plain_training(name, tmp_path):
     plain = trained(tmp_path / 'plain', HEADS[name])
     ours = trained(tmp_path / 'focal', HEADS[name], **FOCAL, rho=0.0)

@@ -72,6 +72,7 @@ def refusals(rank, world_size, folder):
     return found
 
 
+@pytest.mark.long
 def test_unequal_numbers_of_images_are_refused_at_the_start(tmp_path):
     for found in on_ranks(refusals, [2], tmp_path)[2]:
         assert [bool(message) for message in found] == [0, 1, 0, 1]

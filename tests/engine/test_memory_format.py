@@ -77,6 +77,7 @@ def test_a_step_has_the_same_gradient(tmp_path):
         assert torch.allclose(got, want, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_it_resumes_bit_for_bit_and_its_weights_are_any_models(tmp_path):
     def train(folder, epochs, **options):
         options = {'train_cfg.max_epochs': epochs, **options}

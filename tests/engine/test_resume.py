@@ -115,6 +115,7 @@ def test_training_may_be_extended(content, tmp_path):
     assert any('max_epochs was 1' in str(warning) for warning in warnings)
 
 
+@pytest.mark.long
 def test_adam_is_not_adamw(resume, tmp_path):
     # Their states have the same names.
     adam, adamw = (
@@ -134,6 +135,7 @@ def test_adam_is_not_adamw(resume, tmp_path):
     resume(content, optim_wrapper=adam)
 
 
+@pytest.mark.long
 def test_weights_that_do_not_fit_are_not_left_out(resume, content):
     state = dict(content['state_dict'])
     for name in ('head.classifier.weight', 'backbone.stem.0.weight'):

@@ -72,6 +72,7 @@ def trained(folder, head, **optim):
 
 
 @pytest.mark.parametrize('name', HEADS)
+@pytest.mark.long
 def test_without_a_step_uphill_it_is_plain_training(name, tmp_path):
     plain = trained(tmp_path / 'plain', HEADS[name])
     ours = trained(tmp_path / 'sam', HEADS[name], **SAM, rho=0.0)
@@ -89,6 +90,7 @@ def test_both_passes_see_the_same(tmp_path):
 
 
 @pytest.mark.parametrize('rho', [None, 0.05])
+@pytest.mark.long
 def test_bfloat16_trains_nearly_as_float32(rho, tmp_path, monkeypatch):
     # MMEngine's wrapper asks for a GPU; autocast does not.
     module = amp_optimizer_wrapper

@@ -139,6 +139,7 @@ def train(folder, by_epoch=True, end=3, hooks={}, **options):
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.long
 def test_a_stream_trains_and_resumes(by_epoch, tmp_path):
     warnings, expected = train(tmp_path / 'whole', by_epoch)
     (warning,) = (text for text in warnings if 'is a stream' in text)

@@ -106,6 +106,7 @@ def train(call, monkeypatch):  # noqa: F811
     return run
 
 
+@pytest.mark.long
 def test_few_lines_until_the_first_progress(train, tmp_path):
     write_fashion_mnist(tmp_path / 'fashion')
     write_classes(tmp_path / 'own', (6, 4, 3))
@@ -143,6 +144,7 @@ def test_few_lines_until_the_first_progress(train, tmp_path):
     assert 'mmengine - INFO - Epoch(train) [1][1/1]' in output
 
 
+@pytest.mark.long
 def test_a_bar_in_a_terminal(tmp_path):
     (tmp_path / 'warns.py').write_text(HOOK)
     config = tmp_path / 'config.py'

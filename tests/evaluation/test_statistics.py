@@ -162,6 +162,7 @@ def test_equal_methods_are_rarely_called_different():
     assert false / 400 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
 
 
+@pytest.mark.long
 def test_folds_that_share_training_images_are_rarely_called_different():
     """Without the correction, more than 5 % of equal methods would be."""
     random = np.random.RandomState(2)

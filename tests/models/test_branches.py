@@ -170,6 +170,7 @@ def assert_same(ours, theirs):
 
 
 @pytest.mark.parametrize('setup', SETUPS.values(), ids=list(SETUPS))
+@pytest.mark.long
 def test_training_and_resuming_give_the_same_bits(setup, tmp_path):
     whole = trained(tmp_path / 'whole', setup, epochs=3)
     trained(tmp_path / 'parts', setup, epochs=2)
@@ -179,6 +180,7 @@ def test_training_and_resuming_give_the_same_bits(setup, tmp_path):
 
 
 @pytest.mark.parametrize('setup', list(SETUPS.values())[:4], ids=str)
+@pytest.mark.long
 def test_the_state_of_a_branch_is_not_averaged(setup, tmp_path):
     with_ema = trained(tmp_path / 'ema', setup)
     without = trained(tmp_path / 'plain', setup, ema=False)
@@ -190,6 +192,7 @@ def test_the_state_of_a_branch_is_not_averaged(setup, tmp_path):
         assert torch.equal(kept, value)
 
 
+@pytest.mark.long
 def test_epochs_are_announced_in_loops_of_iterations(tmp_path):
     def train(folder, iterations, **options):
         train_cfg = dict(by_epoch=False, max_iters=iterations)

@@ -45,6 +45,7 @@ def test_all_classes_where_they_are_no_more_than_asked_for(
 
 
 @pytest.mark.parametrize('averaging', [True, False])
+@pytest.mark.long
 def test_the_expected_denominator_is_that_of_all_classes(averaging):
     torch.manual_seed(0)
     labels = torch.tensor([2, 2, 7, 2, 2, 7])
@@ -121,6 +122,7 @@ def test_the_seed_alone_decides_what_is_drawn():
     assert len(set(losses)) > 1
 
 
+@pytest.mark.long
 def test_the_hook_asks_for_a_sample_of_each_iteration(tmp_path):
     seen = []
 

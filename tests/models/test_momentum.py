@@ -100,6 +100,7 @@ def test_keys_are_projections_of_the_copy():
     assert not ours.keys(images).requires_grad
 
 
+@pytest.mark.long
 def test_training_and_resuming_give_the_same_bits(tmp_path):
     whole = trained(tmp_path / 'whole', 3)
     trained(tmp_path / 'parts', 2)
@@ -110,6 +111,7 @@ def test_training_and_resuming_give_the_same_bits(tmp_path):
     assert any(isinstance(hook, ProgressHook) for hook in whole.hooks)
 
 
+@pytest.mark.long
 def test_the_passes_of_sam_see_the_same_keys(tmp_path):
     plain = trained(tmp_path / 'plain')
     wrapper = dict(type='bcl_mm.SAMOptimWrapper', rho=0.0)

@@ -61,6 +61,7 @@ def torchvision_net(path, name='resnet18'):
     return net.eval()
 
 
+@pytest.mark.long
 def test_torchvisions_weights_arrive(tmp_path):
     path = tmp_path / 'resnet50.pth'
     net = torchvision_net(path, 'resnet50')
@@ -120,6 +121,7 @@ def test_a_checkpoint_with_the_weights_needs_no_others():
     assert cfg.model.to_dict() == before
 
 
+@pytest.mark.long
 def test_weights_that_do_not_fit(tmp_path):
     path = tmp_path / 'a.pth'
 

@@ -148,6 +148,7 @@ def test_a_product_is_float32_under_autocast(autocast, lowered):
     assert torch.allclose(logits.double(), expected, atol=1e-6)
 
 
+@pytest.mark.long
 def test_products_have_derivatives_of_all_orders(lowered):
     rows = unit(4).double().detach().requires_grad_(), unit(3).double()
     assert torch.autograd.gradcheck(precision.product, rows)
@@ -160,6 +161,7 @@ def test_the_setting_comes_back_after_an_error(lowered):
     assert setting() == lowered
 
 
+@pytest.mark.long
 def test_a_compiled_loss_is_whole_and_follows_the_switch():
     graphs = []
 

@@ -93,6 +93,7 @@ def test_grayscale_is_luma():
 
 
 @pytest.mark.parametrize('options', [{name: 0.4} for name in NAMES])
+@pytest.mark.long
 def test_each_adjustment_is_distributed_as_torchvisions(options):
     np.random.seed(0)
     assert_same_images(
@@ -103,6 +104,7 @@ def test_each_adjustment_is_distributed_as_torchvisions(options):
     )
 
 
+@pytest.mark.long
 def test_all_adjustments_are_distributed_as_torchvisions():
     np.random.seed(0)
     strengths = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
@@ -152,6 +154,7 @@ def test_factors_and_order_are_distributed_as_torchvisions():
 
 
 @pytest.mark.parametrize('order', ['rgb', 'bgr'])
+@pytest.mark.long
 def test_adjustments_in_one_pass_are_as_one_by_one(order):
     np.random.seed(0)
     strengths = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
@@ -171,6 +174,7 @@ def test_adjustments_in_one_pass_are_as_one_by_one(order):
 
 
 @pytest.mark.parametrize('view', ['classification_view', 'sim_view'])
+@pytest.mark.long
 def test_views_of_imagenet_lt_are_distributed_as_torchvisions(view):
     np.random.seed(0)
     steps = Config.fromfile(config_path('bcl_resnext50_imagenet_lt'))[view]

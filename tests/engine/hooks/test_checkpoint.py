@@ -54,6 +54,7 @@ def test_old_ones_go_after_the_new_one_is_known(tmp_path, monkeypatch):
     assert names(tmp_path) == [third]
 
 
+@pytest.mark.long
 def test_the_best_one_goes_after_its_successor_is_known(tmp_path):
     options = dict(max_keep_ckpts=1, save_best='accuracy/top1', rule='less')
     # Never better than the first; then always.
@@ -70,6 +71,7 @@ def test_the_best_one_goes_after_its_successor_is_known(tmp_path):
     assert info['best_ckpt'] == str(next(tmp_path.glob('best_*')))
 
 
+@pytest.mark.long
 def test_what_a_kill_left_is_removed_later(tmp_path, monkeypatch):
     def kill(self):
         raise KeyboardInterrupt
@@ -84,6 +86,7 @@ def test_what_a_kill_left_is_removed_later(tmp_path, monkeypatch):
     assert names(tmp_path) == ['epoch_3.pth']
 
 
+@pytest.mark.long
 def test_only_files_of_its_own_folder_are_removed(tmp_path):
     options = dict(max_keep_ckpts=1)
     runner(tmp_path / 'first', 2, options).train()
@@ -97,6 +100,7 @@ def test_only_files_of_its_own_folder_are_removed(tmp_path):
     assert theirs.exists()
 
 
+@pytest.mark.long
 def test_only_checkpoints_are_removed(tmp_path):
     """Whatever a checkpoint lists as outdated."""
     options = dict(max_keep_ckpts=1, save_best='accuracy/top1', rule='less')
@@ -121,6 +125,7 @@ def test_only_checkpoints_are_removed(tmp_path):
         assert (tmp_path / 'run' / name).exists()
 
 
+@pytest.mark.long
 def test_code_in_the_meta_is_not_run(tmp_path):
     """MMEngine's Runner would execute meta.config as a config."""
     runner(tmp_path, 1).train()
@@ -177,6 +182,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
         ),
     ],
 )
+@pytest.mark.long
 def test_a_failed_write_leaves_the_last_one(
     tmp_path, monkeypatch, save_best, owner, name, error, message
 ):

@@ -20,6 +20,7 @@ def test_checkpoint_of_another_model_is_not_tested(tmp_path):
         runner.test()
 
 
+@pytest.mark.long
 def test_a_test_of_another_model_is_an_error(tmp_path):
     make(tmp_path / 'trained').train()
     path = tmp_path / 'trained' / 'epoch_2.pth'
@@ -60,6 +61,7 @@ def test_pretrained_that_nothing_has_read_is_an_error(settings, is_read):
 
 
 @pytest.mark.parametrize('prefix', [None, 'backbone'])
+@pytest.mark.long
 def test_an_init_cfg_that_does_not_fit_is_an_error(prefix, tmp_path):
     # MMEngine only logs it, and trains random weights.
     def train(folder, weights):

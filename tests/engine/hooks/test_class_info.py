@@ -47,6 +47,7 @@ def test_testing_needs_no_training_set(tmp_path, from_meta):
     assert runner.model.head.class_counts.tolist() == COUNTS
 
 
+@pytest.mark.long
 def test_resuming_with_other_data_names_the_classes(tmp_path):
     make(tmp_path).train()
     fewer = dict(DIGITS, max_per_class=60)
@@ -82,6 +83,7 @@ class Stream(torch.utils.data.Dataset):
         return len(self.images)
 
 
+@pytest.mark.long
 def test_data_that_cannot_be_counted_take_the_counts_of_the_config(tmp_path):
     def stream(folder, head):
         return make(folder, train=dict(type=Stream, dataset=DIGITS), head=head)
@@ -173,6 +175,7 @@ def test_ema_copies_the_model_before_the_counts_are_known(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_resume_goes_on(tmp_path):
     make(tmp_path).train()
     runner = make(

@@ -94,6 +94,7 @@ def test_an_error_ends_training(tree, tmp_path, workers):
     assert re.search(r"image '(.+)' is cut short", last_line)[1] in bad
 
 
+@pytest.mark.long
 def test_skipped_images_are_listed_for_each_epoch(tree, tmp_path):
     root, bad = tree
     weights = []
@@ -130,6 +131,7 @@ def test_what_replaces_an_image_is_in_the_subset(tree, tmp_path):
     assert {sample.img_path for sample in seen} == kept - set(bad)
 
 
+@pytest.mark.long
 def test_iterations_instead_of_epochs(tree, tmp_path):
     root, _ = tree
     _, warnings, _ = train(

@@ -32,7 +32,7 @@ class BurningHook(Hook):
         time.sleep(0.1)
 
     def after_val_iter(self, *_, **__):
-        burn(1)
+        burn(0.5)
 
 
 @DATASETS.register_module()
@@ -56,9 +56,11 @@ SETTINGS = dict(
         checkpoint=dict(type='bcl_mm.SafeCheckpointHook', interval=1),
         cost=dict(type='bcl_mm.CostHook'),
     ),
+)
+BURNING = dict(
+    SETTINGS,
     custom_hooks=[dict(type='bcl_mm.BurningHook', priority='ABOVE_NORMAL')],
 )
-
 
 PACK = dict(type='mmpretrain.PackInputs')
 
@@ -67,12 +69,13 @@ def costs(folder):
     return [line for line in read_scalars(folder) if 'cost/epochs' in line]
 
 
+@pytest.mark.long
 def test_epochs_without_sleep_and_validation(tmp_path):
-    runner = make(tmp_path, **SETTINGS)
+    runner = make(tmp_path, **BURNING)
     runner.train()
     first, second = costs(tmp_path)
     steps = len(runner.train_dataloader)
-    # Validation would add 5 seconds (and the net a fraction of one).
+    # Validation would add 2.5 seconds (and the net a fraction of one).
     for line, epoch in ((first, 1), (second, 2)):
         assert 0.2 * steps <= line['cost/cpu_seconds'] < 0.2 * steps + 2
         assert line['epoch'] == line['cost/epochs'] == epoch
@@ -86,6 +89,7 @@ def test_epochs_without_sleep_and_validation(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_passes_of_sharpness_aware_steps(tmp_path):
     sam = dict(
         type='bcl_mm.SAMOptimWrapper', optimizer=dict(type='SGD', lr=0.01)
@@ -94,6 +98,7 @@ def test_passes_of_sharpness_aware_steps(tmp_path):
     assert [line['cost/passes'] for line in costs(tmp_path)] == [2, 4]
 
 
+@pytest.mark.long
 def test_resumed_after_a_kill(tmp_path):
     """The epoch that was trained twice counts once."""
     runner = make(tmp_path, **SETTINGS)
@@ -114,9 +119,10 @@ def test_resumed_after_a_kill(tmp_path):
     assert line['cost/cpu_seconds_total'] == line['cost/cpu_seconds']
 
 
+@pytest.mark.long
 def test_loops_by_iteration(tmp_path):
     loop = dict(by_epoch=False, max_iters=7, val_interval=2)
-    runner = make(tmp_path, train_cfg=loop, **SETTINGS)
+    runner = make(tmp_path, train_cfg=loop, **BURNING)
     steps = len(runner.train_dataloader)
     assert steps == 4
     runner.train()
@@ -128,9 +134,10 @@ def test_loops_by_iteration(tmp_path):
 
 
 @pytest.mark.parametrize('is_persistent', [False, True])
+@pytest.mark.long
 def test_data_workers_count(tmp_path, is_persistent):
     images = dict(type='bcl_mm.BurningImages', pipeline=[PACK])
-    runner = make(tmp_path, images, **SETTINGS)
+    runner = make(tmp_path, images, **BURNING)
     runner._train_dataloader.update(
         num_workers=2, persistent_workers=is_persistent, batch_size=5
     )

@@ -31,6 +31,7 @@ def progress_of(folder):
     return run.checkpoint.name, run.progress
 
 
+@pytest.mark.long
 def test_a_stopped_training_is_saved_and_finished(tmp_path):
     # (The first validation improves on nothing, the next two do not.)
     stopped = train(tmp_path, 9, 2, interval=2)
@@ -45,6 +46,7 @@ def test_a_stopped_training_is_saved_and_finished(tmp_path):
     assert progress_of(tmp_path) == ('epoch_4.pth', '')
 
 
+@pytest.mark.long
 def test_an_unfinished_training_is_none(tmp_path):
     training = train(tmp_path, 2, 5)
     assert training.epoch == 2
@@ -56,6 +58,7 @@ def test_an_unfinished_training_is_none(tmp_path):
 
 
 @pytest.mark.parametrize('moment', ['before', 'after'])
+@pytest.mark.long
 def test_a_kill_does_not_move_the_end(tmp_path, monkeypatch, moment):
     def kill(self, training, metrics=None):
         if moment == 'after':

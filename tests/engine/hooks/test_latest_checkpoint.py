@@ -12,6 +12,7 @@ from bcl_mm.engine.resume import latest_checkpoint
 from tests.engine.hooks.checkpoints import runner
 
 
+@pytest.mark.long
 def test_a_start_anew_leaves_nothing_to_go_on_from(tmp_path, monkeypatch):
     def kill(*_):
         raise KeyboardInterrupt
@@ -34,6 +35,7 @@ def test_a_copied_folder_goes_on_from_its_own(tmp_path):
     assert latest_checkpoint(tmp_path / 'copy') == expected
 
 
+@pytest.mark.long
 def test_a_validation_that_was_cut_off_is_done_again(tmp_path, monkeypatch):
     validated = []
     hook = saving.SafeCheckpointHook

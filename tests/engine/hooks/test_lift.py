@@ -95,6 +95,7 @@ def test_it_starts_from_class_means(tmp_path):
     assert torch.allclose(found.norm(dim=1), torch.ones(10))
 
 
+@pytest.mark.long
 def test_load_from_keeps_the_loaded_classifier(tmp_path):
     lift(tmp_path, 1, name='first').train()
     path = tmp_path / 'first' / 'epoch_1.pth'
@@ -105,6 +106,7 @@ def test_load_from_keeps_the_loaded_classifier(tmp_path):
     assert torch.equal(found, loaded)
 
 
+@pytest.mark.long
 def test_it_sees_test_views(tmp_path):
     """Means are not of the augmented views of training."""
     views = dict(type='mmpretrain.Rotate', angle=180.0, prob=1.0)
@@ -117,6 +119,7 @@ def test_it_sees_test_views(tmp_path):
     assert torch.equal(start(runner), plain)
 
 
+@pytest.mark.long
 def test_resuming_is_bit_identical(tmp_path):
     whole = lift(tmp_path)
     whole.train()
@@ -144,6 +147,7 @@ def test_resuming_is_bit_identical(tmp_path):
     assert before.any() and not torch.equal(before, after)
 
 
+@pytest.mark.long
 def test_resuming_and_testing_with_another_backbone(tmp_path):
     lift(tmp_path, 1).train()
     path = str(tmp_path / 'run' / 'epoch_1.pth')
@@ -161,6 +165,7 @@ def test_resuming_and_testing_with_another_backbone(tmp_path):
         lift(tmp_path, frozen=False).train()
 
 
+@pytest.mark.long
 def test_errors(tmp_path):
     linear = lift(tmp_path)
     unwrapped(linear.model).head.classifier.scale = None
@@ -215,6 +220,7 @@ def on_shards(rank, world_size, folder):
     return means.tolist(), counts.tolist()
 
 
+@pytest.mark.long
 def test_class_means_are_of_all_processes(tmp_path):
     found = on_ranks(on_shards, [1, 2], tmp_path)
     ((means, counts),) = found[1]

@@ -54,6 +54,7 @@ class Listening(LongTailHead):
 
 
 @pytest.mark.parametrize('stop', [2, 3, 4])
+@pytest.mark.long
 def test_resuming_inside_an_epoch(tmp_path, stop, monkeypatch):
     """Epochs of 2 iterations; the second is started again."""
     told, warned = [], []

@@ -69,6 +69,7 @@ def merged(ranks, name, epoch):
 
 
 @pytest.mark.parametrize('name', ['balanced', 'default', 'endless'])
+@pytest.mark.long
 def test_any_number_of_processes_draws_the_same_views(by_processes, name):
     for epoch in range(1 if name == 'endless' else 2):
         alone, shared = (
@@ -128,6 +129,7 @@ def test_training_draws_each_view_once(tmp_path):
     assert len(set(seen)) > 0.99 * len(seen) == 0.99 * 331
 
 
+@pytest.mark.long
 def test_workers_change_nothing_for_repeats(tmp_path):
     sampler = dict(type='bcl_mm.ClassBalancedSampler', seed=1)
     options = dict(sampler=sampler)

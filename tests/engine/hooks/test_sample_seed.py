@@ -62,6 +62,7 @@ def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.long
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     whole = weights(tmp_path / 'whole')
     weights(tmp_path / 'parts', epochs=1)
@@ -87,6 +88,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
         ),
     ],
 )
+@pytest.mark.long
 def test_a_seed_that_was_drawn_is_kept(
     tmp_path, sampler, by_epoch, workers, randomness
 ):
@@ -107,12 +109,14 @@ def test_a_seed_that_was_drawn_is_kept(
 
 
 @pytest.mark.parametrize('persistent', [False, True])
+@pytest.mark.long
 def test_workers_change_nothing(tmp_path, persistent):
     loader = dict(num_workers=2, persistent_workers=persistent)
     alone = weights(tmp_path / 'alone', epochs=2)
     assert same(alone, weights(tmp_path / 'two', epochs=2, loader=loader))
 
 
+@pytest.mark.long
 def test_epochs_draw_anew(tmp_path):
     runner = make(tmp_path, train=noisy(), default_hooks=HOOKS)
     runner.train()
@@ -130,6 +134,7 @@ def test_epochs_draw_anew(tmp_path):
     assert dataset.get_gt_labels()[0] == 0
 
 
+@pytest.mark.long
 def test_training_that_counts_iterations_is_seeded_from_the_start(tmp_path):
     """Its loop reads from the dataloader before any hook runs."""
     loader = dict(num_workers=2, persistent_workers=True)

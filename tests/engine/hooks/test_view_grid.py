@@ -14,6 +14,7 @@ WITH_CONTRAST = dict(loss_con=dict(type='bcl_mm.BalancedContrastiveLoss'))
 
 
 @pytest.mark.parametrize('collate', ['default_collate', 'pseudo_collate'])
+@pytest.mark.long
 def test_the_views_that_are_trained_on(tmp_path, monkeypatch, collate):
     drawn = record_grids(monkeypatch)
     runner = make(
@@ -94,6 +95,7 @@ def test_unused_views_are_said_without_a_picture(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.long
 def test_training_is_the_same_bit_for_bit(tmp_path, by_epoch):
     def weights(name, default_hooks):
         train_cfg = (
@@ -121,6 +123,7 @@ def test_training_is_the_same_bit_for_bit(tmp_path, by_epoch):
     assert all(torch.equal(without[name], drawn[name]) for name in drawn)
 
 
+@pytest.mark.long
 def test_a_resumed_training_leaves_the_picture(tmp_path, monkeypatch):
     picture = tmp_path / 'views.png'
     checkpoint = dict(type='CheckpointHook', interval=1)
@@ -147,6 +150,7 @@ def test_a_resumed_training_leaves_the_picture(tmp_path, monkeypatch):
     assert picture.read_bytes() != b'of an earlier training'
 
 
+@pytest.mark.long
 def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):
     def fail(path, mode):
         raise OSError(28, 'No space left on device', str(path))

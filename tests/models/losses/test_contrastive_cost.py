@@ -54,6 +54,7 @@ def test_memory_does_not_grow_with_anchors_times_keys():
 
 
 @pytest.mark.parametrize('complement', [True, False])
+@pytest.mark.long
 def test_compiled(complement):
     features, labels, prototypes = batch(BATCHES['skewed'])
     module = BalancedContrastiveLoss(class_complement=complement)
