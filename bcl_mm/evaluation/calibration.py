@@ -164,6 +164,7 @@ class CalibrationError(ShotMetric):
         labels, confidences = np.asarray(labels), np.asarray(confidences)
         predictions = np.asarray(predictions)
         require_one_each(predictions, labels, len(class_counts))
+        labels = labels.astype(np.int64)  # numpy 1 counts no uint64
         correct = predictions == labels
         groups = shot_groups(class_counts, many, few)
         chosen = {f'ece_{name}': groups[name][labels] for name in groups}

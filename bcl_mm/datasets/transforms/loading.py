@@ -41,6 +41,8 @@ _REMEDY = "shrink it, or raise LoadImageFromFile's max_pixels"
 _PIL_LIMIT = threading.Lock()
 _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
 _TIFF = b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'
+# OpenCV 4.11, the last one for numpy 1, reads no GIF and turns no WebP.
+_IS_OLD_OPENCV = int(cv2.__version__.split('.')[0]) < 5
 
 
 def is_image_name(name: str) -> bool:
@@ -95,6 +97,8 @@ def _is_for_pillow(content: bytes) -> bool:
     is_netpbm = content[:1] == b'P' and content[1:2].isdigit()
     if is_netpbm or content[:4] in _TIFF:
         return True
+    if content[:4] == b'GIF8' or content[8:12] == b'WEBP':
+        return _IS_OLD_OPENCV
     frame = _frame(content) if content.startswith(_JPEG) else None
     return frame is not None and frame.components == 4
 
