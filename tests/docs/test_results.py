@@ -1,6 +1,7 @@
 """What the README says of the tables follows from the recorded runs."""
 
 import sys
+from statistics import mean
 
 from bcl_mm.evaluation import difference
 from tests.conftest import ROOT
@@ -51,3 +52,29 @@ def test_bcl_beside_logit_adjustment():
     assert clear.is_clear and clear.mean > 0
     unclear = gap('bcl', 'la')
     assert unclear.mean > 0 and not unclear.is_clear
+
+
+def test_which_one_should_i_take():
+    """The figures of docs/methods.md, and what it concludes from them."""
+
+    def of(table, method, column='balanced', variant=''):
+        return mean(figures(table, method, column, variant).values())
+
+    clip, digits = 'openclipart_lt', 'digits_lt'
+    text = (ROOT / 'docs' / 'methods.md').read_text(encoding='utf-8')
+    few = [of(x, 'la', 'few') - of(x, 'ce', 'few') for x in (digits, clip)]
+    for claim in (
+        f'{of(clip, "la", "top1"):.1f} to {of(clip, "ce", "top1"):.1f}, '
+        'within noise',
+        f'few-shot +{few[0]:.1f} (Digits-LT), +{few[1]:.1f} (OpenClipart-LT,',
+        f'balanced {of(clip, "la", variant="3"):.1f} with three times the '
+        f'epochs, {of(clip, "la_three_views"):.1f} with three views, '
+        f'{of(clip, "bcl"):.1f} with BCL (not certain)',
+        f'(+{of(digits, "bcl") - of(digits, "la"):.1f})',
+    ):
+        assert claim in text
+    assert not gap('la', 'ce', 'top1').is_clear
+    for ours in ('la_three_views', 'bcl'):
+        assert not gap(ours, 'la', variant='3').is_clear
+    rows = [figures(clip, m, 'few', '3') for m in ('ce', 'la')]
+    assert 15 < max(mean(row.values()) for row in rows) < 25
