@@ -182,6 +182,7 @@ def test_a_compiled_loss_is_whole_and_follows_the_switch():
     assert len(graphs) == 2
 
 
+@pytest.mark.long
 def test_an_export_has_standard_operators(lowered):
     with precision.standard_operators():
         program = torch.export.export(

@@ -145,6 +145,7 @@ def test_iterations_instead_of_epochs(tree, tmp_path):
     assert len(warnings) == 1 or warnings[1].startswith('Epoch 2: ')
 
 
+@pytest.mark.long
 def test_a_class_without_any_image_ends_training(tree, tmp_path):
     root, _ = tree
     for path in (root / 'train' / 'n01440766').iterdir():
