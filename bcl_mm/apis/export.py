@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 import numpy as np
 import torch
 from mmengine.model import BaseModel
+from mmengine.utils import digit_version
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -217,6 +218,10 @@ def _describe(
 
 def check_packages(out: Path) -> None:
     """Raise an InputError if packages that the format needs are missing."""
+    if digit_version(torch.__version__) < digit_version('2.7'):
+        raise InputError(
+            f'exporting needs a torch newer than 2.6, got {torch.__version__}'
+        )
     needed = _ONNX_PACKAGES if out.suffix == '.onnx' else ()
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
@@ -262,7 +267,7 @@ def export_model(
     Raises:
         InputFileError: The file cannot be written.
         InputValueError: The exported model differs from the original.
-        InputError: A package is missing.
+        InputError: A package is missing, or torch is too old.
 
     Example:
         The model of :func:`~bcl_mm.apis.training.train`'s example, which

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.utils import digit_version
 from mmpretrain import get_model
 from PIL import Image
 from sklearn.datasets import load_sample_image
@@ -18,6 +19,10 @@ from bcl_mm.apis.inference import load_model
 from tests.cli.common import BCL
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.skipif(
+    digit_version(torch.__version__) < digit_version('2.7'),
+    reason='its torch.export fails on our models',
+)
 SMALL = """
 _base_ = {bases}
 model = dict(
@@ -191,3 +196,10 @@ def test_a_missing_package_is_named(call, monkeypatch):
     status, _, errors = call('export', BCL, 'none.pth', '-o', 'm.onnx')
     assert status == 1
     assert "files need onnxscript: pip install 'bcl-mm[export]'" in errors
+
+
+def test_an_old_torch_is_named(call, monkeypatch):
+    monkeypatch.setattr(torch, '__version__', '2.6.0+cu124')
+    status, _, errors = call('export', BCL, 'none.pth', '-o', 'm.pt2')
+    assert status == 1
+    assert 'needs a torch newer than 2.6, got 2.6.0+cu124' in errors

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.runner import Runner
+from mmengine.utils import digit_version
 
 from bcl_mm.engine.hooks import FiniteLossHook
 from bcl_mm.models.averaging import ExponentialMovingAverage
@@ -16,6 +17,10 @@ from bcl_mm.utils.distributed import is_sharded
 from tests.distributed.common import on_ranks
 from tests.distributed.test_training import config
 
+pytestmark = pytest.mark.skipif(
+    digit_version(torch.__version__) < digit_version('2.7'),
+    reason='its fully_shard needs a GPU',
+)
 SHARDED = dict(type='bcl_mm.ShardedModel', units=['backbone.blocks.0'])
 DDP = dict(
     type='MMDistributedDataParallel',
