@@ -141,7 +141,9 @@ def run(args: argparse.Namespace) -> None:
         print(f'Model: {found.summary}', file=sys.stderr, flush=True)
     if args.amp:
         cfg.test_cfg.fp16 = True  # autocast, of any type
-    device = torch.accelerator.current_accelerator()
+    device = None
+    if torch.accelerator.is_available():  # or torch 2.6 raises
+        device = torch.accelerator.current_accelerator()
     if args.amp in AMP_TYPES and device is not None:
         dtype = getattr(torch, AMP_TYPES[args.amp])
         torch.set_autocast_dtype(device.type, dtype)
