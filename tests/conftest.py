@@ -28,8 +28,10 @@ THIS_PYTHON = {
 
 # Rooms and files whose tests start commands, processes or browsers, or train
 # with whole configs: not in tools/run_tests.sh --fast.
-LONG = ('cli', 'distributed', 'docs', 'report', 'test_configs.py')
-LONG += ('test_configs_elsewhere.py', 'test_packaging.py')
+LONG = (
+    *('cli', 'distributed', 'docs', 'report'),
+    *('test_configs.py', 'test_configs_elsewhere.py', 'test_packaging.py'),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -326,7 +326,7 @@ class Predictor:
 
     Example:
         The model of :func:`~bcl_mm.apis.training.train`'s example, a zero, and
-        a file that is no image:
+        a file that is not an image:
 
         >>> import cv2
         >>> from sklearn.datasets import load_digits
