@@ -45,6 +45,8 @@ class DumpPredictions(DumpResults):
         tensor([0.2000, 0.8000])
     """
 
+    default_prefix = 'dump'  # of no figure; without one MMEngine warns
+
     def process(self, data_batch: Any, predictions: Sequence[dict]) -> None:
         """Keep predictions, and nothing of their batch."""
         self.results.extend(_own_copy(list(predictions)))
