@@ -18,6 +18,8 @@ import mmengine.registry.registry
 import pytest
 import torch
 
+from tests.warm import warm_python
+
 ROOT = Path(__file__).resolve().parent.parent
 # For commands as they are documented, which say python: this one.
 THIS_PYTHON = {
@@ -31,6 +33,7 @@ THIS_PYTHON = {
 LONG = (
     *('cli', 'distributed', 'docs', 'report'),
     *('test_configs.py', 'test_configs_elsewhere.py', 'test_packaging.py'),
+    'test_warm.py',
 )
 
 
@@ -74,26 +77,50 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+def run_command(
+    *command: object, ok: bool = True, cwd: Path = ROOT, **env: str
+) -> subprocess.CompletedProcess:
+    """Run a command in the project's root; returns its completed process."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **THIS_PYTHON, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode == 0) == ok, done.stdout[-4000:]
+    return done
+
+
 @pytest.fixture
 def run() -> Callable:
-    """Run a command in the project's root; returns its completed process."""
-
-    def run_command(
-        *command: object, ok: bool = True, cwd: Path = ROOT, **env: str
-    ) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=cwd,
-            env={**os.environ, **THIS_PYTHON, **env},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-        assert (done.returncode == 0) == ok, done.stdout[-4000:]
-        return done
-
+    """:func:`run_command`, in processes as users start them."""
     return run_command
+
+
+@pytest.fixture(scope='session')
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Python that starts without the seconds that its imports take."""
+    if sys.platform != 'linux' or torch.accelerator.is_available():
+        yield sys.executable  # a fork cannot use a GPU
+        return
+    with warm_python(tmp_path_factory.mktemp('warm')) as program:
+        yield program
+
+
+@pytest.fixture(scope='session')
+def run_warm(python: str) -> Callable:
+    """:func:`run_command`, with a warm Python in place of this one."""
+
+    def run_words(
+        first: str, *words: object, **options: object
+    ) -> subprocess.CompletedProcess:
+        assert first == sys.executable
+        return run_command(python, *words, **options)
+
+    return run_words
 
 
 @pytest.fixture

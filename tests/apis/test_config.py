@@ -187,8 +187,8 @@ def test_the_wrapper_of_mixed_precision(amp):
 
 
 @pytest.mark.long
-def test_an_error_of_settings_is_one_sentence(run, tmp_path):
-    done = run(
+def test_an_error_of_settings_is_one_sentence(run_warm, tmp_path):
+    done = run_warm(
         *(sys.executable, TRAIN, BCL, '--work-dir', tmp_path),
         *('--cfg-options', *SHORT, 'model.head.num_classes=7'),
         ok=False,

@@ -108,12 +108,12 @@ def folders(tmp_path):
 
 
 @pytest.fixture
-def compare(run, tmp_path):
+def compare(run_warm, tmp_path):
     """Run the tool in tmp_path/runs with short trainings."""
 
     def call(*arguments, options=SHORT, work_dir=tmp_path / 'runs', ok=True):
         words = command(work_dir, *arguments, options=options)
-        return run(*words, ok=ok, OMP_NUM_THREADS='1').stdout
+        return run_warm(*words, ok=ok, OMP_NUM_THREADS='1').stdout
 
     return call
 

@@ -24,7 +24,7 @@ from tests.cli.common import (
 from tests.conftest import ROOT
 
 
-def test_train_resume_and_test(run, tmp_path):
+def test_train_resume_and_test(run, run_warm, tmp_path):
     config = tmp_path / 'mine.py'
     config.write_text(ON_TEST_IMAGES)
     done = run(
@@ -59,7 +59,7 @@ def test_train_resume_and_test(run, tmp_path):
     groups = ('top1', 'many', 'medium', 'few')
     assert {f'accuracy/{name}' for name in groups} < set(metrics)
 
-    done = run(
+    done = run_warm(
         sys.executable,
         TRAIN,
         config,
@@ -137,10 +137,10 @@ def test_errors_of_train(call, monkeypatch, tmp_path, arguments, message):
     assert message in errors
 
 
-def test_what_resume_finds(run, tmp_path):
+def test_what_resume_finds(run_warm, tmp_path):
     def resume(**options):
         command = sys.executable, TRAIN, CE, '--resume', '--work-dir', tmp_path
-        return run(*command, '--cfg-options', SHORT[0], **options).stdout
+        return run_warm(*command, '--cfg-options', SHORT[0], **options).stdout
 
     assert f'no checkpoint in {tmp_path}: starting anew' in resume()
     note = tmp_path / 'last_checkpoint'
@@ -160,14 +160,14 @@ def test_what_resume_finds(run, tmp_path):
         'holds checkpoints, and training can resume from none of th' in output
     )
     assert 'give another one, --resume FILE' in output
-    done = run(sys.executable, TEST, CE, latest, ok=False)
+    done = run_warm(sys.executable, TEST, CE, latest, ok=False)
     assert "epoch_2.pth' is damaged: it is cut short" in done.stdout
 
 
-def test_workers_by_options(run, tmp_path):
+def test_workers_by_options(run_warm, tmp_path):
     for number in (0, 1):
         loader = f'train_dataloader.num_workers={number}'
-        run(
+        run_warm(
             sys.executable,
             TRAIN,
             CE,
@@ -183,13 +183,13 @@ def test_workers_by_options(run, tmp_path):
         assert cfg.train_dataloader.persistent_workers == bool(number)
 
 
-def test_data_root_of_ones_own_config_that_reaches_nothing(run, tmp_path):
+def test_data_root_of_ones_own_config_that_reaches_nothing(run_warm, tmp_path):
     config = tmp_path / 'mine.py'
     config.write_text(
         f"_base_ = '{ROOT}/configs/ce_resnet8_fashion_mnist_lt.py'\n"
         "data_root = 'elsewhere'\n"
     )
-    done = run(
+    done = run_warm(
         *(sys.executable, TRAIN, config, '--work-dir', tmp_path / 'run'),
         *('--cfg-options', 'test_dataloader.dataset.data_root=nowhere'),
         ok=False,
@@ -227,10 +227,10 @@ def test_an_error_names_the_checkpoint_to_resume_from(run, tmp_path):
     assert last == f'--resume resumes from {tmp_path}/epoch_1.pth.'
 
 
-def test_a_work_dir_that_cannot_be_is_named_in_a_sentence(run, tmp_path):
+def test_a_work_dir_that_cannot_be_is_named_in_a_sentence(run_warm, tmp_path):
     path = tmp_path / 'file'
     path.touch()
-    done = run(sys.executable, TRAIN, CE, '--work-dir', path, ok=False)
+    done = run_warm(sys.executable, TRAIN, CE, '--work-dir', path, ok=False)
     *_, last = done.stdout.splitlines()
     assert last == f"Error: work_dir '{path}' cannot be made: File exists"
     assert 'Traceback' not in done.stdout
