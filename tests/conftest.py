@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import socket
@@ -121,6 +122,31 @@ def run_warm(python: str) -> Callable:
         return run_command(python, *words, **options)
 
     return run_words
+
+
+@pytest.fixture(scope='session')
+def compared(
+    run_warm: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Two methods with two seeds on digits, and their report.
+
+    The comparison is in ``runs``, what it said in ``output``. Workers of
+    pytest-xdist share it: a test may read it, and change a copy.
+    """
+    from tests.cli.comparisons import TWO_METHODS, command
+
+    folder = tmp_path_factory.getbasetemp()
+    if 'PYTEST_XDIST_WORKER' in os.environ:
+        folder = folder.parent
+    folder /= 'compared'
+    folder.mkdir(exist_ok=True)
+    with (folder / 'lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / 'output').exists():
+            words = command(folder / 'runs', *TWO_METHODS, '--report')
+            done = run_warm(*words, OMP_NUM_THREADS='1')
+            (folder / 'output').write_text(done.stdout)
+    return folder
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from bcl_mm.apis.comparison_table import (
     make_table,
 )
 from tests.cli.common import (
+    BCL,
+    CE,
     NO_GPU,
     SHORT,
 )
@@ -14,6 +16,7 @@ from tests.conftest import ROOT
 
 TOOL = ROOT / 'tools' / 'compare.py'
 LA = 'configs/la_resnet8_digits_lt.py'
+TWO_METHODS = CE, BCL, '--seeds', 0, 1, '--jobs', 2, '--log', 'tensorboard'
 DEVICE = 'CPU' if NO_GPU else 'GPU'
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -18,16 +19,21 @@ from tests.cli.common import (
     SHORT,
     assert_quiet,
 )
-from tests.cli.comparisons import DEVICE, command, read_notes, table
+from tests.cli.comparisons import (
+    DEVICE,
+    TWO_METHODS,
+    command,
+    read_notes,
+    table,
+)
 from tests.conftest import ROOT
 
 
-def test_table_and_finished_runs(compare, tmp_path):
-    arguments = CE, BCL, '--seeds', 0, 1, '--jobs', 2
-    output = compare(*arguments, '--log', 'tensorboard')
+def test_table_and_finished_runs(compared, compare, tmp_path):
+    output = (compared / 'output').read_text()
     assert_quiet(output)
     assert '[4 of 4 runs]' in output
-    runs = tmp_path / 'runs'
+    runs = shutil.copytree(compared / 'runs', tmp_path / 'runs')
     assert len(list(runs.glob('*/*/*/vis_data/events.out.tfevents.*'))) == 4
     header, _, ce, bcl = table(output)
     assert header == [
@@ -59,16 +65,16 @@ def test_table_and_finished_runs(compare, tmp_path):
         assert note['figures']['accuracy/top1'] == tested['accuracy/top1']
         assert '(epoch 2)' in (folder / 'output.log').read_text()
 
-    written = (tmp_path / 'runs' / 'results.md').read_text()
+    written = (runs / 'results.md').read_text()
     assert table(written) == table(output)
-    with (tmp_path / 'runs' / 'results.csv').open() as file:
+    with (runs / 'results.csv').open() as file:
         rows = list(csv.DictReader(file))
     assert [row['method'] for row in rows] == ['cross-entropy', 'BCL']
     assert float(rows[0]['top1_mean']) == pytest.approx(mean)
     assert float(rows[0]['top1_std']) == pytest.approx(deviation)
     assert rows[0]['seeds'] == '0 1'
 
-    again = compare(*arguments)
+    again = compare(*TWO_METHODS)
     assert again.count('finished before') == 4
     assert 'starting' not in again
     assert table(again) == table(output)

@@ -6,7 +6,6 @@ import datetime
 import html
 import re
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -15,7 +14,6 @@ from PIL import Image
 
 from bcl_mm.report import page
 from bcl_mm.report.summary import Method
-from tests.cli.common import BCL, CE, SHORT
 from tests.conftest import ROOT
 from tests.report.common import evaluation, trained_run
 
@@ -23,24 +21,8 @@ TOOL = ROOT / 'tools' / 'report.py'
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 
 
-@pytest.fixture(scope='module')
-def digits(tmp_path_factory):
-    """Work dir of two methods with two seeds; what compare.py said."""
-    work_dir = tmp_path_factory.mktemp('runs')
-    command = [sys.executable, ROOT / 'tools' / 'compare.py', CE, BCL]
-    command += ['--seeds', '0', '1', '--work-dir', work_dir, '--report']
-    done = subprocess.run(
-        [*command, '--cfg-options', *SHORT],
-        check=True,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    return work_dir, done.stdout
-
-
-def test_page_of_real_runs(digits, run, tmp_path):
-    work_dir, said = digits
+def test_page_of_real_runs(compared, run_warm, tmp_path):
+    work_dir, said = compared / 'runs', (compared / 'output').read_text()
     assert said.count('testing epoch_2.pth') == 4
     assert f'Report: {work_dir}/report.html' in said
     text = (work_dir / 'report.html').read_text()
@@ -89,9 +71,10 @@ def test_page_of_real_runs(digits, run, tmp_path):
     rows = list(csv.DictReader(content.decode().splitlines()))
     assert [row['training images'] for row in rows[:2]] == ['2', '3']
     # What has been tested is not tested again; one run is a page, too.
-    single = next((work_dir / 'ce_resnet8_digits_lt').iterdir())
+    trained = next((work_dir / 'ce_resnet8_digits_lt').iterdir())
+    single = shutil.copytree(trained, tmp_path / 'one')
     out = tmp_path / 'sub' / 'one.html'
-    done = run(sys.executable, TOOL, single, '-o', out)
+    done = run_warm(sys.executable, TOOL, single, '-o', out)
     assert 'testing' not in done.stdout
     assert 'no second finished method to compare it with' in done.stdout
     text = out.read_text()
@@ -196,8 +179,8 @@ def test_in_a_browser(browser, request, which, width, scheme):
         path = request.getfixturevalue(f'{which}_page')
         num_classes = dict(many=120, large=8142)[which]
     else:
-        work_dir, _ = request.getfixturevalue('digits')
-        path, num_classes = work_dir / 'report.html', 10
+        path = request.getfixturevalue('compared') / 'runs' / 'report.html'
+        num_classes = 10
     context = browser.new_context(
         viewport=dict(width=width, height=900), color_scheme=scheme
     )
