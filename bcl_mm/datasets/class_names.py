@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from decimal import Decimal
@@ -68,6 +69,26 @@ def check_names(
                 'it in one way'
             )
     problems.add(*same.values())
+
+
+def check_spaces(
+    names: Sequence[str], folder: str, problems: Problems
+) -> None:
+    """Find names of class folders that begin or end with a space.
+
+    Args:
+        names: The names of the classes that are used.
+        folder: The folder that has them.
+        problems: Gets the names.
+    """
+    problems.add(
+        *(
+            'the name of a class folder must not begin or end with a space, '
+            f'got {os.path.join(folder, name)!r}: rename it'
+            for name in names
+            if name != name.strip()
+        )
+    )
 
 
 def warn_of_similar_names(

@@ -6,7 +6,10 @@ import os.path as osp
 from collections import defaultdict
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Union
 
-from bcl_mm.datasets.class_names import warn_of_similar_names
+from bcl_mm.datasets.class_names import (
+    check_spaces,
+    warn_of_similar_names,
+)
 from bcl_mm.datasets.columns import Columns
 from bcl_mm.datasets.csv_lists import PARTS, Entry
 from bcl_mm.datasets.groups import GroupRule
@@ -199,6 +202,8 @@ class CustomImages(TableDataset):
             names = given
         else:
             names = [n for n in parts.class_names(train) if n not in left_out]
+            if not train.is_list:
+                check_spaces(names, train.path, self._problems)
             warn_of_similar_names(names, str(train), self._problems)
             if len(names) < 2 and (left_out or train.is_list):
                 self._problems.add(

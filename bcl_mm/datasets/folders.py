@@ -169,9 +169,9 @@ def classes_in(
 
     Args:
         folder: Its root.
-        problems: Gets names that begin or end with a space, pairs of names
-            for one class (see :func:`check_names`), and a class that is the
-            only one. Defaults to None: each is an error.
+        problems: Gets pairs of names for one class (see
+            :func:`check_names`), and a class that is the only one. Defaults
+            to None: each is an error.
 
     Raises:
         InputValueError: There is such a name, or there are no class folders;
@@ -180,14 +180,6 @@ def classes_in(
     problems = problems or Problems()
     names = class_folders(folder)
     check_names(names, folder, problems)
-    problems.add(
-        *(
-            'the name of a class folder must not begin or end with a space, '
-            f'got {osp.join(folder, name)!r}: rename it'
-            for name in names
-            if name != name.strip()
-        )
-    )
     if len(names) > 1:
         return tuple(names)
     rule = f'{folder!r} must hold at least two class folders'

@@ -128,6 +128,14 @@ def test_a_class_folder_must_not_end_with_a_space(tree, name):
         CustomImages(str(tree))
 
 
+def test_a_class_that_is_left_out_may_end_with_a_space(tree):
+    (tree / 'bee').rename(tree / 'bee ')
+    write_classes(tree, (3,), ['cow'])
+    images = CustomImages(str(tree), ignore_classes='bee ')
+    assert 'bee ' not in images.metainfo['classes']
+    assert not images.problems
+
+
 @pytest.mark.parametrize('name', ['Cat', 'CAT', 'house  cat', 'House cat'])
 def test_names_that_differ_by_case_or_spaces_are_said(tree, name):
     if ' ' in name:
