@@ -38,9 +38,16 @@ class CheckResult(Findings):
 
     Attributes:
         splits: The splits that could be read.
+        excluded: Images that the data leave out already.
     """
 
     splits: List[Split] = field(default_factory=list)
+    excluded: List[Exclusion] = field(default_factory=list)
+
+    @property
+    def to_exclude(self) -> List[Exclusion]:
+        """Images that a new list must exclude: those of before, and more."""
+        return list(dict.fromkeys([*self.excluded, *self.exclusions]))
 
 
 def _load_splits(cfg: Config, result: CheckResult, fast: bool) -> None:
@@ -68,6 +75,7 @@ def _load_splits(cfg: Config, result: CheckResult, fast: bool) -> None:
                     '; the test part of the data is neither checked nor used '
                     'without test_dataloader.dataset.split=test'
                 )
+            result.excluded += audit.excluded_from(dataset)
             notes = audit.notes_of(dataset)
             other = audit.unpublished_list(dataset)
             if other:

@@ -94,9 +94,11 @@ def run(args: argparse.Namespace) -> int:
         )
     show_result(result, None if args.all else 10)
     if args.fix_list is not None:
-        write_exclusions(args.fix_list, result.exclusions)
-        number = len(result.exclusions)
-        print(f'\n{args.fix_list} lists {number:,} images to exclude.')
+        # One list is followed at a time: it has those of before, too.
+        write_exclusions(args.fix_list, result.to_exclude)
+        number, new = len(result.to_exclude), len(result.exclusions)
+        before = f', {number - new:,} of them from before' * (number > new)
+        print(f'\n{args.fix_list} lists {number:,} images to exclude{before}.')
     return bool(result.problems)
 
 

@@ -165,11 +165,15 @@ def _try(args: argparse.Namespace, began: float) -> int:
         print(
             f'\nNothing is trained: the data have {number:,} '
             f'problem{"s" * (number > 1)}, see above. Correct them, and start '
-            'the same command again. This lists the images in question, which '
-            '--cfg-options exclude=problems.csv leaves out:'
+            'the same command again.'
         )
-        config, *options = check
-        _show('check', config, '--fix-list', 'problems.csv', *options)
+        if result.exclusions:
+            print(
+                'This lists the images in question, which --cfg-options '
+                'exclude=problems.csv leaves out:'
+            )
+            config, *options = check
+            _show('check', config, '--fix-list', 'problems.csv', *options)
         return 1
     if size is None:
         size, why = choose_size(result)

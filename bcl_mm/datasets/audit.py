@@ -17,6 +17,8 @@ from bcl_mm.classes import (
     name_classes,
     printable,
 )
+from bcl_mm.datasets.exclusions import list_exclusions
+from bcl_mm.datasets.findings import Exclusion
 from bcl_mm.datasets.fingerprints import FINGERPRINT, fingerprint
 from bcl_mm.datasets.lists import ImageList
 from bcl_mm.datasets.long_tail import LongTailDataset
@@ -199,6 +201,13 @@ def notes_of(dataset: Any) -> List[str]:
     """Notes of the readers in a dataset on how they read it."""
     readers = [reader for reader, _, _ in leaves(dataset, to_source=True)]
     return [n for reader in readers for n in getattr(reader, 'notes', [])]
+
+
+def excluded_from(dataset: Any) -> List[Exclusion]:
+    """What the lists exclude that the readers in a dataset follow."""
+    readers = [reader for reader, _, _ in leaves(dataset, to_source=True)]
+    lists = [getattr(reader, 'exclude', None) for reader in readers]
+    return [row for path in lists if path for row in list_exclusions(path)]
 
 
 def problems_of(dataset: Any) -> List[str]:

@@ -6,7 +6,7 @@ import csv
 import os.path as osp
 from io import StringIO
 from pathlib import Path
-from typing import Dict, Sequence, Set
+from typing import Dict, List, Sequence, Set
 
 from bcl_mm.datasets.annotations import read_bytes
 from bcl_mm.datasets.findings import Exclusion
@@ -32,8 +32,8 @@ def write_exclusions(path: Path, exclusions: Sequence[Exclusion]) -> None:
             writer.writerow(exclusion)
 
 
-def read_exclusions(path: str) -> Dict[str, Set[str]]:
-    """Read a CSV list of images to exclude.
+def list_exclusions(path: str) -> List[Exclusion]:
+    """Read the rows of a CSV list of images to exclude.
 
     Args:
         path: The file. It has a column ``path``, absolute or relative to the
@@ -41,7 +41,7 @@ def read_exclusions(path: str) -> Dict[str, Set[str]]:
             one, an image is excluded from all splits.
 
     Returns:
-        Absolute paths for ``'train'``, ``'val'`` and ``'test'``.
+        The rows, with absolute paths; what a row does not say is empty.
 
     Raises:
         MissingFileError: There is no such file.
@@ -62,7 +62,7 @@ def read_exclusions(path: str) -> Dict[str, Set[str]]:
             f'them path, got {str(reader.fieldnames)[:200]}'
         )
     folder = osp.dirname(osp.abspath(path))
-    found: Dict[str, Set[str]] = {name: set() for name in _SPLITS}
+    found = []
     try:
         for row in reader:
             split = row.get('split') or ''
@@ -73,10 +73,26 @@ def read_exclusions(path: str) -> Dict[str, Set[str]]:
                     f'got {row["path"]!r} and {split!r}'
                 )
             image = osp.normpath(osp.join(folder, row['path']))
-            for name in [split] if split else _SPLITS:
-                found[name].add(image)
+            others = (row.get(name) or '' for name in _COLUMNS[1:])
+            found.append(Exclusion(image, *others))
     except csv.Error as error:
         raise InputValueError(
             f'exclude={path}:{reader.line_num}: the list must be CSV: {error}'
         ) from error
+    return found
+
+
+def read_exclusions(path: str) -> Dict[str, Set[str]]:
+    """Read which images a CSV list excludes from which split.
+
+    Args:
+        path: The file, see :func:`list_exclusions`.
+
+    Returns:
+        Absolute paths for ``'train'``, ``'val'`` and ``'test'``.
+    """
+    found: Dict[str, Set[str]] = {name: set() for name in _SPLITS}
+    for row in list_exclusions(path):
+        for name in [row.split] if row.split else _SPLITS:
+            found[name].add(row.path)
     return found

@@ -170,6 +170,24 @@ def test_data_without_what_the_list_excludes_are_clean(
         assert str(shared) in paths[1]
 
 
+def test_a_list_of_exclusions_keeps_those_of_before(call, clean, tmp_path):
+    fixes = tmp_path / 'fix.csv'
+    first, second = (clean / 'train' / 'left' / f'{i}.png' for i in (0, 1))
+    fixes.write_text(f'path,reason\n{first},blurred\n')
+    exclude = f'exclude={fixes}', '--fix-list', fixes
+    second.write_bytes(b'')
+    for _ in range(2):  # it is not lost when the same command runs again
+        _, output = check(call, clean, *exclude)
+        with fixes.open(newline='') as file:
+            _, *rows = csv.reader(file)
+        assert rows == [
+            [str(first), '', '', 'blurred', ''],
+            [str(second), 'left', 'train', 'is empty', ''],
+        ]
+    assert f'{fixes} lists 2 images to exclude, 2 of them from' in output
+    assert listed(output) == []
+
+
 def test_lists_that_cannot_be_used(clean, tmp_path):
     fixes = tmp_path / 'fix.csv'
     for text, message in (

@@ -139,6 +139,14 @@ def test_problems_of_the_data_stop_it(try_folder, folder):
     assert not try_folder.measured and not try_folder.compared
 
 
+def test_problems_that_no_list_solves_name_none(try_folder, folder):
+    (folder / 'tit').rename(folder / 'tit ')
+    status, output, _ = try_folder(folder)
+    assert status == 1
+    assert 'Nothing is trained: the data have 1 problem, see above' in output
+    assert 'exclude' not in output.partition('Nothing is trained')[2]
+
+
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
