@@ -6,7 +6,7 @@ import re
 import sys
 from io import BytesIO
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Callable, Dict, List, Sequence
 
 from matplotlib.figure import Figure
 
@@ -23,10 +23,11 @@ from bcl_mm.utils.files import CsvWriter, open_atomically, write_atomically
 DPI = 200
 
 
-def as_png(figure: Figure) -> bytes:
-    """A figure as the content of a PNG file."""
+def as_png(draw: Callable[[], Figure], colours: str = 'light') -> bytes:
+    """What is drawn in a theme, as the content of a PNG file."""
     stream = BytesIO()
-    figure.savefig(stream, dpi=DPI, format='png')
+    with theme(colours):
+        draw().savefig(stream, dpi=DPI, format='png')
     return stream.getvalue()
 
 
@@ -97,10 +98,7 @@ def write_exports(
         if any(example.image is not None for example in examples):
             drawn[f'predictions_{stem}'] = lambda e=examples: draw_examples(e)
         for name, draw in drawn.items():
-            with theme('light'):
-                figure = draw()
-                figure.draw_without_rendering()
-            write_atomically(as_png(figure), folder / f'{name}.png')
+            write_atomically(as_png(draw), folder / f'{name}.png')
 
 
 def write_cards(methods: Sequence[Method]) -> List[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
@@ -19,7 +20,7 @@ from .errors import confusions, tail_classes
 from .examples import examples_of
 from .exports import as_png, write_class_table, write_exports
 from .mirrors import mirror_notes
-from .style import THEMES, colours_of, theme
+from .style import THEMES, colours_of
 from .summary import Method
 from .thumbnails import Pictures, address_of, data_address
 from .verdict import Verdict, judge
@@ -62,11 +63,7 @@ def draw_all(
     for name, draw in drawings.items():
         drawn[name] = {}
         for colours in THEMES:
-            with theme(colours):
-                figure = draw(methods)
-                # Laid out now: the theme's sizes are not known later.
-                figure.draw_without_rendering()
-            content = as_png(figure)
+            content = as_png(partial(draw, methods), colours)
             drawn[name][colours] = data_address(content, 'png')
             if colours == 'light':
                 write_atomically(content, folder / f'{name}.png')
