@@ -61,6 +61,8 @@ def write_data(leaf, root, monkeypatch):
         return {
             f'{subset(leaf)}.imbalance_factor': 10,
             f'{subset(leaf)}.max_per_class': 20,
+            f'{subset(leaf)}.held_out': 10,
+            'val_dataloader.dataset.held_out': 10,
         }
     if 'cifar' in leaf:
         write_cifar(root, monkeypatch, 100 if 'cifar100' in leaf else 10)

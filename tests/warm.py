@@ -126,6 +126,9 @@ def become(call: Dict[str, Any], files: List[int]) -> None:
     os.chdir(call['folder'])
     os.environ.clear()
     os.environ.update(call['environment'])
+    # The server's are of a file, and know that it can be rewound.
+    sys.stdout = os.fdopen(1, 'w', closefd=False)
+    sys.stderr = os.fdopen(2, 'w', 1, errors='backslashreplace', closefd=False)
     sys.modules['numpy'].random.seed()  # as in each new process
 
 

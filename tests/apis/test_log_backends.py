@@ -33,8 +33,8 @@ def log_backends(monkeypatch):
 
 
 @pytest.mark.long
-def test_tensorboard_shows_what_the_log_does(run, tmp_path):
-    done = run(
+def test_tensorboard_shows_what_the_log_does(run_warm, tmp_path):
+    done = run_warm(
         *(sys.executable, TRAIN, BCL, '--work-dir', tmp_path),
         *('--log', 'tensorboard', '--cfg-options', *SHORT),
     )

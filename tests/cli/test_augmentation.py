@@ -13,10 +13,10 @@ from tests.trees import write_classes
 LEAF = 'ce_resnet32_custom'
 
 
-def test_a_run_keeps_its_preset(run, tmp_path):
+def test_a_run_keeps_its_preset(run_warm, tmp_path):
     write_classes(tmp_path / 'data', (6, 4))
     work_dir = tmp_path / 'run'
-    done = run(
+    done = run_warm(
         *(sys.executable, '-m', 'bcl_mm', 'train', LEAF),
         *('--work-dir', work_dir, '--cfg-options', *SHORT),
         *(f'data_root={tmp_path / "data"}', 'augmentation=symbols'),
@@ -29,7 +29,7 @@ def test_a_run_keeps_its_preset(run, tmp_path):
     assert cfg.augmentation == 'symbols'
     with pytest.raises(InputValueError, match='changed to .symbols.'):
         load_test_config(path, checkpoint, ['augmentation=photos'])
-    done = run(
+    done = run_warm(
         *(sys.executable, '-m', 'bcl_mm', 'test', path, checkpoint, '--tta'),
         ok=False,
     )

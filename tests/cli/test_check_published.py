@@ -16,7 +16,7 @@ from tests.trees import (
 )
 
 
-def test_imagenet_lt_with_flat_test_images(run, tmp_path):
+def test_imagenet_lt_with_flat_test_images(run_warm, tmp_path):
     write_lists(tmp_path)
     for path in tmp_path.glob('val/*/*.JPEG'):
         path.rename(tmp_path / 'val' / path.name)
@@ -25,7 +25,7 @@ def test_imagenet_lt_with_flat_test_images(run, tmp_path):
     moved = tmp_path / 'val' / 'test_2_1.JPEG'
     moved.unlink()
     options = '--cfg-options', f'data_root={tmp_path}'
-    done = run(sys.executable, TOOL, IMAGENET, *options, ok=False)
+    done = run_warm(sys.executable, TOOL, IMAGENET, *options, ok=False)
     assert done.returncode == 1
     assert 'train: 12 images, 3 classes, labels 0 to 2' in done.stdout
     listed_as = tmp_path / 'val' / 'n01440766' / moved.name

@@ -23,7 +23,9 @@ from tests.cli.reference import (
 from tests.trees import write_lists
 
 
-def test_the_papers_model_from_their_file_to_our_metrics(run, tmp_path):
+def test_the_papers_model_from_their_file_to_our_metrics(
+    run, run_warm, tmp_path
+):
     data, work_dir = tmp_path / 'imagenet', tmp_path / 'test'
     write_lists(data, per_class=(25, 4, 2))
     reference = Reference(resnext50_32x4d(), num_classes=3).eval()
@@ -60,7 +62,7 @@ def test_the_papers_model_from_their_file_to_our_metrics(run, tmp_path):
     ]
     assert_equal_models(reference, config, out)
 
-    done = run(
+    done = run_warm(
         sys.executable,
         TEST,
         config,

@@ -175,11 +175,11 @@ def test_signals_with_several_processes(
     assert stop(process, tmp_path, kill, number) == status
 
 
-def test_a_full_disk_ends_training_in_a_sentence(run, tmp_path):
+def test_a_full_disk_ends_training_in_a_sentence(run, run_warm, tmp_path):
     """The limit on a file's size stands for the full disk."""
     options = '--work-dir', tmp_path, '--no-validate', '--cfg-options'
     command = sys.executable, TRAIN, CE, '--resume', *options
-    run(*command, 'train_cfg.max_epochs=1')
+    run_warm(*command, 'train_cfg.max_epochs=1')
     before = (tmp_path / 'epoch_1.pth').read_bytes()
     shell = 'ulimit -f 200; exec "$@"', 'bash', *command
     done = run('bash', '-c', *shell, 'train_cfg.max_epochs=3', ok=False)

@@ -31,8 +31,8 @@ def train(run, tmp_path, root, *options, ok=True, more=()):
     return run(*command, *more, '--cfg-options', *options, ok=ok).stdout
 
 
-def test_from_one_tree_to_a_tested_checkpoint(run, tmp_path, tree):
-    output = train(run, tmp_path, tree)
+def test_from_one_tree_to_a_tested_checkpoint(run_warm, tmp_path, tree):
+    output = train(run_warm, tmp_path, tree)
     assert_quiet(output)
     (trained,) = accuracies(output)
     checkpoint = tmp_path / 'run' / 'epoch_1.pth'
@@ -55,7 +55,7 @@ def test_from_one_tree_to_a_tested_checkpoint(run, tmp_path, tree):
     }
     for split, options in tests.items():
         out = tmp_path / f'{split}.json'
-        output = run(
+        output = run_warm(
             *(sys.executable, TEST, LEAF, checkpoint, '--out', out),
             *('--out-item', 'metrics', '--work-dir', tmp_path / 'test'),
             *('--cfg-options', 'model.backbone.depth=8', *options),
@@ -70,12 +70,12 @@ def test_from_one_tree_to_a_tested_checkpoint(run, tmp_path, tree):
             )
 
 
-def test_pretrained_and_resumed(run, tmp_path, tree):
+def test_pretrained_and_resumed(run_warm, tmp_path, tree):
     net = MODELS.build(dict(type='bcl_mm.CIFARResNet', depth=8))
     weights, file = net.state_dict(), tmp_path / 'net.pth'
     torch.save(weights, file)
     options = f'pretrained={file}', 'optim_wrapper.optimizer.lr=0'
-    output = train(run, tmp_path, tree, *options)
+    output = train(run_warm, tmp_path, tree, *options)
     assert_quiet(output)
     trained = torch.load(tmp_path / 'run' / 'epoch_1.pth')['state_dict']
     for name, weight in weights.items():
@@ -85,12 +85,13 @@ def test_pretrained_and_resumed(run, tmp_path, tree):
     file.unlink()
     more = '--resume', '--no-validate'
     output = train(
-        run, tmp_path, tree, *options, 'train_cfg.max_epochs=2', more=more
+        *(run_warm, tmp_path, tree, *options, 'train_cfg.max_epochs=2'),
+        more=more,
     )
     assert 'resumed epoch: 1' in output
     assert 'max_epochs was 1 when training started, and is 2 now' in output
     write_classes(tree, (3,), ['a new class'])
-    output = train(run, tmp_path, tree, ok=False, more=more)
+    output = train(run_warm, tmp_path, tree, ok=False, more=more)
     assert (
         "than the training part (or classes=[...]), but it has 'a n" in output
     )
@@ -106,14 +107,14 @@ def test_a_relative_path_in_a_comparison(run, tmp_path, tree):
     assert '| logit adjustment | la_resnet32_custom |' in done.stdout
 
 
-def test_an_error_is_a_sentence(run, tmp_path, tree):
+def test_an_error_is_a_sentence(run_warm, tmp_path, tree):
     option = 'pretrained=timm://resnet5'
-    output = train(run, tmp_path, tree, option, ok=False)
+    output = train(run_warm, tmp_path, tree, option, ok=False)
     *_, last = output.splitlines()
     assert last.startswith("Error: timm has no model 'resnet5'; similar")
 
 
-def test_a_list_with_groups_through_the_config(run, tmp_path, tree):
+def test_a_list_with_groups_through_the_config(run_warm, tmp_path, tree):
     paths = sorted(tree.glob('*/*'))
     rows = [
         f'{path.relative_to(tree)};{path.parent.name};p{i % 9}'
@@ -124,7 +125,7 @@ def test_a_list_with_groups_through_the_config(run, tmp_path, tree):
         *('label_column=dx', 'group_column=patient', 'min_images=5'),
         'ignore_classes=[class 01]',
     )
-    trained = train(run, tmp_path, tree, *chosen)
+    trained = train(run_warm, tmp_path, tree, *chosen)
     assert_quiet(trained)
     lines = trained.splitlines()
     for line in (
@@ -138,7 +139,7 @@ def test_a_list_with_groups_through_the_config(run, tmp_path, tree):
     kept = [i for i, n in enumerate(COUNTS) if n >= 5 and i != 1]
     names = tuple(f'class {i:02}' for i in kept)
     assert meta['dataset_meta']['classes'] == names
-    output = run(
+    output = run_warm(
         *(sys.executable, TEST, LEAF, tmp_path / 'run' / 'epoch_1.pth'),
         *('--work-dir', tmp_path / 'test', '--cfg-options'),
         *(f'data_root={tree}', 'model.backbone.depth=8', *chosen),

@@ -50,19 +50,21 @@ def weights(folder, epoch):
     return torch.load(path)['state_dict']
 
 
-def test_its_shards_train_resume_and_serve_processes(run, folder, free_port):
-    run(sys.executable, 'write_shards.py', cwd=folder)
+def test_its_shards_train_resume_and_serve_processes(
+    run, run_warm, folder, free_port
+):
+    run_warm(sys.executable, 'write_shards.py', cwd=folder)
     counts = json.loads((folder / 'shards' / 'counts.json').read_text())
     assert sum(counts['counts']) == 23  # without those for validation
     whole, resumed = folder / 'whole', folder / 'resumed'
-    output = train(run, folder, '--work-dir', whole)
+    output = train(run_warm, folder, '--work-dir', whole)
     assert output.count('is a stream') == 1
     assert '2 epochs of 6 iterations' in output
     assert len(accuracies(output)) == 2
     resumed.mkdir()
     (resumed / 'epoch_1.pth').symlink_to(whole / 'epoch_1.pth')
     (resumed / 'last_checkpoint').write_text(str(resumed / 'epoch_1.pth'))
-    train(run, folder, '--work-dir', resumed, '--resume')
+    train(run_warm, folder, '--work-dir', resumed, '--resume')
     expected = weights(whole, 2)
     for name, weight in weights(resumed, 2).items():
         assert torch.equal(weight, expected[name]), name

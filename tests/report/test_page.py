@@ -127,9 +127,9 @@ def test_unfinished_trainings_stand_apart(tmp_path):
     assert 'id="groups"' in text
 
 
-def test_wrong_places(run, tmp_path):
+def test_wrong_places(run_warm, tmp_path):
     def fails(*words):
-        return run(sys.executable, TOOL, *words, ok=False).stdout
+        return run_warm(sys.executable, TOOL, *words, ok=False).stdout
 
     assert "folder 'nowhere' does not exist" in fails('nowhere')
     assert 'holds no run' in fails(tmp_path)
