@@ -229,6 +229,7 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
         trial: The experiment, which gets epochs and timings.
         began: When the command began.
     """
+    from bcl_mm.apis.augmentation import describe_augmentation
     from bcl_mm.apis.comparison import plan_runs
     from bcl_mm.apis.config import load_config
     from bcl_mm.apis.timing import measure
@@ -237,10 +238,13 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
     methods = args.methods
     configs = trial.configs(methods)
     options = [f'data_root={trial.data_root}', *trial.options]
-    lengths = [
-        load_config(Namespace(config=c, cfg_options=options)).train_cfg
-        for c in configs
+    cfgs = [
+        load_config(Namespace(config=c, cfg_options=options)) for c in configs
     ]
+    preset = cfgs[0].get('augmentation')
+    if preset:
+        print(describe_augmentation(preset), flush=True)
+    lengths = [cfg.train_cfg for cfg in cfgs]
     most = min(length.max_epochs for length in lengths)
     interval = min(length.get('val_interval', 1) for length in lengths)
     epochs = trial.epochs
@@ -316,7 +320,10 @@ def _say_next(args: argparse.Namespace, trial: Trial) -> None:
         return figures.get(name, figures['accuracy/top1'])
 
     best = max(finished, key=accuracy)
-    print(f'\nNext, with the best run by balanced accuracy, {best.name}:')
+    print(
+        f'\nNext. The run with the highest balanced accuracy is {best.name}; '
+        'where the verdict advises another method, take a run of that:'
+    )
     _show('predict', best.folder, 'IMAGES')
     print('and after more seeds or methods, which the same command adds:')
     page = args.work_dir / 'report.html'

@@ -12,6 +12,15 @@ from bcl_mm.datasets.audit import Split
 _ROWS = 20  # of a histogram, at most
 _BAR, _NAME = 40, 24  # characters
 _TILES = ' ▏▎▍▌▋▊▉█'
+# Pillow's modes whose names say nothing.
+_MODES = {
+    '1': 'black and white',
+    'L': 'grey',
+    'LA': 'grey with alpha',
+    'P': 'palette',
+    'RGBA': 'RGB with alpha',
+    'I;16': 'grey of 16 bits',
+}
 
 
 def _counted(values: np.ndarray, show: Callable[[Any], str]) -> str:
@@ -58,7 +67,7 @@ def describe_images(splits: Sequence[Split]) -> List[str]:
     if len(files):
         lines += [
             f'  formats: {_counted(files["format"], bytes.decode)}',
-            f'  channels: {_counted(files["mode"], bytes.decode)}',
+            f'  channels: {_counted(files["mode"], _mode_name)}',
             f'  bits: {_counted(files["bits"], "images with {}".format)}',
             f'  turned by EXIF: {files["is_turned"].sum():,}',
         ]
@@ -68,6 +77,11 @@ def describe_images(splits: Sequence[Split]) -> List[str]:
             f'  of one colour: {len(flat):,}, such as {names[flat[0]]}'
         )
     return lines
+
+
+def _mode_name(mode: bytes) -> str:
+    name = mode.decode()
+    return _MODES.get(name, name)
 
 
 def _bar(part: float) -> str:

@@ -307,7 +307,7 @@ def test_mirrored_classes_and_odd_images(call, clean, tmp_path):
         f'  smallest: 9 x 9, train: {odd}/flat.png',
         f'  largest: 300 x 40, train: {odd}/turned.jpg',
         '  formats: 26 PNG, 1 JPEG',
-        '  channels: 26 RGB, 1 I;16',
+        '  channels: 26 RGB, 1 grey of 16 bits',
         '  bits: 26 images with 8, 1 images with 16',
         '  turned by EXIF: 1',
         f'  of one colour: 1, such as train: {odd}/flat.png',

@@ -62,7 +62,8 @@ def test_the_commands_that_it_runs(try_folder, folder):
     assert (args.seeds, args.report) == ([0], True)
     assert (
         f'$ bcl-mm check ce_resnet32_custom --cfg-options data_root={folder}'
-    )
+    ) in output
+    assert '\naugmentation=photos: ' in output
     assert 'No problems.' in output
     assert 'Size: small (32 pixels and ResNet-32)' in output
     assert '--size large takes 224 pixels and ResNet-50.' in output
