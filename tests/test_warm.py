@@ -1,5 +1,6 @@
 """A warm Python does what Python does, and starts sooner."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -45,7 +46,8 @@ def test_words_files_and_environment_arrive(python, folder, words, end):
     for program in (sys.executable, python):
         more = [SCRIPT] if words == '-c' else []
         with (folder / 'note').open() as note:
-            file = note.fileno()
+            # As high as where a process has many files open.
+            file = fcntl.fcntl(note, fcntl.F_DUPFD, 300)
             done = subprocess.run(
                 [program, *words.split(), *more, str(file), end],
                 cwd=folder,
@@ -54,6 +56,7 @@ def test_words_files_and_environment_arrive(python, folder, words, end):
                 capture_output=True,
                 text=True,
             )
+            os.close(file)
         last = done.stderr.splitlines()[-1]
         found.append((done.returncode, done.stdout, last))
     assert found[0] == found[1]

@@ -117,7 +117,8 @@ def watch(child: int, connection: socket.socket) -> None:
 def become(call: Dict[str, Any], files: List[int]) -> None:
     """Take over folder, environment and open files of the caller."""
     # Moved away first: a number may be that of another one.
-    moved = [fcntl.fcntl(file, fcntl.F_DUPFD, MAX_FILES) for file in files]
+    free = max(call['files']) + 1
+    moved = [fcntl.fcntl(file, fcntl.F_DUPFD, free) for file in files]
     for file in files:
         os.close(file)
     for file, number in zip(moved, call['files']):
@@ -133,8 +134,8 @@ def become(call: Dict[str, Any], files: List[int]) -> None:
 
 
 def inherited_files() -> Iterator[int]:
-    for file in range(MAX_FILES):
-        with contextlib.suppress(OSError):
+    for file in map(int, os.listdir('/proc/self/fd')):
+        with contextlib.suppress(OSError):  # that of the listing
             if os.get_inheritable(file):
                 yield file
 
