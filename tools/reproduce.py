@@ -103,15 +103,22 @@ def recorded(name: str) -> List[Record]:
     return sorted(found, key=position)
 
 
+def check_methods(source: str, methods: Sequence[str], table: Table) -> None:
+    """Raise an InputValueError for a method that a table has no row of."""
+    for method in methods:
+        if method not in table.methods:
+            raise InputValueError(
+                f'{source} must be of {", ".join(table.methods)}, got '
+                f'{method!r}'
+            )
+
+
 def plan(args: argparse.Namespace) -> List[Tuple[Run, Optional[Row]]]:
     """The runs, each with the row that it is of; None for a first stage."""
     table = tables.TABLES[args.table]
-    rows = [
-        row for row in table.rows if row.method in (args.methods or row.method)
-    ]
-    if not rows:
-        names = ', '.join(dict.fromkeys(row.method for row in table.rows))
-        sys.exit(f'--methods must be of {names}, got {args.methods}')
+    methods = args.methods or table.methods
+    check_methods('--methods', methods, table)
+    rows = [row for row in table.rows if row.method in methods]
     found: Dict[Path, Tuple[Run, Optional[Row]]] = {}
     for row in rows:
         runs = plan_runs(
@@ -152,11 +159,8 @@ def render(
     if table.is_search:
         return render_search(rows, table.chosen)
     if methods:
-        rows = [
-            row
-            for row in rows
-            if any(row['config'].startswith(f'{x}_resnet') for x in methods)
-        ]
+        configs = [f'{method}_{table.suffix}' for method in methods]
+        rows = [row for row in rows if row['config'] in configs]
     return markdown(rows)
 
 
@@ -211,8 +215,10 @@ def written_pages() -> Dict[Path, str]:
     """Path -> text of each page, with its tables from docs/results/."""
 
     def block(match: re.Match) -> str:
-        start, name, methods, end = match.groups()
-        text = render(tables.TABLES[name], recorded(name), methods.split())
+        start, name, words, end = match.groups()
+        table, methods = tables.TABLES[name], words.split()
+        check_methods(f'{page}: <!-- table {name}', methods, table)
+        text = render(table, recorded(name), methods)
         return f'{start}\n{text}\n\n{end}'
 
     found = {}
@@ -237,18 +243,20 @@ def record(name: str, new: Sequence[Record]) -> None:
     print(f'{len(merged)} runs are in {path.relative_to(ROOT)}')
 
 
-def run(args: argparse.Namespace) -> List[str]:
-    """Train, print, compare and write; returns what failed."""
-    failures: List[str] = []
+def run(args: argparse.Namespace) -> str:
+    """Train, print, compare and write; returns what failed, or ''."""
+    failure = ''
     if args.table:
         table, old = tables.TABLES[args.table], recorded(args.table)
         if args.recorded:
             print(render(table, old))
-            return failures
+            return failure
         stop_on_signals()
         runs = plan(args)
         planned = [run for run, _ in runs]
         failures = Launcher(1, args.jobs).finish_all(planned)
+        if failures:  # which the launcher has shown
+            failure = f'{len(failures)} of {len(planned)} runs failed'
         new = as_records(runs)
         if new:
             print(f'\n{render(table, new)}\n\n{agreement(new, old)}')
@@ -257,20 +265,20 @@ def run(args: argparse.Namespace) -> List[str]:
     if args.pages or args.record:
         for path, text in written_pages().items():
             path.write_text(text, encoding='utf-8')
-    return failures
+    return failure
 
 
 def main() -> None:
     """Run; exits with 1 if a training or the input is at fault."""
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # comparable CPU time
     try:
-        failures = run(parse_args())
+        failure = run(parse_args())
     except Exception as error:
         told = as_input_error(error)
         if told is None:
             raise
-        failures = [f'Error: {told}']
-    sys.exit(visible('\n'.join(failures)) or 0)
+        failure = visible(f'Error: {told}')
+    sys.exit(failure or 0)
 
 
 if __name__ == '__main__':

@@ -60,6 +60,11 @@ class Table:
     chosen: str = ''
 
     @property
+    def methods(self) -> Tuple[str, ...]:
+        """Methods of its rows, each once."""
+        return tuple(dict.fromkeys(row.method for row in self.rows))
+
+    @property
     def is_search(self) -> bool:
         """Whether it chooses settings that all methods share."""
         return all(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bcl_mm.apis.comparison import plan_runs
+from bcl_mm.apis.comparison import RunError, plan_runs
 from bcl_mm.apis.records import Record, read_records, write_records
 from tests.conftest import ROOT
 
@@ -129,6 +129,24 @@ def test_a_table_without_runs(tool, tmp_path):
     assert tool('tiny', '--recorded') == (0, 'No runs are recorded yet.\n')
 
 
+def test_a_page_with_a_row_that_no_table_has(tool, tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- table tiny ce bcl -->\n<!-- end of table -->\n')
+    status, _ = tool('--pages')
+    what = "page.md: <!-- table tiny must be of ce, tau_norm, got 'bcl'"
+    assert status == f'Error: {what}'
+
+
+def test_a_failure_is_shown_once(tool, monkeypatch):
+    def fail(launcher, run):
+        raise RunError(f'{run.name} failed')
+
+    monkeypatch.setattr(reproduce.Launcher, 'finish', fail)
+    status, output = tool('tiny', '--methods', 'ce')
+    assert status == '2 of 2 runs failed'
+    assert output.count('ce_resnet8_digits_lt, seed 0 failed') == 2  # one each
+
+
 def test_a_search():
     rows = [tables.Row(x, y) for y in ('lr 1', 'lr 2') for x in ('ce', 'la')]
     search = replace(TINY, rows=rows, chosen='lr 2')
@@ -159,7 +177,10 @@ def test_what_is_not_recorded(tool, tmp_path):
         ([], 'give a TABLE or --pages'),
         (['tiny', '--pages'], 'give a TABLE or --pages'),
         (['none'], "invalid choice: 'none'"),
-        (['tiny', '--methods', 'x'], '--methods must be of ce, tau_norm, got'),
+        (
+            ['tiny', '--methods', 'ce', 'x'],
+            "--methods must be of ce, tau_norm, got 'x'",
+        ),
     ],
 )
 def test_usage_errors(tool, words, message):
