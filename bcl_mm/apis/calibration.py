@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os.path as osp
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any, Dict, Optional, Tuple, Union
@@ -15,12 +14,14 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from bcl_mm.apis.build_errors import explained_build_errors
 from bcl_mm.apis.config import check_data_roots
 from bcl_mm.apis.run_files import read_object
+from bcl_mm.apis.runs import tests_on_validation
 from bcl_mm.apis.trained_models import FoundModel
-from bcl_mm.datasets.folders import find_parts
+from bcl_mm.datasets.custom import CustomImages
 from bcl_mm.evaluation.calibration import CalibrationError
 from bcl_mm.evaluation.temperature import (
     choose_threshold,
@@ -211,13 +212,34 @@ def find_calibration(
     return known
 
 
+def _build_loader(cfg: Config, name: str, **options: Any) -> DataLoader:
+    """Build a data loader of a config, with other options of its dataset."""
+    check_data_roots(cfg, (name,))
+    loader = copy.deepcopy(cfg[name])
+    loader.dataset.update(options)
+    with explained_build_errors(cfg):
+        return Runner.build_dataloader(loader, seed=0)
+
+
+def _test_loader(cfg: Config, validated: Any) -> Optional[DataLoader]:
+    """Loader of test images; None if they are those of the validation.
+
+    Args:
+        cfg: The config.
+        validated: Its dataset of validation images.
+    """
+    if not tests_on_validation(cfg):
+        return _build_loader(cfg, 'test_dataloader')
+    if isinstance(validated, CustomImages) and validated.has_test_part:
+        return _build_loader(cfg, 'test_dataloader', split='test')
+    return None
+
+
 @torch.no_grad()
 def _predict(
-    cfg: Config, loader_cfg: Config, model: BaseModel
+    loader: DataLoader, model: BaseModel
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Scores (N, C) and labels (N,) of a loader's images."""
-    with explained_build_errors(cfg):
-        loader = Runner.build_dataloader(loader_cfg, seed=0)
     scores, labels = [], []
     for batch in show_progress(loader, len(loader), 'batches'):
         samples = model.test_step(batch)
@@ -225,23 +247,6 @@ def _predict(
         scores.append(rows.float().cpu().numpy())
         labels += [int(sample.gt_label) for sample in samples]
     return np.concatenate(scores), np.array(labels)
-
-
-def _test_part(cfg: Config) -> Optional[Config]:
-    """Loader of test images that are not those of the validation."""
-    loader = cfg.test_dataloader
-    if loader.dataset != cfg.val_dataloader.dataset:
-        return loader
-    dataset = loader.dataset
-    if not str(dataset.get('type')).endswith('CustomImages'):
-        return None
-    root = osp.expanduser(dataset.data_root)
-    parts = find_parts(root, dataset.get('data_prefix', ''), False)
-    if 'test' not in parts:
-        return None
-    loader = copy.deepcopy(loader)
-    loader.dataset.split = 'test'
-    return loader
 
 
 def calibrate(
@@ -285,8 +290,8 @@ def calibrate(
             f'{cfg.filename} has no val_dataloader, whose images a '
             'calibration is fitted to'
         )
-    check_data_roots(cfg, ('val_dataloader',))
-    scores, labels = _predict(cfg, cfg.val_dataloader, model)
+    loader = _build_loader(cfg, 'val_dataloader')
+    scores, labels = _predict(loader, model)
     temperature = fit_temperature(scores, labels)
     num_fitted = len(labels)
 
@@ -295,10 +300,9 @@ def calibrate(
         return confidences, scores.argmax(axis=1) == labels
 
     threshold = choose_threshold(*scaled(), target_accuracy)
-    test_part = _test_part(cfg)
-    if test_part is not None:
-        check_data_roots(cfg, ('test_dataloader',))
-        scores, labels = _predict(cfg, test_part, model)
+    test_loader = _test_loader(cfg, loader.dataset)
+    if test_loader is not None:
+        scores, labels = _predict(test_loader, model)
 
     def error(confidences: np.ndarray) -> float:
         counts = np.ones(scores.shape[1], np.int64)  # of no effect
@@ -315,7 +319,7 @@ def calibrate(
         threshold=threshold,
         target_accuracy=float(target_accuracy),
         num_fitted=num_fitted,
-        measured_on='validation' if test_part is None else 'test',
+        measured_on='validation' if test_loader is None else 'test',
         num_measured=len(labels),
         nll_before=negative_log_likelihood(scores, labels),
         nll_after=negative_log_likelihood(scores, labels, temperature),

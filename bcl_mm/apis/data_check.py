@@ -70,7 +70,7 @@ def _load_splits(cfg: Config, result: CheckResult, fast: bool) -> None:
             print(f'Reading {name} ...', flush=True)
             dataset = DATASETS.build(configs[name])
             result.splits.append(Split.from_dataset(name, dataset, fast))
-            if audit.has_unused_test_part(dataset):
+            if name == 'val' and audit.has_unused_test_part(dataset):
                 unused_test = (
                     '; the test part of the data is neither checked nor used '
                     'without test_dataloader.dataset.split=test'

@@ -222,7 +222,7 @@ def _has_reader_with(attribute: str, dataset: Any) -> bool:
 
 
 def has_unused_test_part(dataset: Any) -> bool:
-    """Whether the data of a dataset have a test part, which is not this."""
+    """Whether the data of a dataset have a test part beside it."""
     return _has_reader_with('has_test_part', dataset)
 
 

@@ -91,7 +91,7 @@ class CustomImages(TableDataset):
             ``collect_problems``, all that is wrong.
         tells_empty_classes: Whether classes without a training image are
             among them.
-        has_test_part: Whether the data have a test part.
+        has_test_part: Whether the data have a test part beside this split.
 
     Raises:
         InputTypeError: An argument is not a number, or not text.
@@ -185,7 +185,7 @@ class CustomImages(TableDataset):
         )
         train = parts.train
         is_split = parts.is_split
-        self.has_test_part = 'test' in parts.of
+        self.has_test_part = 'test' in parts.of and self.split != 'test'
         use_train = is_split and self.split != 'test'
         own = train if use_train else parts.of.get(self.split)
         if own is None:

@@ -264,20 +264,15 @@ def _find_whole(root: str, prefix: str, columns: Columns) -> str:
 
 
 def find_parts(
-    root: str,
-    prefix: str = '',
-    needs_train: bool = True,
-    columns: Columns = UNNAMED,
+    root: str, prefix: str, needs_train: bool, columns: Columns
 ) -> Dict[str, str]:
     """Find the parts of a data set.
 
     Args:
         root: A folder, or a CSV list.
         prefix: Folder in ``root`` that the paths of lists are relative to.
-            Defaults to ``''``.
-        needs_train: Whether there must be a training part. Defaults to True.
+        needs_train: Whether there must be a training part.
         columns: Names of the columns of lists, by which they are recognised.
-            By default there are none.
 
     Returns:
         Paths of the ``train``, ``val`` and ``test`` parts that exist, each a
