@@ -29,7 +29,12 @@ from bcl_mm.apis.from_data import (
     resolve_num_classes,
 )
 from bcl_mm.apis.locations import find_config
-from bcl_mm.apis.validation import check_config, new_paths, resembling
+from bcl_mm.apis.validation import (
+    OF_ALL_DATASETS,
+    check_config,
+    new_paths,
+    resembling,
+)
 from bcl_mm.engine.memory_format import channels_last_runner
 from bcl_mm.engine.processes import (
     await_ranks,
@@ -51,14 +56,6 @@ from bcl_mm.utils.errors import (
 from bcl_mm.utils.files import end_at_full_disk
 from bcl_mm.utils.precision import set_precision
 
-# Options that apply to all data sets that have them: splits by different
-# values would share images.
-OF_ALL_DATASETS = (
-    *('data_root', 'data_prefix', 'val_fraction', 'split_seed'),
-    *('path_column', 'label_column', 'split_column', 'group_column'),
-    *('group_regex', 'group_by_folder', 'min_images', 'ignore_classes'),
-    'exclude',
-)
 # Settings that are paths or other text, by their names or the ends of these.
 _PATHS = re.compile(
     r'(.*[._])?(checkpoint|load_from|pretrained|first_stage|(data|img)_path'
@@ -282,7 +279,8 @@ def apply_options(
 
     Raises:
         InputValueError: A setting does not exist, see
-            :func:`~bcl_mm.apis.validation.check_config`.
+            :func:`~bcl_mm.apis.validation.check_config`, or is one of data
+            sets that none has.
     """
     for name, meant in resembling(cfg):
         print(
@@ -297,10 +295,16 @@ def apply_options(
     except (KeyError, TypeError) as error:
         raise InputValueError(f'--cfg-options: {error}') from error
     check_config(cfg, new, added, whole)
-    for name in set(OF_ALL_DATASETS).intersection(options):
-        for _, dataset in dataset_configs(cfg):
-            if name in dataset:
-                dataset[name] = cfg[name]
+    for name in filter(options.__contains__, OF_ALL_DATASETS):
+        readers = [d for _, d in dataset_configs(cfg) if name in d]
+        if not readers and (name,) not in added:
+            raise InputValueError(
+                f'{name} reaches no data set, since none of the config has '
+                'it: leave it out, or give the whole name of the setting, '
+                f'such as train_dataloader.dataset.{name}'
+            )
+        for dataset in readers:
+            dataset[name] = cfg[name]
     apply_augmentation(cfg)
 
 

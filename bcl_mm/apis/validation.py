@@ -36,19 +36,24 @@ from bcl_mm.utils.errors import (
     shown,
 )
 
+# Options that apply to all data sets that have them: splits by different
+# values would share images.
+OF_ALL_DATASETS = (
+    *('data_root', 'data_prefix', 'val_fraction', 'split_seed'),
+    *('path_column', 'label_column', 'split_column', 'group_column'),
+    *('group_regex', 'group_by_folder', 'min_images', 'ignore_classes'),
+    'exclude',
+)
 # Top-level keys that MMEngine's runner or this package reads.
 TOP = {
+    *OF_ALL_DATASETS,
     *inspect.signature(Runner).parameters,
     *('activation_checkpointing', 'applied_augmentation', 'augmentation'),
     *('channels_last', 'compile', 'precision'),
-    *('custom_imports', 'data_hint', 'data_prefix', 'data_root'),
-    'efficient_conv_bn_eval',
+    *('custom_imports', 'data_hint', 'efficient_conv_bn_eval'),
     *('find_unused_parameters', 'first_stage', 'is_trained', 'local_rank'),
     *('method_name', 'model_wrapper_cfg', 'pretrained', 'runner_type'),
-    *('split_seed', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline'),
-    *('val_fraction', 'path_column', 'label_column', 'split_column'),
-    *('group_column', 'group_regex', 'group_by_folder', 'min_images'),
-    'ignore_classes',
+    *('strategy', 'sync_bn', 'tta_model', 'tta_pipeline'),
 }
 # Dicts of settings without a type: their keys, beside those of a function.
 _SETTINGS = {

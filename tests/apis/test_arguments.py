@@ -108,7 +108,7 @@ def test_misspelt_options_name_the_nearest_setting(option, meant):
     'options',
     [
         ('find_unused_parameters=True', 'compile=True', 'sync_bn=torch'),
-        ('pretrained=x.pth', 'data_root=x', 'val_fraction=0.1'),
+        ('pretrained=x.pth', '+data_root=x'),
         ('+my_setting=3', '+mine.deep.er=[1,2]', '+model.head.mine=1'),
         ('default_hooks.ema.type=EMAHook', 'default_hooks.ema.momentum=0.1'),
         ('model.head.branches.a.type=bcl_mm.PrototypeContrast',),

@@ -219,6 +219,15 @@ def test_options_of_own_data_reach_all_loaders(capsys, tmp_path):
     assert told in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    'option', ['data_root=x', 'exclude=x', 'min_images=3']
+)
+def test_an_option_of_data_that_no_data_set_has(option):
+    name, _, _ = option.partition('=')
+    with pytest.raises(InputValueError, match=f'^{name} reaches no data set'):
+        load(option)
+
+
 def test_a_config_is_formatted_again_only_after_a_change(monkeypatch):
     texts = []
 
