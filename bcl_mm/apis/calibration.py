@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from bcl_mm.apis.build_errors import explained_build_errors
 from bcl_mm.apis.config import check_data_roots
-from bcl_mm.apis.run_files import read_object
+from bcl_mm.apis.run_files import read_json
 from bcl_mm.apis.runs import tests_on_validation
 from bcl_mm.apis.trained_models import FoundModel
 from bcl_mm.datasets.custom import CustomImages
@@ -30,11 +30,7 @@ from bcl_mm.evaluation.temperature import (
     scale_scores,
 )
 from bcl_mm.utils.downloads import fetch
-from bcl_mm.utils.errors import (
-    InputFileError,
-    InputValueError,
-    check_number,
-)
+from bcl_mm.utils.errors import InputValueError, check_number
 from bcl_mm.utils.files import write_atomically
 from bcl_mm.utils.progress import show_progress
 
@@ -125,13 +121,7 @@ def read_calibration(folder: Union[str, Path]) -> Optional[Calibration]:
     path = Path(folder, CALIBRATION_JSON)
     if not path.is_file():
         return None
-    try:
-        text = path.read_text(errors='replace')
-    except OSError as error:
-        raise InputFileError(
-            f'{path} cannot be read: {error.strerror}'
-        ) from error
-    content = read_object(text, str(path))
+    content = read_json(path)
     names = {field.name for field in fields(Calibration)}
     if set(content) != names:
         wrong = ', '.join(sorted(names.symmetric_difference(content)))

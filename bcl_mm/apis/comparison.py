@@ -21,8 +21,8 @@ from bcl_mm.apis.locations import find_config
 from bcl_mm.apis.records import Record
 from bcl_mm.apis.run_files import (
     check_figures,
+    read_json,
     read_note,
-    read_object,
     read_scalars,
 )
 from bcl_mm.apis.runs import method_name, tests_on_validation
@@ -203,8 +203,7 @@ class Run:
         validated = [line for line in lines if 'accuracy/top1' in line]
         if self.needs_test():
             path = self.folder / 'metrics.json'
-            figures = read_object(path.read_text(), str(path))
-            figures = check_figures(figures, str(path))
+            figures = check_figures(read_json(path), str(path))
         elif validated:
             figures = {k: v for k, v in validated[-1].items() if '/' in k}
         else:

@@ -26,7 +26,7 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def read_object(text: str, source: str) -> Dict[str, Any]:
+def _parse_object(text: str, source: str) -> Dict[str, Any]:
     """Parse a JSON object.
 
     Args:
@@ -45,6 +45,16 @@ def read_object(text: str, source: str) -> Dict[str, Any]:
             f'{source} must be a JSON object, got {type(content).__name__}'
         )
     return content
+
+
+def read_json(path: Path) -> Dict[str, Any]:
+    """Read a file that holds a JSON object.
+
+    Raises:
+        InputFileError: It cannot be read.
+        InputValueError: It is damaged or not an object.
+    """
+    return _parse_object(_read_text(path), str(path))
 
 
 def _numbers(entries: Dict[str, Any]) -> Dict[str, float]:
@@ -93,7 +103,7 @@ def read_note(folder: Union[str, Path]) -> Dict[str, Any]:
     path = Path(folder, 'run.json')
     if not path.is_file():
         return {}
-    note = read_object(_read_text(path), str(path))
+    note = read_json(path)
     if 'figures' in note:
         note['figures'] = check_figures(note['figures'], f'{path}: figures')
     for name in ('seconds_per_epoch', 'passes', 'validation_balanced'):
@@ -154,7 +164,7 @@ def read_scalars(folder: Union[str, Path]) -> List[Dict[str, float]]:
         for number, line in lines:
             source = f'{log}, line {number},'
             try:
-                entries = read_object(line, source)
+                entries = _parse_object(line, source)
             except InputValueError:
                 if number < lines[-1][0]:
                     raise

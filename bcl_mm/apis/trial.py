@@ -7,14 +7,14 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 
 import bcl_mm
 from bcl_mm.apis.data_check import CheckResult
-from bcl_mm.apis.run_files import read_object
+from bcl_mm.apis.run_files import read_json
 from bcl_mm.apis.timing import Timing
 from bcl_mm.utils.errors import InputError, InputValueError, similar_names
 from bcl_mm.utils.files import write_atomically
@@ -153,9 +153,7 @@ def read_trial(work_dir: Path) -> Optional[Trial]:
     if not path.is_file():
         return None
     try:
-        content: Dict[str, Any] = read_object(
-            path.read_text(errors='replace'), str(path)
-        )
+        content = read_json(path)
         timings = content.pop('timings')
         timings = {name: Timing(**timing) for name, timing in timings.items()}
         return Trial(**content, timings=timings)
