@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from torch import nn
 
@@ -10,15 +9,13 @@ from bcl_mm.classes import ClassInfo
 from bcl_mm.engine.focal_sam import FocalSAMOptimWrapper
 from bcl_mm.models import ExpertHead, LongTailHead
 from bcl_mm.utils.modules import set_class_info
-from tests.engine.test_sam import HEADS, trained
-from tests.models.test_branches import assert_same, state
+from tests.engine.test_sam import PlainModel
 
-FOCAL = dict(type='bcl_mm.FocalSAMOptimWrapper')
 COUNTS = [60, 30, 10]
 LR, RHO, GAMMA, STRENGTH = 0.01, 0.3, 1.7, 0.6
 
 
-class Model(BaseModel):
+class Model(PlainModel):
     """A layer and a head, in float64."""
 
     def __init__(self, head):
@@ -32,12 +29,6 @@ class Model(BaseModel):
 
     def forward(self, inputs, data_samples=None, mode='loss'):
         return self.head.loss((self.layer(inputs),), data_samples)
-
-    def train_step(self, data, optim_wrapper):
-        with optim_wrapper.optim_context(self):
-            loss, log_vars = self.parse_losses(self(**data))
-        optim_wrapper.update_params(loss)
-        return log_vars
 
 
 def wrapper(model, **options):
@@ -111,17 +102,6 @@ def test_a_step_equals_the_definition(taus, soft):
     loss = functional_loss(weights, data, [1] * 5, taus)
     assert float(log['loss']) == pytest.approx(float(loss), rel=1e-6)
     assert head.sample_weights is None
-
-
-@pytest.mark.parametrize('name', HEADS)
-@pytest.mark.long
-def test_without_a_step_uphill_it_is_plain_training(name, tmp_path):
-    plain = trained(tmp_path / 'plain', HEADS[name])
-    ours = trained(tmp_path / 'focal', HEADS[name], **FOCAL, rho=0.0)
-    assert_same(state(ours), state(plain))
-    uphill = trained(tmp_path / 'uphill', HEADS[name], **FOCAL, rho=0.5)
-    weight = 'head.classifier.weight'
-    assert not torch.equal(state(uphill)[weight], state(plain)[weight])
 
 
 class Deaf(LongTailHead):
