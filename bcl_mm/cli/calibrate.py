@@ -9,9 +9,9 @@ calibration.json in the work dir, which predict and export then apply.
 from __future__ import annotations
 
 import argparse
-import sys
 
 from bcl_mm.cli.arguments import add_device
+from bcl_mm.cli.models import load_named_model
 from bcl_mm.cli.options import (
     add_cfg_options,
     add_posthoc_tau,
@@ -23,10 +23,11 @@ from bcl_mm.utils.errors import visible
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        'work_dir',
+        'config',
         metavar='WORK_DIR',
         help='the work dir of a training, or a checkpoint in one',
     )
+    parser.set_defaults(checkpoint=None)  # which is that of the work dir
     add_selection(parser)
     parser.add_argument(
         '--target-accuracy',
@@ -44,22 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Calibrate, and show what was measured."""
     from bcl_mm.apis.calibration import calibrate
-    from bcl_mm.apis.inference import load_model
-    from bcl_mm.apis.trained_models import find_model
     from bcl_mm.evaluation.temperature import TEMPERATURES
 
-    found = find_model(args.work_dir, None, args.select, args.allow_code)
-    cfg, model = load_model(
-        found.config,
-        found.checkpoint,
-        cfg_options=args.cfg_options,
-        allow_code=args.allow_code,
-        posthoc_tau=args.posthoc_tau,
-        device=args.device,
-    )
-    print(f'Model: {found.summary}', file=sys.stderr, flush=True)
+    found, cfg, model = load_named_model(args, args.device)
     fitted = calibrate(found, cfg, model, args.target_accuracy)
-    assert found.folder is not None  # where no CHECKPOINT is given
+    assert found.folder is not None  # since no CHECKPOINT is given
     path = fitted.save(found.folder)
     lines = [
         f'temperature {fitted.temperature:.3f} and threshold '

@@ -13,6 +13,7 @@ import argparse
 import sys
 
 from bcl_mm.cli.arguments import output_file
+from bcl_mm.cli.models import load_named_model
 from bcl_mm.cli.options import (
     add_model_options,
     add_no_calibration,
@@ -51,22 +52,10 @@ def run(args: argparse.Namespace) -> None:
 
     from bcl_mm.apis.calibration import find_calibration
     from bcl_mm.apis.export import OUTPUTS, check_packages, export_model
-    from bcl_mm.apis.inference import load_model
-    from bcl_mm.apis.trained_models import find_model
 
     check_packages(args.out)
-    found = find_model(
-        args.config, args.checkpoint, args.select, args.allow_code
-    )
-    cfg, model = load_model(
-        found.config,
-        found.checkpoint,
-        cfg_options=args.cfg_options,
-        allow_code=args.allow_code,
-        posthoc_tau=args.posthoc_tau,
-        device='cpu',  # the file would be bound to a GPU
-    )
-    print(f'Model: {found.summary}', file=sys.stderr, flush=True)
+    # On the CPU, since the file would be bound to a GPU.
+    found, cfg, model = load_named_model(args, device='cpu')
     calibration = None
     if not args.no_calibration:
         calibration = find_calibration(found, cfg, model)

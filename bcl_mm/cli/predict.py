@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Iterable, Iterator, List
 
 from bcl_mm.cli.arguments import add_count, add_device, output_file
+from bcl_mm.cli.models import load_named_model
 from bcl_mm.cli.options import add_model_options, add_no_calibration
 from bcl_mm.utils.errors import visible
 
@@ -64,13 +65,9 @@ def _leave_out_errors(predictions: Iterable, errors: List[str]) -> Iterator:
 def run(args: argparse.Namespace) -> int:
     """Predict; returns 1 if an image could not be loaded."""
     from bcl_mm.apis.calibration import find_calibration
-    from bcl_mm.apis.inference import Predictor, list_images, load_model
+    from bcl_mm.apis.inference import Predictor, list_images
     from bcl_mm.apis.predictions import FeatureFile, best_classes, write_rows
-    from bcl_mm.apis.trained_models import (
-        find_model,
-        is_checkpoint_name,
-        names_run,
-    )
+    from bcl_mm.apis.trained_models import is_checkpoint_name, names_run
     from bcl_mm.utils.progress import show_progress
 
     inputs = args.input
@@ -80,19 +77,8 @@ def run(args: argparse.Namespace) -> int:
         inputs, args.checkpoint = [Path(args.checkpoint), *inputs], None
     kind = None if args.features is None else args.feature_kind
     paths = list_images(inputs)
-    found = find_model(
-        args.config, args.checkpoint, args.select, args.allow_code
-    )
-    cfg, model = load_model(
-        found.config,
-        found.checkpoint,
-        cfg_options=args.cfg_options,
-        allow_code=args.allow_code,
-        posthoc_tau=args.posthoc_tau,
-        device=args.device,
-        projects=kind == 'projected',
-    )
-    print(f'Model: {found.summary}', file=sys.stderr, flush=True)
+    projects = kind == 'projected'
+    found, cfg, model = load_named_model(args, args.device, projects)
     temperature, threshold = 1.0, None
     if not args.no_calibration:
         calibration = find_calibration(found, cfg, model)
