@@ -15,7 +15,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
-from bcl_mm.apis.config import apply_options, parse_options, read_config
+from bcl_mm.apis.cfg_options import parse_options
+from bcl_mm.apis.config import apply_options, read_config
 from bcl_mm.apis.cost import training_cost
 from bcl_mm.apis.locations import find_config
 from bcl_mm.apis.records import Record

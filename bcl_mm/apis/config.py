@@ -1,27 +1,20 @@
-"""Configs and their options: read, checked, completed, made a Runner."""
+"""Configs and their options: read, checked and completed."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
-import gc
 import os
-import re
-import time
-import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 import bcl_mm.registry  # noqa: F401  (says so if mmcv is missing)
 from bcl_mm.apis.augmentation import apply_augmentation
 from bcl_mm.apis.build_errors import explained_build_errors
+from bcl_mm.apis.cfg_options import parse_options
 from bcl_mm.apis.from_data import (
     LOADERS,
     dataset_configs,
@@ -29,37 +22,24 @@ from bcl_mm.apis.from_data import (
     resolve_num_classes,
 )
 from bcl_mm.apis.locations import find_config
+from bcl_mm.apis.noise import hide_warnings
+from bcl_mm.apis.processes import share_processes
 from bcl_mm.apis.validation import (
     OF_ALL_DATASETS,
     check_config,
     new_paths,
     resembling,
 )
-from bcl_mm.engine.memory_format import channels_last_runner
-from bcl_mm.engine.processes import (
-    await_ranks,
-    init_cpu_process_group,
-    starts_first,
-)
+from bcl_mm.engine.processes import starts_first
 from bcl_mm.engine.resume import obstacle_to_resume
 from bcl_mm.engine.run_config import read_run_config
-from bcl_mm.engine.terminal import Terminal
 from bcl_mm.models.pretrained import apply_frozen, apply_pretrained
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import (
     InputValueError,
     MissingFileError,
-    check_flag,
     described,
     visible,
-)
-from bcl_mm.utils.files import end_at_full_disk
-from bcl_mm.utils.precision import set_precision
-
-# Settings that are paths or other text, by their names or the ends of these.
-_PATHS = re.compile(
-    r'(.*[._])?(checkpoint|load_from|pretrained|first_stage|(data|img)_path'
-    r'|root|dir|file|prefix|exclude|data_prefix\..+|column|group_regex)'
 )
 
 # Those of default_hooks that MMEngine lets be None.
@@ -78,117 +58,6 @@ DEFAULTS = dict(
     no_pin_memory=False,
     work_dir=None,
 )
-
-# Warnings of the libraries that a user can do nothing about, and what shows
-# them.
-NOISE = (
-    # Fashion-MNIST: mmpretrain turns read-only arrays into tensors.
-    'The given NumPy array is not writable',
-    # Every training: mmengine uses its own deprecated classes.
-    '"(FileClient|HardDiskBackend)"',
-    # launch: mmengine passes a deprecated argument to DDP.
-    '`broadcast_buffers` is deprecated',
-    # train --amp: mmengine uses torch's deprecated class.
-    '`torch.cuda.amp.GradScaler',
-    # slurm_train.sh: mmengine sets them for each process.
-    'Setting (OMP|MKL)_NUM_THREADS',
-    # pretrained=torchvision://...: the backbone does not load its classifier.
-    r'The model and loaded state dict do not match exactly\s+unexpected key '
-    r'in source state_dict: fc\.weight, fc\.bias\s*$',
-)
-
-
-def _split(text: str) -> Optional[List[str]]:
-    """Parts of a text between its outer commas.
-
-    None if its brackets or quotes do not match.
-    """
-    parts, opened, quote = [''], '', ''
-    for char in text:
-        if quote:
-            quote = '' if char == quote else quote
-        elif char in '\'"' and parts[-1].rstrip()[-1:] in ('', *'([,'):
-            quote = char
-        elif char in '([':
-            opened += char
-        elif char in ')]':
-            if opened[-1:] + char not in ('()', '[]'):
-                return None
-            opened = opened[:-1]
-        elif char == ',' and not opened:
-            parts.append('')
-            continue
-        parts[-1] += char
-    if opened or quote:
-        return None
-    if not parts[-1].strip():  # of nothing, or after a last comma
-        parts.pop()
-    return parts
-
-
-def _parse_value(text: str) -> Any:
-    word = text.strip()
-    if re.fullmatch(r"""'[^']*'|"[^"]*\"""", word):
-        return word[1:-1]
-    kind = {'[]': list, '()': tuple}.get(word[:1] + word[-1:])
-    parts = _split(word[1:-1]) if kind else None
-    if kind is not None and parts is not None:
-        return kind(_parse_value(part.strip()) for part in parts)
-    for number in (int, float):
-        with contextlib.suppress(ValueError):
-            return number(word)
-    if word.lower() in ('true', 'false'):
-        return word.lower() == 'true'
-    if word == 'None':
-        return None
-    values = (
-        [_parse_value(p) for p in _split(word) or ()] if ',' in word else ()
-    )
-    is_text = not values or any(isinstance(value, str) for value in values)
-    return text if is_text else values
-
-
-def parse_options(options: Sequence[str]) -> Dict[str, Any]:
-    """Settings of ``--cfg-options``.
-
-    A value is, in this order,
-
-    - text as it is between quotes (``'...'`` or ``"..."``);
-    - a list or tuple in brackets, ``[a,b]`` or ``(1, [2, 3])``, of values
-      between commas; spaces around them do not count;
-    - a number, ``True`` or ``False`` (in any case), or ``None``;
-    - a list of these, between commas (``1,2``);
-    - text, as it was typed: with its spaces and commas.
-
-    A ``+`` before the name is kept: it adds a setting that nothing knows.
-
-    A path (``checkpoint``, ``load_from``, ``pretrained``, and what ends in
-    ``_root``, ``_dir``, ``_file`` or ``_prefix``), a ``..._column`` and
-    ``group_regex`` are never a number or a list: a folder may be called
-    ``2024`` or ``[old]``. A ``~`` at its start is
-    the home folder; the shell does not expand it behind an equals sign.
-
-    Args:
-        options: ``KEY=VALUE`` each; the value may contain more ``=``.
-
-    Raises:
-        InputValueError: One is not of this form.
-    """
-    parsed = {}
-    for option in options:
-        key, equals, text = option.partition('=')
-        if not (key and equals):
-            raise InputValueError(
-                f'--cfg-options must be KEY=VALUE, got {option!r}'
-            )
-        value = _parse_value(text)
-        if _PATHS.fullmatch(key.removeprefix('+')):
-            if not isinstance(value, (str, bool, type(None))):
-                value = text
-            if isinstance(value, str):
-                value = os.path.expanduser(value)
-        parsed[key] = value
-    return parsed
 
 
 def read_config(path: str, allow_code: bool = False) -> Config:
@@ -229,8 +98,7 @@ def load_config(args: argparse.Namespace, whole: bool = False) -> Config:
             on this machine.
         MissingFileError: The config does not exist.
     """
-    for message in NOISE:
-        warnings.filterwarnings('ignore', message=message)
+    hide_warnings()
     given = {**DEFAULTS, **vars(args)}
     if given['amp'] and not torch.accelerator.is_available():
         raise InputValueError(
@@ -262,7 +130,7 @@ def load_config(args: argparse.Namespace, whole: bool = False) -> Config:
             hooks.pop(name)
     os.environ.setdefault('LOCAL_RANK', str(given['local_rank']))
     if cfg.launcher != 'none':
-        _share_processes(cfg)
+        share_processes(cfg)
     return cfg
 
 
@@ -273,8 +141,8 @@ def apply_options(
 
     Args:
         cfg: Config, changed in place.
-        options: Of :func:`parse_options`. A name that begins with ``+`` may
-            be one that nothing knows.
+        options: Of :func:`~bcl_mm.apis.cfg_options.parse_options`. A name
+            that begins with ``+`` may be one that nothing knows.
         whole: See :func:`load_config`.
 
     Raises:
@@ -327,82 +195,6 @@ def complete_model(cfg: Config, checkpoint: Optional[str] = None) -> None:
         loaded = apply_pretrained(cfg, load=checkpoint is None)
     if loaded is not None and starts_first(cfg.get('launcher', 'none')):
         print(visible(loaded), flush=True)
-
-
-class _FormattedOnce(Config):
-    """A config that is formatted again only after a change.
-
-    MMEngine formats it for every checkpoint, which takes five seconds for a
-    long pipeline.
-    """
-
-    _formatted = ('', '')  # unformatted and formatted text, of the last one
-
-    @property
-    def pretty_text(self) -> str:
-        """The config as Python code."""
-        plain = repr(self.to_dict())
-        if plain != _FormattedOnce._formatted[0]:
-            _FormattedOnce._formatted = plain, super().pretty_text
-        return _FormattedOnce._formatted[1]
-
-
-def formatted_once(cfg: Config) -> Config:
-    """The same config, sharing its content, but formatted once."""
-    copied = _FormattedOnce.__new__(_FormattedOnce)
-    copied.__setstate__(cfg.__getstate__())
-    return copied
-
-
-def build_runner(cfg: Config, terminal: Optional[Terminal] = None) -> Runner:
-    """Runner of a config, without log lines that ask nothing of a user.
-
-    Args:
-        cfg: The config.
-        terminal: Shows the progress of training. Defaults to None: the
-            terminal shows the whole log.
-    """
-    cfg = formatted_once(cfg)
-    _await_free_second(cfg)
-    if cfg.get('default_hooks') is None:
-        cfg.default_hooks = {}
-    cfg.default_hooks.setdefault(
-        'run_config', dict(type='bcl_mm.RunConfigHook')
-    )
-    # MMEngine collects garbage for each data set it builds: half a second, if
-    # all that was imported is searched.
-    if not gc.get_freeze_count():  # once: garbage would stay, too
-        gc.freeze()
-    set_precision(cfg.get('precision'))
-    kind = cfg.get('runner_type', Runner)
-    kind = RUNNERS.get(kind) if isinstance(kind, str) else kind
-    check_flag('channels_last', cfg.get('channels_last', False))
-    if cfg.get('channels_last'):
-        kind = channels_last_runner(kind)
-    if terminal is not None:
-        kind = terminal.runner_class(kind)
-    runner = kind.from_cfg(cfg)
-    if terminal is not None:
-        runner.register_hook(terminal)
-    noise = re.compile('|'.join(NOISE))
-    runner.logger.addFilter(
-        lambda record: not noise.match(record.getMessage())
-    )
-    end_at_full_disk(runner.logger)
-    return runner
-
-
-def _await_free_second(cfg: Config) -> None:
-    """Wait until MMEngine's names are free.
-
-    A Runner names its logs, logger and metrics by the second: one built in
-    the same process and second would write into those of the earlier one.
-    """
-    name = cfg.get('experiment_name') or Path(cfg.filename or '').stem
-    while MMLogger.check_instance_created(
-        f'{name}_{time.strftime("%Y%m%d_%H%M%S")}'.lstrip('_')
-    ):
-        time.sleep(0.05)
 
 
 def check_checkpoint(source: str, resume: bool = False) -> None:
@@ -477,64 +269,3 @@ def _complete_dataloaders(cfg: Config, pin_memory: bool) -> None:
         loader.setdefault('persistent_workers', True)
         if loader.num_workers == 0:
             loader.persistent_workers = False
-
-
-def _apply_timeouts(cfg: Config) -> None:
-    """Apply the time limits that ``bcl-mm launch`` documents."""
-    cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', dict(backend='nccl'))
-    timeout = os.environ.get('DIST_TIMEOUT')
-    if timeout:
-        if not timeout.isdecimal() or int(timeout) < 1:
-            raise InputValueError(
-                f'DIST_TIMEOUT must be a whole number >= 1, got {timeout!r}'
-            )
-        cfg.env_cfg.dist_cfg.timeout = int(timeout)
-    # Where torchrun's agent hosts the store of the processes.
-    if os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
-        await_ranks(int(os.environ.get('RDZV_TIMEOUT', 40)))
-
-
-def _share_processes(cfg: Config) -> None:
-    """Distribute the processes of a launcher over this machine's devices."""
-    has_devices = torch.accelerator.is_available()
-    needs_devices = any(
-        part.get('sync_bn') is not None
-        or str(part.get('type')).endswith('SyncBN')
-        for part in nested_dicts(cfg.to_dict())
-    )
-    if needs_devices and not has_devices:
-        raise InputValueError(
-            'SyncBatchNorm needs GPUs, and this machine has none: leave out '
-            "sync_bn='torch' and norm_cfg=dict(type='SyncBN')"
-        )
-    _apply_timeouts(cfg)
-    num_local = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-    num_gpus = torch.cuda.device_count()
-    if torch.cuda.is_available() and num_local > num_gpus:
-        raise InputValueError(
-            f'{num_local} GPUs were asked for, but this machine shows '
-            f'{num_gpus}: start at most {num_gpus} processes on it'
-        )
-    if has_devices:
-        return  # mmengine knows NPU, MLU and their like, too
-    if cfg.launcher != 'pytorch':
-        raise InputValueError(
-            f'--launcher {cfg.launcher} needs GPUs, and this machine has '
-            'none: use bcl-mm launch, which runs on CPU processes too'
-        )
-    if os.environ['LOCAL_RANK'] == '0':
-        print(
-            f'This machine has no GPU: running {num_local} CPU processes '
-            '(gloo).',
-            flush=True,
-        )
-    init_cpu_process_group(cfg.env_cfg.dist_cfg.get('timeout', 1800))
-    given = cfg.get('model_wrapper_cfg') or {}
-    if str(given.get('type')).endswith('ShardedModel'):
-        return
-    cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel',
-        device_ids=None,
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False),
-    )

@@ -17,7 +17,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from bcl_mm.apis.config import build_runner, complete_model, load_config
+from bcl_mm.apis.config import complete_model, load_config
+from bcl_mm.apis.runner import build_runner
 
 # Measuring ends after so many seconds and steps, or after the longest time.
 _SECONDS, _STEPS, _MOST_SECONDS = 4, 4, 20

@@ -9,13 +9,9 @@ from typing import Optional, Sequence, Union
 from mmengine.config import Config
 
 from bcl_mm.apis.build_errors import explained_build_errors
-from bcl_mm.apis.config import (
-    build_runner,
-    check_data_roots,
-    complete_model,
-    load_config,
-)
+from bcl_mm.apis.config import check_data_roots, complete_model, load_config
 from bcl_mm.apis.locations import make_folder
+from bcl_mm.apis.runner import build_runner
 from bcl_mm.apis.runs import method_name
 from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.engine.terminal import Terminal

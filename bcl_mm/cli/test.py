@@ -116,6 +116,7 @@ def run(args: argparse.Namespace) -> None:
 
     from bcl_mm.apis import config
     from bcl_mm.apis.build_errors import explained_build_errors
+    from bcl_mm.apis.runner import build_runner
     from bcl_mm.apis.runs import method_name
     from bcl_mm.apis.trained_models import find_model
     from bcl_mm.engine.processes import leave_process_group, starts_first
@@ -155,7 +156,7 @@ def run(args: argparse.Namespace) -> None:
     if not args.verbose:
         terminal = Terminal(method_name(cfg, Path(cfg.filename).stem))
     with explained_build_errors(cfg):
-        runner = config.build_runner(cfg, terminal)
+        runner = build_runner(cfg, terminal)
         if args.out and item == 'pred':
             dump = DumpPredictions(str(args.out))
             runner.test_evaluator.metrics.append(dump)

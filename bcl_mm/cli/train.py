@@ -174,6 +174,7 @@ def _train(cfg: Any, args: argparse.Namespace) -> Union[None, int, str]:
     from bcl_mm.apis import config, log_backends
     from bcl_mm.apis.augmentation import describe_augmentation
     from bcl_mm.apis.build_errors import explained_build_errors
+    from bcl_mm.apis.runner import build_runner
     from bcl_mm.apis.runs import method_name
     from bcl_mm.engine.hooks.checkpoint import CheckpointError
     from bcl_mm.engine.hooks.progress import require_one_batch
@@ -193,7 +194,7 @@ def _train(cfg: Any, args: argparse.Namespace) -> Union[None, int, str]:
         print(describe_augmentation(cfg.augmentation), flush=True)
     try:
         with terminal or contextlib.nullcontext(), explained_build_errors(cfg):
-            runner = config.build_runner(cfg, terminal)
+            runner = build_runner(cfg, terminal)
             # Here and not only in the hook: building schedules of an epoch
             # without iterations fails before the first hook runs.
             require_one_batch(runner.train_dataloader, runner.world_size)

@@ -11,7 +11,9 @@ from mmengine.config import Config
 
 import bcl_mm
 from bcl_mm.apis import config as cli
+from bcl_mm.apis.cfg_options import parse_options
 from bcl_mm.apis.locations import find_config
+from bcl_mm.apis.runner import formatted_once
 from bcl_mm.cli import load_command
 from bcl_mm.cli.options import add_common_options
 from bcl_mm.cli.train import merge_options
@@ -54,7 +56,7 @@ from tests.conftest import ROOT
     ],
 )
 def test_values_of_options(text, value):
-    (found,) = cli.parse_options([f'model.x={text}']).values()
+    (found,) = parse_options([f'model.x={text}']).values()
     assert found == value
     assert type(found) is type(value)
 
@@ -75,20 +77,20 @@ def test_values_of_options(text, value):
     ],
 )
 def test_paths_arrive_as_typed(name, text):
-    assert cli.parse_options([f'{name}={text}']) == {name: text}
+    assert parse_options([f'{name}={text}']) == {name: text}
     home = os.path.expanduser('~/a, b')
-    assert cli.parse_options([f'{name}=~/a, b']) == {name: home}
+    assert parse_options([f'{name}=~/a, b']) == {name: home}
 
 
 def test_what_is_no_path():
     options = ['a.pretrained=True', 'b.pretrained=None', "data_root=' 1'"]
     options += ['seed_profile=1', 'model.drop_path=0.1', 'subdir=2']
     values = [True, None, ' 1', 1, 0.1, 2]
-    assert list(cli.parse_options(options).values()) == values
-    assert cli.parse_options(['x=1', 'x=2']) == {'x': 2}
+    assert list(parse_options(options).values()) == values
+    assert parse_options(['x=1', 'x=2']) == {'x': 2}
     for option in ('x', '=1'):
         with pytest.raises(InputValueError, match='must be KEY=VALUE, got'):
-            cli.parse_options([option])
+            parse_options([option])
 
 
 def test_configs_are_paths_or_names(tmp_path, monkeypatch):
@@ -237,7 +239,7 @@ def test_a_config_is_formatted_again_only_after_a_change(monkeypatch):
 
     monkeypatch.setattr(mmengine.config.config, 'FormatCode', format_code)
     original = Config(dict(model=dict(a=1), work_dir='formatted once'))
-    cfg = copy.deepcopy(cli.formatted_once(original))
+    cfg = copy.deepcopy(formatted_once(original))
     assert cfg.pretty_text == cfg.pretty_text == original.pretty_text
     assert len(texts) == 2  # one of them the original's
     cfg.model.a = 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bcl_mm.apis.config import build_runner
+from bcl_mm.apis.runner import build_runner
 from bcl_mm.apis.training import open_config, train
 from tests.cli.common import SHORT
 from tests.conftest import ROOT

@@ -7,7 +7,7 @@ from mmengine.registry import MODELS
 from mmpretrain.structures import DataSample
 
 from bcl_mm import config_path
-from bcl_mm.apis import config
+from bcl_mm.apis.runner import build_runner
 from bcl_mm.classes import ClassInfo
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputError
@@ -65,7 +65,7 @@ def test_a_step_has_the_same_gradient(tmp_path):
     for is_on in (False, True):
         options = {'channels_last': is_on, 'model.backbone.in_channels': 3}
         cfg = settings(tmp_path / str(is_on), **options)
-        model = config.build_runner(cfg).model
+        model = build_runner(cfg).model
         set_class_info(model, ClassInfo(COUNTS))
         *result, layouts = step(model.double())
         assert layouts == [is_on] * 35  # 17 convolutions, and the batch
@@ -82,7 +82,7 @@ def test_it_resumes_bit_for_bit_and_its_weights_are_any_models(tmp_path):
     def train(folder, epochs, **options):
         options = {'train_cfg.max_epochs': epochs, **options}
         cfg = settings(tmp_path / folder, channels_last=True, **options)
-        runner = config.build_runner(cfg)
+        runner = build_runner(cfg)
         runner.train()
         return runner.model
 
@@ -104,4 +104,4 @@ def test_it_resumes_bit_for_bit_and_its_weights_are_any_models(tmp_path):
 def test_it_is_on_or_off(value, tmp_path):
     cfg = settings(tmp_path, channels_last=value)
     with pytest.raises(InputError, match='channels_last must be'):
-        config.build_runner(cfg)
+        build_runner(cfg)
