@@ -6,9 +6,12 @@ from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
 
-from bcl_mm.datasets.near_duplicates import MAX_BITS, near_pairs
+from bcl_mm.datasets.near_duplicates import near_pairs
 
 _MOST_IMAGES = 100  # of each class
+# The smallest mirrored_share of both classes, and how many times the
+# plain_share it must be at least.
+_MIN_SHARE, _MIN_RATIO = 0.2, 2.0
 
 
 class MirroredPair(NamedTuple):
@@ -29,11 +32,7 @@ class MirroredPair(NamedTuple):
 
 
 def mirrored_classes(
-    hashes: np.ndarray,
-    mirrored_hashes: np.ndarray,
-    labels: np.ndarray,
-    min_share: float = 0.2,
-    min_ratio: float = 2.0,
+    hashes: np.ndarray, mirrored_hashes: np.ndarray, labels: np.ndarray
 ) -> List[MirroredPair]:
     """Find pairs of classes that a horizontal flip makes alike.
 
@@ -45,10 +44,6 @@ def mirrored_classes(
         mirrored_hashes: (N,) uint64, those of the mirror images.
         labels: (N,) labels >= 0. Of each class, 100 images are examined,
             spread evenly over all.
-        min_share: The smallest ``mirrored_share`` of both classes. Defaults
-            to 0.2.
-        min_ratio: How many times the ``plain_share`` it must be at least.
-            Defaults to 2.
 
     Returns:
         The pairs, those of the largest ``mirrored_share`` first.
@@ -60,7 +55,7 @@ def mirrored_classes(
     both = np.concatenate([hashes[chosen], mirrored_hashes[chosen]])
     groups = np.tile(labels, 2)
     found: Dict[bool, List[Any]] = {False: [], True: []}
-    for i, j in near_pairs(both, groups, MAX_BITS):
+    for i, j in near_pairs(both, groups):
         for is_flipped in found:
             # A flip of both is no news.
             of_kind = (i < number) & ((j >= number) == is_flipped)
@@ -76,8 +71,8 @@ def mirrored_classes(
         mirrored, straight = (share + back) / 2, sum(plain) / 2
         if (
             a < b
-            and min(share, back) >= min_share
-            and mirrored >= min_ratio * straight
+            and min(share, back) >= _MIN_SHARE
+            and mirrored >= _MIN_RATIO * straight
         ):
             pairs.append(MirroredPair(a, b, mirrored, straight))
     return sorted(pairs, key=lambda pair: -pair.mirrored_share)

@@ -69,9 +69,7 @@ def near_pairs(
                 yield i[near], j[near]
 
 
-def look_alike(
-    thumbnails: np.ndarray, others: np.ndarray, most: int = MAX_DIFFERENCE
-) -> np.ndarray:
+def look_alike(thumbnails: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Whether (n, 8, 8, 3) uint8 thumbnails differ little, cell by cell.
 
     A perceptual hash knows neither colours nor small parts.
@@ -79,11 +77,9 @@ def look_alike(
     Args:
         thumbnails: Those of one side.
         others: Those of the other.
-        most: Grey levels that a cell may differ by. Defaults to
-            ``MAX_DIFFERENCE``.
 
     Returns:
         (n,) bool.
     """
     differences = thumbnails.astype(np.int16) - others
-    return np.abs(differences).max(axis=(1, 2, 3)) <= most
+    return np.abs(differences).max(axis=(1, 2, 3)) <= MAX_DIFFERENCE

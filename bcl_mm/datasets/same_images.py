@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Sequence
 
 import numpy as np
@@ -106,20 +107,24 @@ def _judge(group: List[Member], found: Findings) -> None:
     severe = found.warnings if is_given else found.problems
     if len({member.class_id for member in group}) > 1:
         kind = 'identical images of different classes'
-        severe.append(Finding(kind, _sentence(_by(group, _class_id))))
+        severe.append(
+            Finding(kind, _sentence(_by(group, attrgetter('class_id'))))
+        )
         if not is_given:
             found.exclusions += _conflicting(group)
         return
     names = [member.split.name for member in group]
     if 'train' in names and len(set(names)) > 1:
         kind = 'images of training and testing'
-        severe.append(Finding(kind, _sentence(_by(group, _split))))
+        severe.append(
+            Finding(kind, _sentence(_by(group, attrgetter('split.name'))))
+        )
     elif group[0].path and len({m.path for m in group}) == 1:
         kind = 'images listed twice'
         severe.append(Finding(kind, f'{group[0]} is listed twice'))
     else:
         kind = 'identical images of one class'
-        text = _sentence(_by(group, _split))
+        text = _sentence(_by(group, attrgetter('split.name')))
         found.warnings.append(Finding(kind, text))
     if not is_given:
         found.exclusions += _repeated(group)
@@ -144,14 +149,6 @@ def _repeated(group: List[Member]) -> Iterator[Exclusion]:
         first = kept.setdefault(member.split.name, member)
         if first.path != member.path:
             yield member.exclusion('duplicate', first.path)
-
-
-def _class_id(member: Member) -> int:
-    return member.class_id
-
-
-def _split(member: Member) -> str:
-    return member.split.name
 
 
 def _by(
