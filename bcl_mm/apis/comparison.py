@@ -230,7 +230,7 @@ class Run:
         note = self.note
         prefix = 'accuracy/'
         return Record(
-            method=method_name(self.cfg, Path(self.config).stem),
+            method=method_name(self.cfg),
             config=self.config,
             seed=self.seed,
             figures={

@@ -38,10 +38,7 @@ def find_reference(runs: Sequence[Run], name: Optional[str]) -> str:
         InputValueError: No config has that name, or several have.
     """
     methods = {
-        run.config: (
-            Path(run.config).stem,
-            method_name(run.cfg, Path(run.config).stem),
-        )
+        run.config: (Path(run.config).stem, method_name(run.cfg))
         for run in runs
     }
     found = [

@@ -21,7 +21,7 @@ from bcl_mm.apis.from_data import (
     nested_dicts,
     resolve_num_classes,
 )
-from bcl_mm.apis.locations import find_config
+from bcl_mm.apis.locations import find_config, stem_of
 from bcl_mm.apis.noise import hide_warnings
 from bcl_mm.apis.processes import share_processes
 from bcl_mm.apis.validation import (
@@ -113,7 +113,7 @@ def load_config(args: argparse.Namespace, whole: bool = False) -> Config:
     if given['work_dir'] is not None:
         cfg.work_dir = given['work_dir']
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = f'work_dirs/{Path(cfg.filename).stem}'
+        cfg.work_dir = f'work_dirs/{stem_of(cfg)}'
     apply_options(cfg, parse_options(args.cfg_options), whole)
     if given['checkpoint'] is not None:
         # Weights that the checkpoint replaces; timm loads them from the
@@ -225,7 +225,7 @@ def check_data_roots(cfg: Config, loaders: Tuple[str, ...] = LOADERS) -> None:
     The config's ``data_hint`` says how to get the data.
     """
     for loader, dataset in dataset_configs(cfg, loaders):
-        root = dataset.get('data_root')
+        root = os.path.expanduser(dataset.get('data_root') or '')
         if not root or Path(root).is_file():  # a single list
             continue
         exists = Path(root).is_dir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
 import bcl_mm
 from bcl_mm.utils.errors import (
@@ -13,6 +13,9 @@ from bcl_mm.utils.errors import (
     InputValueError,
     MissingFileError,
 )
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def find_config(name: str, folder: str = '') -> str:
@@ -40,6 +43,11 @@ def find_config(name: str, folder: str = '') -> str:
         if Path(name).name == name and not path.suffix:  # not a path
             message = str(error)
     raise MissingFileError(message)
+
+
+def stem_of(cfg: Config) -> str:
+    """Name of a config, without ``.py``; ``'config'`` if it has no file."""
+    return Path(cfg.filename or 'config').stem
 
 
 def make_folder(name: str, path: Union[str, Path]) -> None:

@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from bcl_mm.apis.config import read_config
 from bcl_mm.apis.cost import Cost, training_cost
+from bcl_mm.apis.locations import stem_of
 from bcl_mm.apis.run_files import read_note, read_scalars
 from bcl_mm.engine.resume import latest_checkpoint
 from bcl_mm.engine.run_config import CONFIG_JSON
@@ -31,13 +32,13 @@ _OF_THE_RUN = (
 )
 
 
-def method_name(cfg: Config, stem: str) -> str:
+def method_name(cfg: Config) -> str:
     """Name of a config's method, as one line that can be shown.
 
-    Args:
-        cfg: The config; ``method_name`` may be anything.
-        stem: Name of the config, which is used if that is empty.
+    ``method_name`` of the config may be anything. If it is missing or empty,
+    the config's own name is used.
     """
+    stem = stem_of(cfg)
     name = visible(str(cfg.get('method_name', stem.split('_')[0])))
     return ' '.join(name.split()) or stem
 
@@ -84,7 +85,7 @@ class TrainedRun:
     @property
     def method(self) -> str:
         """Name of the method, from the config."""
-        return method_name(self.cfg, self.stem)
+        return method_name(self.cfg)
 
     @property
     def stem(self) -> str:

@@ -92,7 +92,7 @@ def train(
             cfg.resume, cfg.load_from = latest is not None, latest
         check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
         complete_model(cfg, latest)
-        terminal = Terminal(method_name(cfg, Path(cfg.filename).stem))
+        terminal = Terminal(method_name(cfg))
         with terminal, explained_build_errors(cfg):
             build_runner(cfg, terminal).train()
     return work_dir

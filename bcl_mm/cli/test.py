@@ -154,7 +154,7 @@ def run(args: argparse.Namespace) -> None:
         _augment(cfg)
     terminal = None
     if not args.verbose:
-        terminal = Terminal(method_name(cfg, Path(cfg.filename).stem))
+        terminal = Terminal(method_name(cfg))
     with explained_build_errors(cfg):
         runner = build_runner(cfg, terminal)
         if args.out and item == 'pred':

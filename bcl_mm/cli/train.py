@@ -10,7 +10,6 @@ import contextlib
 import os
 import time
 import traceback
-from pathlib import Path
 from typing import Any, Optional, Union
 
 from bcl_mm.apis.locations import make_folder
@@ -185,7 +184,7 @@ def _train(cfg: Any, args: argparse.Namespace) -> Union[None, int, str]:
     start = StartHook()
     terminal = None
     if not args.verbose:
-        terminal = Terminal(method_name(cfg, Path(cfg.filename).stem))
+        terminal = Terminal(method_name(cfg))
     merge_options(cfg, args)
     log_backends.add_log_backends(cfg, args.log)
     config.check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))

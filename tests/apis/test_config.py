@@ -230,6 +230,16 @@ def test_an_option_of_data_that_no_data_set_has(option):
         load(option)
 
 
+def test_a_data_root_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(data_root='~/a'))))
+    with pytest.raises(MissingFileError, match='of the train_dataloader does'):
+        cli.check_data_roots(cfg, ('train_dataloader',))
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / 'list.csv').touch()
+    cli.check_data_roots(cfg, ('train_dataloader',))
+
+
 def test_a_config_is_formatted_again_only_after_a_change(monkeypatch):
     texts = []
 

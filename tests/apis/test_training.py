@@ -1,6 +1,7 @@
 """Trainings from Python."""
 
 import pytest
+from mmengine.config import Config
 
 from bcl_mm.apis.runner import build_runner
 from bcl_mm.apis.training import open_config, train
@@ -8,6 +9,13 @@ from tests.cli.common import SHORT
 from tests.conftest import ROOT
 
 CONFIG = ROOT / 'configs' / 'ce_resnet8_digits_lt.py'
+
+
+def test_a_config_without_a_file(tmp_path):
+    cfg = Config(Config.fromfile(CONFIG).to_dict())
+    assert open_config(cfg).work_dir == 'work_dirs/config'
+    assert train(cfg, SHORT, tmp_path) == tmp_path
+    assert (tmp_path / 'last_checkpoint').is_file()
 
 
 @pytest.mark.long
