@@ -52,8 +52,8 @@ class Part(NamedTuple):
 def listed(names: Sequence[str]) -> str:
     """Names in a message: twenty, and how many more."""
     more = len(names) - _MOST
-    listed = ', '.join(map(printable, names[:_MOST]))
-    return f'{listed} and {more:,} more' if more > 0 else listed
+    first = ', '.join(map(printable, names[:_MOST]))
+    return f'{first} and {more:,} more' if more > 0 else first
 
 
 class Parts:
@@ -100,20 +100,20 @@ class Parts:
                 'list as data_root'
             )
         if columns.split:
-            self._divide(root)
+            self._divide()
 
     @property
     def train(self) -> Optional[Part]:
         """The training part, or what it is split from."""
         return self.of.get('train') or self.of.get('all')
 
-    def _divide(self, root: str) -> None:
+    def _divide(self) -> None:
         """Divide the one list by its split column."""
         if len(self.of) > 1:
             names = ', '.join(osp.basename(p.path) for p in self.of.values())
             raise InputValueError(
-                f'split_column divides one list, but data_root {root!r} has '
-                f'{names}: give one list as data_root, or leave it out'
+                f'split_column divides one list, but data_root {self.root!r} '
+                f'has {names}: give one list as data_root, or leave it out'
             )
         (part,) = self.of.values()
         present = {entry.part for entry in self.entries(part)}
@@ -163,14 +163,10 @@ class Parts:
             return self.entries(part)
         if part not in self._kept:
             (name,) = (name for name, of in self.of.items() if of == part)
-            shared = part == self.train and self.is_split
+            shares = part == self.train and self.is_split
             excluded = read_exclusions(self.exclude)
-            paths = set().union(
-                *(
-                    excluded[n]
-                    for n in (('train', 'val') if shared else [name])
-                )
-            )
+            names = ('train', 'val') if shares else (name,)
+            paths = set().union(*(excluded[name] for name in names))
             own = self._by_file(part)
             kept = [entry for p, entry in own if p not in paths]
             number = len(own) - len(kept)
