@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from bcl_mm.classes import count_classes
 from bcl_mm.datasets.custom import CustomImages
-from bcl_mm.datasets.table import TableDataset
+from bcl_mm.datasets.table_dataset import TableDataset
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError
 
@@ -61,7 +61,8 @@ def for_checking(config: Any, collect_problems: bool = True) -> Any:
     Args:
         config: The config of a dataset or of a wrapper.
         collect_problems: Whether readers go on after a problem, see
-            :class:`~bcl_mm.datasets.table.TableDataset`. Defaults to True.
+            :class:`~bcl_mm.datasets.table_dataset.TableDataset`. Defaults to
+            True.
     """
     if not isinstance(config, dict):
         return config

@@ -16,7 +16,8 @@ from bcl_mm.datasets.groups import GroupRule
 from bcl_mm.datasets.identical import find_identical
 from bcl_mm.datasets.parts import Part, Parts, listed, too_few
 from bcl_mm.datasets.splitting import choose_units, choose_val, join
-from bcl_mm.datasets.table import ImageTable, TableDataset
+from bcl_mm.datasets.table import ImageTable
+from bcl_mm.datasets.table_dataset import TableDataset
 from bcl_mm.registry import DATASETS
 from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 

@@ -10,7 +10,8 @@ import numpy as np
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from bcl_mm.datasets.annotations import read_coco, read_list
-from bcl_mm.datasets.table import ImageTable, TableDataset
+from bcl_mm.datasets.table import ImageTable
+from bcl_mm.datasets.table_dataset import TableDataset
 from bcl_mm.registry import DATASETS
 from bcl_mm.utils.errors import MissingFileError
 
