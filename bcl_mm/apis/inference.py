@@ -134,13 +134,13 @@ def load_model(
         torch.Size([1, 10])
     """
     found = find_model(config, checkpoint, select, allow_code)
-    config, checkpoint = found.config, found.checkpoint
-    cfg = load_test_config(config, checkpoint, cfg_options, allow_code)
-    name = cfg.filename
-    content = load_checkpoint(str(checkpoint))
+    cfg = load_test_config(
+        found.config, found.checkpoint, cfg_options, allow_code
+    )
+    content = load_checkpoint(found.checkpoint)
     if 'pipeline' not in (cfg.get('test_dataloader') or {}).get('dataset', {}):
         raise InputValueError(
-            f'{name} has no test_dataloader.dataset.pipeline, which '
+            f'{cfg.filename} has no test_dataloader.dataset.pipeline, which '
             'prepares the images'
         )
     model = get_model(cfg)
@@ -148,7 +148,7 @@ def load_model(
     has_projector = projection_of(head) is not None
     if projects and not has_projector:
         raise InputValueError(
-            f'{type(head).__name__} of {name} has no projector: '
+            f'{type(head).__name__} of {cfg.filename} has no projector: '
             'only a head with a branch such as PrototypeContrast has one'
         )
     projects = has_projector if projects is None else projects
@@ -157,8 +157,8 @@ def load_model(
     needed = [n for n in wrong if not is_only_for_training(n, projects)]
     if needed:
         raise InputValueError(
-            f'the checkpoint {str(checkpoint)!r} does not fit the model of '
-            f'{name}: '
+            f'the checkpoint {found.checkpoint!r} does not fit the model of '
+            f'{cfg.filename}: '
             + '; '.join(f'{name} {wrong[name]}' for name in needed[:3])
         )
     fitting = {k: v for k, v in weights.items() if k not in wrong}
