@@ -11,7 +11,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from bcl_mm.apis.cost import PREFIXES
 from bcl_mm.utils.errors import InputValueError, check_number
-from bcl_mm.utils.files import CsvWriter, open_atomically
+from bcl_mm.utils.files import open_atomically
 
 # Columns of a file; those of FIGURES are accuracies in percent.
 _KEYS = ('method', 'config', 'options', 'part', 'fold', 'seed', 'commits')
@@ -101,10 +101,10 @@ class Record:
 def write_records(records: Sequence[Record], path: Path) -> None:
     """Write a file of records, one line each (see :func:`read_records`)."""
     with open_atomically(path, newline='') as file:
-        writer = CsvWriter(file)
+        # As it is: a setting may begin with +, and is read again.
+        writer = csv.writer(file)
         writer.writerow(_HEADER)
-        for record in records:
-            writer.writerow(record.cells())
+        writer.writerows(record.cells() for record in records)
 
 
 def read_records(path: Path) -> List[Record]:

@@ -11,7 +11,7 @@ RUN = Record(
     'bcl_resnet8',
     3,
     dict(top1=81.25, balanced=79.123456, many=90.0, few=0.0),
-    options=('a.b=[1, 2]', "c=it's"),
+    options=('+a.b=[1, 2]', "c=it's"),
     part='val',
     fold='1',
     commits=('abc', 'def+'),
