@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 
@@ -126,13 +135,18 @@ def leaves(
             yield leaf, indices, (dataset, *wrappers)
 
 
+def readers_of(dataset: Any) -> List[Any]:
+    """Datasets that were read, below all wrappers."""
+    return [leaf for leaf, _, _ in leaves(dataset, to_source=True)]
+
+
 def source_of(dataset: Any) -> str:
     """Lists or folders that a dataset was read from; empty if unknown."""
     sources = []
-    for leaf, _, _ in leaves(dataset, to_source=True):
-        prefix = getattr(leaf, 'data_prefix', None)
+    for reader in readers_of(dataset):
+        prefix = getattr(reader, 'data_prefix', None)
         folder = prefix.get('img_path') if isinstance(prefix, dict) else prefix
-        sources.append(getattr(leaf, 'ann_file', None) or folder)
+        sources.append(getattr(reader, 'ann_file', None) or folder)
     return ', '.join(dict.fromkeys(filter(None, sources)))
 
 

@@ -16,6 +16,7 @@ from bcl_mm.classes import (
     leaves,
     name_classes,
     printable,
+    readers_of,
 )
 from bcl_mm.datasets.exclusions import list_exclusions
 from bcl_mm.datasets.findings import Exclusion
@@ -199,26 +200,24 @@ def unpublished_list(dataset: Any) -> str:
 
 def notes_of(dataset: Any) -> List[str]:
     """Notes of the readers in a dataset on how they read it."""
-    readers = [reader for reader, _, _ in leaves(dataset, to_source=True)]
+    readers = readers_of(dataset)
     return [n for reader in readers for n in getattr(reader, 'notes', [])]
 
 
 def excluded_from(dataset: Any) -> List[Exclusion]:
     """What the lists exclude that the readers in a dataset follow."""
-    readers = [reader for reader, _, _ in leaves(dataset, to_source=True)]
-    lists = [getattr(reader, 'exclude', None) for reader in readers]
+    lists = [getattr(r, 'exclude', None) for r in readers_of(dataset)]
     return [row for path in lists if path for row in list_exclusions(path)]
 
 
 def problems_of(dataset: Any) -> List[str]:
     """What the readers in a dataset stepped over."""
-    readers = [reader for reader, _, _ in leaves(dataset, to_source=True)]
+    readers = readers_of(dataset)
     return [p for reader in readers for p in getattr(reader, 'problems', [])]
 
 
 def _has_reader_with(attribute: str, dataset: Any) -> bool:
-    readers = [reader for reader, _, _ in leaves(dataset, to_source=True)]
-    return any(getattr(reader, attribute, False) for reader in readers)
+    return any(getattr(r, attribute, False) for r in readers_of(dataset))
 
 
 def has_unused_test_part(dataset: Any) -> bool:

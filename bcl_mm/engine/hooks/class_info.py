@@ -15,7 +15,7 @@ from bcl_mm.classes import (
     bincount_labels,
     class_names_of,
     labels_of,
-    leaves,
+    readers_of,
     shifted_classes,
     source_of,
 )
@@ -35,11 +35,7 @@ from bcl_mm.utils.protocols import TakesClassInfo
 
 def _log_notes(runner: Runner, datasets: Sequence[Any]) -> None:
     """Log, each once, what the readers of own data chose and found."""
-    readers = [
-        reader
-        for dataset in datasets
-        for reader, _, _ in leaves(dataset, to_source=True)
-    ]
+    readers = [r for dataset in datasets for r in readers_of(dataset)]
     logger = runner.logger
     note = partial(logger.info, extra=dict(is_note=True))  # for the terminal
     for attribute, log in (('notes', note), ('problems', logger.warning)):
