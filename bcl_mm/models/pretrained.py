@@ -12,7 +12,7 @@ from bcl_mm.registry import MODELS
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.downloads import fetch
 from bcl_mm.utils.errors import InputTypeError, InputValueError, similar_names
-from bcl_mm.utils.weights import misfits
+from bcl_mm.utils.weights import misfits, without_prefix
 
 # Prefixes of the names of a backbone's weights in a checkpoint.
 _PREFIXES = ('backbone.', 'module.backbone.', 'module.')
@@ -46,11 +46,8 @@ def backbone_weights(
     used = (p for p in _PREFIXES if any(key.startswith(p) for key in keys))
     prefix = next(used, None)
     start = prefix or ''
-    found = {
-        key.removeprefix(start): state[key]
-        for key in keys
-        if key.startswith(start) and isinstance(state[key], Tensor)
-    }
+    tensors = {k: state[k] for k in keys if isinstance(state[k], Tensor)}
+    found = without_prefix(tensors, start)
     problems = [
         f'{start}{key} {problem}'
         for key, problem in misfits(backbone, found).items()

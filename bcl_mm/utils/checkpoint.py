@@ -22,7 +22,11 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from bcl_mm.utils.downloads import fetch
 from bcl_mm.utils.errors import InputValueError, MissingFileError
 from bcl_mm.utils.pickles import STATISTICS, check_pickle
-from bcl_mm.utils.weights import check_content, weights_of
+from bcl_mm.utils.weights import (
+    check_content,
+    weights_of,
+    without_prefix,
+)
 
 try:
     from numpy._core import multiarray
@@ -47,15 +51,8 @@ def load_from_bcl_mm(
     """Loader for MMEngine; the tensors stay on the CPU, read completely."""
     content = load_checkpoint(source, lazily=False)
     if source.startswith('mmcls://'):  # MMEngine gives the backbone's alone
-        weights = weights_of(content)
-        prefix = 'backbone.'
-        content = dict(
-            state_dict={
-                name.removeprefix(prefix): value
-                for name, value in weights.items()
-                if name.startswith(prefix)
-            }
-        )
+        weights = without_prefix(weights_of(content), 'backbone.')
+        content = dict(state_dict=weights)
     return content
 
 

@@ -111,6 +111,17 @@ def weights_of(content: dict) -> Dict[str, Tensor]:
     }
 
 
+def without_prefix(
+    weights: Dict[str, Tensor], prefix: str
+) -> Dict[str, Tensor]:
+    """Weights whose names begin with a prefix, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
+
+
 def _layer(name: str) -> str:
     """The layer that an entry of a classifier or a backbone belongs to."""
     return re.findall(r'^(?:(?:backbone|neck|head)\.)?[^.]*', name)[0]

@@ -15,7 +15,12 @@ from bcl_mm.utils.checkpoint import load_from_bcl_mm
 from bcl_mm.utils.errors import InputValueError
 from bcl_mm.utils.modules import metrics_of, training_state, unwrapped
 from bcl_mm.utils.protocols import TakesModel
-from bcl_mm.utils.weights import is_only_for_training, misfits, weights_of
+from bcl_mm.utils.weights import (
+    is_only_for_training,
+    misfits,
+    weights_of,
+    without_prefix,
+)
 
 # What a new training takes from ``load_from``.
 _KEPT = ('backbone.', 'neck.')
@@ -59,12 +64,7 @@ def _check_initialised(model: nn.Module) -> None:
             source, prefix = cfg['checkpoint'], cfg.get('prefix')
             weights = weights_of(load_from_bcl_mm(source))  # as MMEngine
             if prefix:
-                start = f'{prefix}.'
-                weights = {
-                    key.removeprefix(start): value
-                    for key, value in weights.items()
-                    if key.startswith(start)
-                }
+                weights = without_prefix(weights, f'{prefix}.')
             own = module.state_dict()
             shared = {key: weights[key] for key in own if key in weights}
             wrong = [
