@@ -388,7 +388,7 @@ class ClassInfo:
     def _matching(
         cls, counts: Any, names: Optional[Sequence[str]]
     ) -> ClassInfo:
-        """Without the names if there is not one per class."""
+        """Make it, without names if there is not one per class."""
         return cls(counts, names if len(names or ()) == len(counts) else None)
 
     def write(self, meta: Dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """Of the whole training."""
+        """Computing time of the whole training."""
         return self.seconds_per_epoch * self.epochs
 
     def __add__(self, other: Cost) -> Optional[Cost]:

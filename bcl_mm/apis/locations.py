@@ -1,4 +1,4 @@
-"""Where configs are, and folders for results."""
+"""Paths and names of configs, and folders for results."""
 
 from __future__ import annotations
 

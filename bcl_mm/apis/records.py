@@ -86,7 +86,7 @@ class Record:
         return row, self.fold, self.seed
 
     def cells(self) -> List[str]:
-        """Its line of a file."""
+        """The cells of its line in a file."""
         numbers = [self.figures.get(name) for name in FIGURES]
         numbers += [self.validation_balanced, self.passes]
         numbers.append(self.seconds_per_epoch)

@@ -356,7 +356,7 @@ def _missing_parts(cfg: Any) -> Dict[Path, str]:
 
 
 def new_paths(cfg: Any, names: Iterable[str]) -> List[Path]:
-    """Of each dotted name that a config lacks, the part up to the new key."""
+    """Paths up to the new key, of the dotted names that a config lacks."""
     found = []
     for name in names:
         keys = tuple(name.split('.'))

@@ -21,9 +21,10 @@ from bcl_mm.utils.errors import InputError, visible
 
 
 class _Parser(argparse.ArgumentParser):
-    """Its errors quote words of the command line: file names, perhaps.
+    """Takes options between the words, and makes its errors visible.
 
-    Options may stand between the words: ``CONFIG --amp CHECKPOINT``.
+    ``CONFIG --amp CHECKPOINT`` are two words. An error quotes words of the
+    command line, which may be file names of any characters.
     """
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:

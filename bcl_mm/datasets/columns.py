@@ -1,4 +1,4 @@
-"""Which columns of a CSV list hold what."""
+"""The columns of a CSV list: path, label, group and split."""
 
 from __future__ import annotations
 

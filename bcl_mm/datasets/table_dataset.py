@@ -63,7 +63,7 @@ class TableDataset(BaseDataset):
         return self._problems.found
 
     def _at(self, images: ImageTable, index: int) -> str:
-        """Where an image is listed, for a message."""
+        """The list of an image, and its line there, for a message."""
         line = images.row(index)[2]
         return f'{self.ann_file}{f":{line}" if line else ""}'
 

@@ -97,7 +97,7 @@ _PLACE = re.compile(r'File "(.+)", line (\d+), in .+\n +(.*)')
 
 
 def place_of(error: BaseException) -> str:
-    """Where an error arose: ``runs.py, line 3: raise KeyError``, or ''."""
+    """Place of an error, ``runs.py, line 3: raise KeyError``; or ''."""
     # A data worker's error has its own traceback in its message.
     entries = traceback.format_tb(error.__traceback__)
     for text in (str(error), *reversed(entries)):

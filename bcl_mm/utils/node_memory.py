@@ -93,7 +93,7 @@ def _locked(path: Path) -> Iterator[int]:
 
 
 class _Shared(NamedTuple):
-    """Where a value is: parts of a pickle, each from the start of a page."""
+    """Place of a value: parts of a pickle, each from the start of a page."""
 
     pid: int
     token: str

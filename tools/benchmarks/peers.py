@@ -116,7 +116,7 @@ def _torchvision_views() -> Callable[[str], List[Any]]:
 
 
 def _albumentations_views(name: str) -> Optional[Callable[[str], List[Any]]]:
-    """Those of albumentations, whose resize antialiases with neither.
+    """The views of albumentations, whose resize does not antialias.
 
     INTER_AREA, an average of what a pixel covers, comes closest.
     """

@@ -1,4 +1,4 @@
-"""Which classes complement a batch, and from when on."""
+"""A schedule of the classes that complement a batch."""
 
 from __future__ import annotations
 
