@@ -13,7 +13,7 @@ from bcl_mm.models.pretrained import backbone_weights
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.checkpoint import load_checkpoint
 from bcl_mm.utils.errors import InputValueError, check_flag
-from bcl_mm.utils.weights import misfits, weights_of
+from bcl_mm.utils.weights import misfits, weights_of, without_prefix
 
 
 @MODELS.register_module()
@@ -97,11 +97,7 @@ class FrozenBackboneClassifier(ImageClassifier):
     def _load_classifier(self, source: str) -> None:
         classifier, prefix = self.head.classifier, 'head.classifier.'
         stored = weights_of(load_checkpoint(source))
-        weights = {
-            name.removeprefix(prefix): value
-            for name, value in stored.items()
-            if name.startswith(prefix)
-        }
+        weights = without_prefix(stored, prefix)
         wrong = misfits(classifier, weights)
         if wrong:
             name, misfit = next(iter(wrong.items()))
