@@ -51,6 +51,7 @@ def _download(address: str, path: Path) -> None:
     print(f'Downloading {address} ...', file=sys.stderr, flush=True)
     request = Request(address, headers={'User-Agent': 'bcl_mm'})
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with urlopen(request, timeout=30) as answer:
             expected = answer.headers.get('Content-Length')
             with open_atomically(path, 'wb') as file:
@@ -109,6 +110,5 @@ def fetch(source: str) -> str:
         file = PurePath(f'{file.stem[:100]}-{key}{file.suffix[:20]}')
     path = Path(torch.hub.get_dir(), 'checkpoints', file.name)
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         _download(address, path)
     return str(path)

@@ -116,3 +116,10 @@ def test_a_failed_download_leaves_nothing(site, tmp_path, answer):
             fetch(address)
         thread.join()
     assert not any(path.is_file() for path in (tmp_path / 'home').rglob('*'))
+
+
+def test_a_folder_of_downloads_that_cannot_be_made(site, tmp_path):
+    _, address = site
+    (tmp_path / 'home').touch()
+    with pytest.raises(InputFileError, match='downloaded .*Not a directory'):
+        fetch(f'{address}/a.pth')
