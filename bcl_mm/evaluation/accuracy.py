@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Sequence, Union
 import numpy as np
 import torch
 
-from bcl_mm.classes import ClassInfo, Counts, bincount_labels, shot_groups
-from bcl_mm.evaluation.base import ShotMetric, require_one_each
+from bcl_mm.classes import ClassInfo, Counts, shot_groups
+from bcl_mm.evaluation.base import ShotMetric, count_hits
 from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import check_flag, check_number
 
@@ -144,11 +144,7 @@ class ShotAccuracy(ShotMetric):
                 prediction for each label.
         """
         check_flag('per_class', per_class)
-        predictions, labels = np.asarray(predictions), np.asarray(labels)
-        num_classes = len(class_counts)
-        require_one_each(predictions, labels, num_classes)
-        totals = bincount_labels(labels, num_classes)
-        hits = bincount_labels(labels[predictions == labels], num_classes)
+        hits, totals = count_hits(predictions, labels, len(class_counts))
         tested = totals > 0
         accuracies = 100 * hits / np.maximum(totals, 1)  # (C,)
         metrics = dict(top1=100 * hits.sum() / totals.sum())

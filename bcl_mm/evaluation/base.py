@@ -27,6 +27,21 @@ def require_one_each(
         )
 
 
+def count_hits(
+    predictions: np.ndarray, labels: np.ndarray, num_classes: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Right predictions (C,) and labels (C,) of each class, checked.
+
+    Raises:
+        InputTypeError: A prediction or a label is not an integer.
+        InputValueError: See :func:`require_one_each`.
+    """
+    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    require_one_each(predictions, labels, num_classes)
+    hits = bincount_labels(labels[predictions == labels], num_classes)
+    return hits, bincount_labels(labels, num_classes)
+
+
 class ShotMetric(BaseMetric):
     """A metric that groups classes by their number of training images.
 

@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
-from bcl_mm.classes import Counts, bincount_labels
-from bcl_mm.evaluation.base import ShotMetric, require_one_each
+from bcl_mm.classes import Counts
+from bcl_mm.evaluation.base import ShotMetric, count_hits
 from bcl_mm.registry import METRICS
 from bcl_mm.utils.errors import InputValueError, check_number
 
@@ -147,11 +147,8 @@ class PriorAccuracy(ShotMetric):
             InputValueError: A label or a ratio is out of range, or a prior
                 does not fit.
         """
-        predictions, labels = np.asarray(predictions), np.asarray(labels)
         num_classes = len(class_counts)
-        require_one_each(predictions, labels, num_classes)
-        totals = bincount_labels(labels, num_classes)
-        hits = bincount_labels(labels[predictions == labels], num_classes)
+        hits, totals = count_hits(predictions, labels, num_classes)
         accuracies = 100 * hits / np.maximum(totals, 1)  # (C,)
         shares: Dict[str, Counts] = dict(
             uniform=np.ones(num_classes), train=class_counts
