@@ -9,21 +9,17 @@ from typing import Any, Dict, List, Union
 
 from bcl_mm.apis.cost import PREFIXES
 from bcl_mm.utils.errors import (
-    InputFileError,
     InputValueError,
     check_number,
     shown,
     visible,
 )
+from bcl_mm.utils.files import telling_failed_reads
 
 
 def _read_text(path: Path) -> str:
-    try:
+    with telling_failed_reads(path):
         return path.read_text(errors='replace')
-    except OSError as error:
-        raise InputFileError(
-            f'{path} cannot be read: {error.strerror}'
-        ) from error
 
 
 def _parse_object(text: str, source: str) -> Dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from bcl_mm.datasets.problems import Problems
-from bcl_mm.utils.errors import InputFileError, InputValueError
+from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.files import telling_failed_reads
 
 Row = Tuple[str, Any, int]  # path, label or its name, line of the list or 0
 
@@ -21,12 +22,8 @@ def read_bytes(ann_file: str) -> bytes:
     Raises:
         InputFileError: It cannot be read; the message names file and cause.
     """
-    try:
+    with telling_failed_reads(ann_file):
         return Path(ann_file).read_bytes()
-    except OSError as error:
-        raise InputFileError(
-            f'{ann_file} cannot be read: {error.strerror}'
-        ) from error
 
 
 def _read_lines(ann_file: str) -> Iterator[str]:
@@ -37,16 +34,12 @@ def _read_lines(ann_file: str) -> Iterator[str]:
     Raises:
         InputFileError: It cannot be read; the message names file and cause.
     """
-    try:
-        # Undecodable bytes become lone surrogates.
-        with open(
-            ann_file, encoding='utf-8-sig', errors='surrogateescape'
-        ) as file:
-            yield from file
-    except OSError as error:
-        raise InputFileError(
-            f'{ann_file} cannot be read: {error.strerror}'
-        ) from error
+    # Undecodable bytes become lone surrogates.
+    with (
+        telling_failed_reads(ann_file),
+        open(ann_file, encoding='utf-8-sig', errors='surrogateescape') as file,
+    ):
+        yield from file
 
 
 def read_list(

@@ -14,22 +14,14 @@ from bcl_mm.datasets.csv_lists import PARTS, Entry, is_csv_list
 from bcl_mm.datasets.links import FilesOfTree, identity_of
 from bcl_mm.datasets.problems import Problems
 from bcl_mm.datasets.transforms.loading import is_image_name
-from bcl_mm.utils.errors import (
-    InputFileError,
-    InputValueError,
-    MissingFileError,
-)
+from bcl_mm.utils.errors import InputValueError, MissingFileError
+from bcl_mm.utils.files import telling_failed_reads
 
 
 def _entries(folder: str) -> List[os.DirEntry]:
     """Entries of a folder that are not hidden, sorted by name."""
-    try:
-        with os.scandir(folder) as entries:
-            found = [e for e in entries if not e.name.startswith('.')]
-    except OSError as error:
-        raise InputFileError(
-            f'{folder!r} cannot be read: {error.strerror}'
-        ) from error
+    with telling_failed_reads(repr(folder)), os.scandir(folder) as entries:
+        found = [e for e in entries if not e.name.startswith('.')]
     return sorted(found, key=lambda entry: entry.name)
 
 

@@ -166,6 +166,21 @@ def telling_failed_writes(path: Union[str, Path]) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def telling_failed_reads(path: Union[str, Path]) -> Iterator[None]:
+    """Raise an InputFileError that names a file if reading it fails.
+
+    Args:
+        path: The file, or the folder, as a message shows it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputFileError(
+            f'{path} cannot be read: {error.strerror}'
+        ) from error
+
+
 class CsvWriter:
     """A ``csv.writer`` of cells that no spreadsheet takes for formulas.
 
