@@ -16,6 +16,7 @@ import hashlib
 import urllib.request
 import zlib
 from collections import Counter
+from http.client import HTTPException
 from pathlib import Path
 
 from bcl_mm.apis.locations import make_folder
@@ -84,7 +85,7 @@ def fetch(name: str, source: Path) -> bytes:
         try:
             with urllib.request.urlopen(mirror + archive, timeout=30) as file:
                 return gzip.decompress(file.read())
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, EOFError, HTTPException, zlib.error) as error:
             failures.append(f'  {mirror}{archive}: {error}')
     raise InputFileError(
         f'{archive} is not in {source} and cannot be downloaded:\n'

@@ -1,6 +1,11 @@
 import gzip
 import sys
+from http.client import IncompleteRead
 
+import pytest
+
+from bcl_mm.cli import prepare
+from bcl_mm.utils.errors import InputFileError
 from tests.conftest import ROOT
 from tests.trees import write_fashion_mnist
 
@@ -18,6 +23,16 @@ def test_prepare_fashion_mnist(run, tmp_path, monkeypatch):
     done = run(*command, folder, ok=False)
     assert 'train-images-idx3-ubyte is damaged: its checksum' in done.stdout
     assert not list(folder.iterdir())
+
+
+def test_a_download_that_is_cut_short(tmp_path, monkeypatch):
+    def fail(address, timeout):
+        raise IncompleteRead(b'half')
+
+    monkeypatch.setattr(prepare.urllib.request, 'urlopen', fail)
+    message = r'is not in .* and cannot be downloaded:\n.*IncompleteRead'
+    with pytest.raises(InputFileError, match=message):
+        prepare.fetch('train-labels-idx1-ubyte', tmp_path)
 
 
 def test_prepare_openclipart(call, tmp_path):
