@@ -202,16 +202,17 @@ def find_calibration(
     return known
 
 
-def _build_loader(cfg: Config, name: str, **options: Any) -> DataLoader:
+def _build_loader(cfg: Config, name: str, **options: Any) -> DataLoader[Any]:
     """Build a data loader of a config, with other options of its dataset."""
     check_data_roots(cfg, (name,))
     loader = copy.deepcopy(cfg[name])
     loader.dataset.update(options)
     with explained_build_errors(cfg):
-        return Runner.build_dataloader(loader, seed=0)
+        built: DataLoader[Any] = Runner.build_dataloader(loader, seed=0)
+    return built
 
 
-def _test_loader(cfg: Config, validated: Any) -> Optional[DataLoader]:
+def _test_loader(cfg: Config, validated: Any) -> Optional[DataLoader[Any]]:
     """Loader of test images; None if they are those of the validation.
 
     Args:
@@ -227,7 +228,7 @@ def _test_loader(cfg: Config, validated: Any) -> Optional[DataLoader]:
 
 @torch.no_grad()
 def _predict(
-    loader: DataLoader, model: BaseModel
+    loader: DataLoader[Any], model: BaseModel
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Scores (N, C) and labels (N,) of a loader's images."""
     scores, labels = [], []
