@@ -81,7 +81,7 @@ class ColorJitter(BaseTransform):
         >>> img = np.full((8, 8, 3), 100, np.uint8)
         >>> jitter(dict(img=img))['img'].shape
         (8, 8, 3)
-        >>> jitter.adjust_brightness(img, 0.5)[0, 0]
+        >>> jitter.adjust(img, [('brightness', 0.5)])[0, 0]
         array([50, 50, 50], dtype=uint8)
     """
 
@@ -138,6 +138,8 @@ class ColorJitter(BaseTransform):
     ) -> np.ndarray:
         """Adjust an image, by names and factors, in this order.
 
+        The factor of hue is its shift, in turns.
+
         All but hue turn each level into ``own * level + shared * grey +
         offset``, where grey is the pixel's, and so does a chain of them. Only
         a factor above 1 can leave the range of levels, where PIL clips. So
@@ -149,7 +151,7 @@ class ColorJitter(BaseTransform):
                 continue
             if name == 'hue':
                 img, blend = self._blend(img, blend), _UNCHANGED
-                img = self.adjust_hue(img, factor)
+                img = self._turn_hue(img, factor)
                 continue
             own, shared, offset = blend
             if name == 'saturation':  # towards the pixel's grey
@@ -184,22 +186,8 @@ class ColorJitter(BaseTransform):
         grey = float(weights @ cv2.mean(img)[: len(weights)])
         return (own + shared) * grey + offset
 
-    def adjust_brightness(self, img: np.ndarray, factor: float) -> np.ndarray:
-        """Scale towards black."""
-        return self.adjust(img, [('brightness', factor)])
-
-    def adjust_contrast(self, img: np.ndarray, factor: float) -> np.ndarray:
-        """Blend with the image's mean grey."""
-        return self.adjust(img, [('contrast', factor)])
-
-    def adjust_saturation(self, img: np.ndarray, factor: float) -> np.ndarray:
-        """Blend with the grey image."""
-        return self.adjust(img, [('saturation', factor)])
-
-    def adjust_hue(self, img: np.ndarray, shift: float) -> np.ndarray:
-        """Rotate the hue by ``shift`` turns."""
-        if not _is_colour(img):
-            return img
+    def _turn_hue(self, img: np.ndarray, shift: float) -> np.ndarray:
+        """Rotate the hue of a coloured image by ``shift`` turns."""
         hsv = _convert(img, f'{self.channel_order}2hsv_full')
         # The hue is a byte that wraps around at a full turn. The shift is
         # truncated, as in torchvision.

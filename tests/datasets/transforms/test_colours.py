@@ -31,7 +31,7 @@ def test_colours_are_pils(name, factor, order):
     jitter = ColorJitter(channel_order=order)
     for photo in PHOTOS:
         img = photo if order == 'rgb' else photo[..., ::-1].copy()
-        ours = getattr(jitter, f'adjust_{name}')(img, factor)
+        ours = jitter.adjust(img, [(name, factor)])
         ours = ours if order == 'rgb' else ours[..., ::-1]
         adjust = getattr(F, f'adjust_{name}')
         wrong = difference(ours, adjust(Image.fromarray(photo), factor))
@@ -45,7 +45,7 @@ def test_hue_is_pils(shift, order):
     jitter = ColorJitter(channel_order=order)
     for photo in PHOTOS:
         img = photo if order == 'rgb' else photo[..., ::-1].copy()
-        ours = jitter.adjust_hue(img, shift)
+        ours = jitter.adjust(img, [('hue', shift)])
         ours = ours if order == 'rgb' else ours[..., ::-1]
         wrong = difference(ours, F.adjust_hue(Image.fromarray(photo), shift))
         # The hue has 256 steps, which the two libraries round differently.
@@ -60,8 +60,8 @@ def test_grey_images_keep_their_shape():
     )
     for img in (PHOTOS[0][..., 0], PHOTOS[0][..., :1]):
         assert jitter(dict(img=img))['img'].shape == img.shape
-        assert jitter.adjust_hue(img, 0.3) is img
-        assert jitter.adjust_saturation(img, 0.3) is img
+        for name in ('hue', 'saturation'):
+            assert jitter.adjust(img, [(name, 0.3)]) is img
 
 
 def test_strength_probability_and_order():
@@ -163,9 +163,8 @@ def test_adjustments_in_one_pass_are_as_one_by_one(order):
         wrong = []
         for _ in range(50):
             drawn, expected = jitter.draw(), img
-            for name, factor in drawn:
-                adjust = getattr(jitter, f'adjust_{name}')
-                expected = adjust(expected, factor)
+            for adjustment in drawn:
+                expected = jitter.adjust(expected, [adjustment])
             wrong.append(difference(jitter.adjust(img, drawn), expected))
             assert expected.shape == img.shape
         # Levels are rounded less often.
