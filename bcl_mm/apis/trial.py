@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 import bcl_mm
+from bcl_mm.apis.comparison import Run, plan_runs
 from bcl_mm.apis.data_check import CheckResult
 from bcl_mm.apis.run_files import read_json
 from bcl_mm.apis.timing import Timing
@@ -98,9 +99,14 @@ class Trial:
     timings: Dict[str, Timing] = field(default_factory=dict)
 
     @property
+    def data_options(self) -> List[str]:
+        """Settings of all runs, but for their length."""
+        return [f'data_root={self.data_root}', *self.options]
+
+    @property
     def all_options(self) -> List[str]:
         """Settings of all runs."""
-        options = [f'data_root={self.data_root}', *self.options]
+        options = self.data_options
         if self.budget is not None:
             options.append(f'train_cfg.max_epochs={self.epochs}')
         return options
@@ -108,6 +114,24 @@ class Trial:
     def configs(self, methods: Sequence[str]) -> List[str]:
         """Names of the configs of methods."""
         return [f'{method}_{SIZES[self.size]}' for method in methods]
+
+    def runs(
+        self, methods: Sequence[str], seeds: Sequence[int], work_dir: Path
+    ) -> List[Run]:
+        """The runs of methods and seeds, once the epochs are chosen."""
+        configs = self.configs(methods)
+        return plan_runs(configs, seeds, self.all_options, work_dir)
+
+    def methods_left(
+        self, methods: Sequence[str], seeds: Sequence[int], work_dir: Path
+    ) -> List[str]:
+        """The method of each run that is not finished."""
+        if self.epochs is None:
+            return [*methods] * len(seeds)
+        method_of = dict(zip(self.configs(methods), methods))
+        runs = self.runs(methods, seeds, work_dir)
+        stems = [Path(run.config).stem for run in runs if not run.is_finished]
+        return [method_of[stem] for stem in stems if stem in method_of]
 
     def require_same(self, earlier: Trial, work_dir: Path) -> None:
         """Raise an InputValueError if this is not the experiment of before."""

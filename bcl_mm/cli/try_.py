@@ -17,7 +17,7 @@ import time
 from argparse import Namespace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, List, Optional, Sequence
 
 from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli import load_command, print_any_name
@@ -221,6 +221,28 @@ def _check(config: str, options: List[str]) -> CheckResult:
     return result
 
 
+def _measure(
+    args: argparse.Namespace, trial: Trial, methods: Sequence[str]
+) -> None:
+    """Measure how long the methods take, but for those that were measured."""
+    from bcl_mm.apis.timing import measure
+
+    folder = args.work_dir / 'timing'
+    for method, config in zip(methods, trial.configs(methods)):
+        if method not in trial.timings:
+            print(f'Measuring the first iterations of {method} ...', end='')
+            sys.stdout.flush()
+            shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+            timing = measure(config, trial.data_options, folder, args.jobs)
+            trial.timings[method] = timing
+            shutil.rmtree(folder, ignore_errors=True)
+            print(
+                f' {timing.epoch:.2g} s per epoch, '
+                f'{timing.validation:.2g} s per validation',
+                flush=True,
+            )
+
+
 def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
     """Say how long training takes, and choose the number of epochs.
 
@@ -230,16 +252,12 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
         began: When the command began.
     """
     from bcl_mm.apis.augmentation import describe_augmentation
-    from bcl_mm.apis.comparison import plan_runs
     from bcl_mm.apis.config import load_config
-    from bcl_mm.apis.timing import measure
     from bcl_mm.apis.trial import FEWEST_EPOCHS, choose_epochs, total_seconds
 
-    methods = args.methods
-    configs = trial.configs(methods)
-    options = [f'data_root={trial.data_root}', *trial.options]
     cfgs = [
-        load_config(Namespace(config=c, cfg_options=options)) for c in configs
+        load_config(Namespace(config=c, cfg_options=trial.data_options))
+        for c in trial.configs(args.methods)
     ]
     preset = cfgs[0].get('augmentation')
     if preset:
@@ -247,37 +265,17 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
     lengths = [cfg.train_cfg for cfg in cfgs]
     most = min(length.max_epochs for length in lengths)
     interval = min(length.get('val_interval', 1) for length in lengths)
-    epochs = trial.epochs
-    if epochs is None and args.budget is None:
-        epochs = trial.epochs = most
-    left = methods * len(args.seeds)
-    if epochs is not None:
-        runs = plan_runs(configs, args.seeds, trial.all_options, args.work_dir)
-        unfinished = [run for run in runs if not run.is_finished]
-        stems = [Path(run.config).stem for run in unfinished]
-        left = [methods[configs.index(s)] for s in stems if s in configs]
-    folder = args.work_dir / 'timing'
-    for method, config in zip(methods, configs):
-        if method in left and method not in trial.timings:
-            print(f'Measuring the first iterations of {method} ...', end='')
-            sys.stdout.flush()
-            shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
-            timing = measure(config, options, folder, args.jobs)
-            trial.timings[method] = timing
-            shutil.rmtree(folder, ignore_errors=True)
-            print(
-                f' {timing.epoch:.2g} s per epoch, '
-                f'{timing.validation:.2g} s per validation',
-                flush=True,
-            )
+    if trial.epochs is None and args.budget is None:
+        trial.epochs = most
+    left = trial.methods_left(args.methods, args.seeds, args.work_dir)
+    _measure(args, trial, [name for name in args.methods if name in left])
     timings = [trial.timings[method] for method in left]
-    if epochs is None:
+    if trial.epochs is None:
         spent = time.monotonic() - began
         seconds = 60 * args.budget - spent
         epochs = choose_epochs(timings, seconds, most, interval, args.jobs)
-        trial.epochs = epochs
-        if epochs < min(FEWEST_EPOCHS, most):
-            least = min(FEWEST_EPOCHS, most)
+        least = min(FEWEST_EPOCHS, most)
+        if epochs < least:
             needed = spent + total_seconds(timings, least, interval, args.jobs)
             raise InputValueError(
                 f'--budget {args.budget:g} is too short: {epochs} epochs'
@@ -285,20 +283,21 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
                 f'least --budget {math.ceil(needed / 60 + 0.5)}, or fewer '
                 '--methods or --seeds'
             )
+        trial.epochs = epochs
     trial.write(args.work_dir)
     if not timings:
         print('Nothing is left to train.\n')
         return
-    seconds = total_seconds(timings, epochs, interval, args.jobs)
+    seconds = total_seconds(timings, trial.epochs, interval, args.jobs)
     number = f'{len(left)} run' + 's' * (len(left) > 1)
     shorten = '' if args.budget else ' (--budget MINUTES shortens it)'
-    if epochs < _FEW_EPOCHS:
+    if trial.epochs < _FEW_EPOCHS:
         print(
             'So few epochs may mislead: logit adjustment and BCL start slower '
             'than cross-entropy.'
         )
     print(
-        f'{number} of {epochs} epochs, with the report: about '
+        f'{number} of {trial.epochs} epochs, with the report: about '
         f'{_duration(seconds)}{shorten}\n',
         flush=True,
     )
@@ -306,10 +305,7 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
 
 def _say_next(args: argparse.Namespace, trial: Trial) -> None:
     """Name the commands that come next."""
-    from bcl_mm.apis.comparison import plan_runs
-
-    configs = trial.configs(args.methods)
-    runs = plan_runs(configs, args.seeds, trial.all_options, args.work_dir)
+    runs = trial.runs(args.methods, args.seeds, args.work_dir)
     finished = [run for run in runs if run.is_finished]
     if not finished:
         return
