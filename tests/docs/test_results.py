@@ -68,6 +68,36 @@ def test_with_three_times_the_compute():
         assert gap(method, method, variant='3').mean < 0
 
 
+def test_what_the_contrast_gives():
+    gaps = {
+        method: gap(method, 'la_three_views')
+        for method in tables.THREE_VIEWS[1:]
+        if figures('openclipart_lt', method)
+    }
+    least, *_, most = sorted(gaps, key=lambda method: gaps[method].mean)
+    assert (least, most) == ('paco', 'bcl_log_mean_exp')
+    assert not any(one.is_clear for one in gaps.values())
+    low, high = (f'{gaps[method].mean:+.1f}' for method in (least, most))
+    page, readme = (
+        ' '.join((ROOT / name).read_text(encoding='utf-8').split())
+        for name in ('docs/results.md', 'README.md')
+    )
+    assert f'({low} to {high} points)' in readme
+    plain = mean(figures('openclipart_lt', 'la_three_views').values())
+    assert f'without any contrast, has {plain:.1f}.' in page
+    assert f'{low} (PaCo) to {high} (BCL with log-mean-exp)' in page
+    for method, claim in dict(
+        bcl_no_averaging='without class-averaging it is at {} points',
+        bcl_no_complement='without class-complement at {},',
+        supcon='without both (supervised contrast) at {}.',
+        bcl_simplex='fixed simplex of prototypes it is at {},',
+        bcl_log_mean_exp='with log-mean-exp at {}.',
+    ).items():
+        change = gap(method, 'bcl')
+        assert claim.format(f'{change.mean:+.1f}') in page, method
+        assert not change.is_clear
+
+
 def test_bcl_beside_logit_adjustment():
     clear = difference(figures('digits_lt', 'bcl'), figures('digits_lt', 'la'))
     assert clear.is_clear and clear.mean > 0
