@@ -1,96 +1,20 @@
 """Configs, their options, and what is said of a user's errors."""
 
 import argparse
-import copy
-import os
 import sys
 
-import mmengine.config.config
 import pytest
 from mmengine.config import Config
 
 import bcl_mm
 from bcl_mm.apis import config as cli
-from bcl_mm.apis.cfg_options import parse_options
 from bcl_mm.apis.locations import find_config
-from bcl_mm.apis.runner import formatted_once
 from bcl_mm.cli import load_command
 from bcl_mm.cli.options import add_common_options
 from bcl_mm.cli.train import merge_options
 from bcl_mm.utils.errors import InputValueError, MissingFileError
 from tests.cli.common import BCL, SHORT, TRAIN
 from tests.conftest import ROOT
-
-
-@pytest.mark.parametrize(
-    'text, value',
-    [
-        ('1', 1),
-        ('-0.5', -0.5),
-        ('1e-3', 1e-3),
-        ('True', True),
-        ('false', False),
-        ('None', None),
-        ('none', 'none'),
-        ('', ''),
-        ('a b', 'a b'),
-        (' a, b ', ' a, b '),
-        ('1,a', '1,a'),
-        ('1, 2.5', [1, 2.5]),
-        ('1,', [1]),
-        ('b=c', 'b=c'),
-        ("'1'", '1'),
-        ('"a, b"', 'a, b'),
-        ("it's, o'clock", "it's, o'clock"),
-        ('[a,b]', ['a', 'b']),
-        ('[a b, 2,]', ['a b', 2]),
-        ('(1)', (1,)),
-        ('[]', []),
-        ('()', ()),
-        ('[1, [2, (3, x)], None]', [1, [2, (3, 'x')], None]),
-        ('[\'a, b\', "]"]', ['a, b', ']']),
-        ('[1,2],[3,4]', [[1, 2], [3, 4]]),
-        ('[a](b]', '[a](b]'),
-        ('(old) photos (2)', '(old) photos (2)'),
-        ('[', '['),
-    ],
-)
-def test_values_of_options(text, value):
-    (found,) = parse_options([f'model.x={text}']).values()
-    assert found == value
-    assert type(found) is type(value)
-
-
-@pytest.mark.parametrize('text', ['2024', '2024_01', '[old]', '1,2', ' a, b'])
-@pytest.mark.parametrize(
-    'name',
-    [
-        'data_root',
-        'work_dir',
-        'load_from',
-        'model.pretrained',
-        'model.backbone.init_cfg.checkpoint',
-        'train_dataloader.dataset.dataset.ann_file',
-        'data_prefix',
-        'train_dataloader.dataset.data_prefix.img_path',
-        'default_hooks.checkpoint.out_dir',
-    ],
-)
-def test_paths_arrive_as_typed(name, text):
-    assert parse_options([f'{name}={text}']) == {name: text}
-    home = os.path.expanduser('~/a, b')
-    assert parse_options([f'{name}=~/a, b']) == {name: home}
-
-
-def test_what_is_no_path():
-    options = ['a.pretrained=True', 'b.pretrained=None', "data_root=' 1'"]
-    options += ['seed_profile=1', 'model.drop_path=0.1', 'subdir=2']
-    values = [True, None, ' 1', 1, 0.1, 2]
-    assert list(parse_options(options).values()) == values
-    assert parse_options(['x=1', 'x=2']) == {'x': 2}
-    for option in ('x', '=1'):
-        with pytest.raises(InputValueError, match='must be KEY=VALUE, got'):
-            parse_options([option])
 
 
 def test_configs_are_paths_or_names(tmp_path, monkeypatch):
@@ -238,21 +162,3 @@ def test_a_data_root_in_the_home_folder(tmp_path, monkeypatch):
     (tmp_path / 'a').mkdir()
     (tmp_path / 'a' / 'list.csv').touch()
     cli.check_data_roots(cfg, ('train_dataloader',))
-
-
-def test_a_config_is_formatted_again_only_after_a_change(monkeypatch):
-    texts = []
-
-    def format_code(text, **_):
-        texts.append(text)
-        return text, True
-
-    monkeypatch.setattr(mmengine.config.config, 'FormatCode', format_code)
-    original = Config(dict(model=dict(a=1), work_dir='formatted once'))
-    cfg = copy.deepcopy(formatted_once(original))
-    assert cfg.pretty_text == cfg.pretty_text == original.pretty_text
-    assert len(texts) == 2  # one of them the original's
-    cfg.model.a = 2
-    assert 'a=2' in cfg.pretty_text
-    cfg.model.a = 1
-    assert cfg.pretty_text == original.pretty_text
