@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import signal
 import time
 from argparse import Namespace
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import torch
 from mmengine.hooks import Hook
@@ -19,6 +20,7 @@ from mmengine.runner import Runner
 
 from bcl_mm.apis.config import complete_model, load_config
 from bcl_mm.apis.runner import build_runner
+from bcl_mm.utils.errors import InputError
 
 # Measuring ends after so many seconds and steps, or after the longest time.
 _SECONDS, _STEPS, _MOST_SECONDS = 4, 4, 20
@@ -143,11 +145,42 @@ def measure(
     is_shared = jobs > 1 and not torch.cuda.is_available()
     if is_shared and 'OMP_NUM_THREADS' not in os.environ:  # as by Launcher
         threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    arguments = config, list(options), str(folder), threads
+    context = get_context('spawn')
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_send_timing, args=(theirs, *arguments))
     began = time.monotonic()
-    with ProcessPoolExecutor(1, get_context('spawn')) as pool:
-        pool.submit(os.getpid).result()
+    resource_tracker.ensure_running()  # its start would unblock the signal
+    # Ctrl-C goes to all processes; only this one tells and ends the other.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    try:
+        ours.recv()
         imports = time.monotonic() - began
-        arguments = config, list(options), str(folder), threads
-        timing = pool.submit(_measure, *arguments).result()
-    timing.start += imports
-    return timing
+        found: Union[Timing, Exception] = ours.recv()
+    except EOFError:
+        process.join()
+        raise InputError(
+            f'{config} could not be measured: its process has ended with '
+            f'status {process.exitcode}'
+        ) from None
+    finally:
+        process.kill()
+        process.join()
+    if isinstance(found, Exception):
+        raise found
+    found.start += imports
+    return found
+
+
+def _send_timing(to: Connection, *arguments: Any) -> None:
+    """Send None, as a sign of life, and then a timing or an error."""
+    to.send(None)
+    try:
+        to.send(_measure(*arguments))
+    except Exception as error:
+        to.send(error)

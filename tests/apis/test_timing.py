@@ -1,13 +1,31 @@
 """The stopwatch, and what a training will take."""
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from bcl_mm.apis import timing
 from bcl_mm.apis.timing import Timing, measure
 from bcl_mm.utils.errors import InputValueError
+from tests.conftest import ROOT
 from tests.trees import write_classes
+
+MEASURE = """
+import signal
+from pathlib import Path
+from bcl_mm.apis.timing import measure
+if __name__ == '__main__':
+    # A shell starts jobs in the background without.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    print('ready', flush=True)
+    measure('ce_resnet32_custom', ['data_root={tree}'], Path('{run}'))
+"""
 
 
 def test_the_seconds_of_a_training():
@@ -47,6 +65,45 @@ def test_when_it_is_enough(monkeypatch):
         for _ in range(50):
             stopwatch._mark(0)
     assert len(stopwatch.marks) == 2
+
+
+@pytest.mark.slow
+def test_control_c_ends_it_at_once(tmp_path):
+    write_classes(tmp_path / 'tree', (6, 4, 3))
+    script = tmp_path / 'measure.py'
+    script.write_text(
+        MEASURE.format(tree=tmp_path / 'tree', run=tmp_path / 'run')
+    )
+    process = subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == 'ready\n'
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    output, _ = process.communicate(timeout=60)
+    assert output.count('KeyboardInterrupt') == 1
+    assert 'SpawnProcess' not in output
+    deadline = time.monotonic() + 30
+    while left := processes_of(process.pid):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
+def processes_of(session):
+    """Processes of a session that have not ended."""
+    found = []
+    for path in Path('/proc').glob('[0-9]*/stat'):
+        with contextlib.suppress(OSError):
+            *_, fields = path.read_text().rpartition(')')
+            state, _, _, owner, *_ = fields.split()
+            if int(owner) == session and state != 'Z':
+                found.append(path)
+    return found
 
 
 @pytest.mark.slow
