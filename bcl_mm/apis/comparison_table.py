@@ -194,11 +194,17 @@ def markdown(rows: List[Dict[str, Any]]) -> str:
     """The table as Markdown, and what its differences mean."""
     has_gaps = any(row['difference_mean'] is not None for row in rows)
     has_p = any(row['p_holm'] is not None for row in rows)
+    # A group without classes would be an empty column.
+    columns = {
+        name: title
+        for name, title in COLUMNS.items()
+        if any(row[f'{name}_mean'] is not None for row in rows)
+    }
     kinds = {row['kind_of_time'] for row in rows} - {None}
     kind = PREFIXES[next(iter(kinds))] if len(kinds) == 1 else ''
     lines = [
         [
-            *('method', 'config', *COLUMNS.values()),
+            *('method', 'config', *columns.values()),
             *([f'above {rows[0]["reference"]}'] * has_gaps),
             *(['p'] * has_p),
             *('passes', f'{kind}s / epoch', 'commit'),
@@ -208,7 +214,7 @@ def markdown(rows: List[Dict[str, Any]]) -> str:
     lines.append(['---', '---', *['---:'] * numbers, '---'])
     for row in rows:
         line = [row['method'], row['config']]
-        for column in COLUMNS:
+        for column in columns:
             mean = _cell(row[f'{column}_mean'], '.1f')
             deviation = _cell(row[f'{column}_std'], '.1f')
             text = f'{mean} ± {deviation}' if deviation else mean

@@ -125,7 +125,8 @@ def run(args: argparse.Namespace) -> bool:
     finished = [one.record() for one in runs if one.is_finished]
     if finished:
         rows = make_table(finished, reference)
-        which = f'Seeds {list(dict.fromkeys(args.seeds))}'
+        seeds = list(dict.fromkeys(args.seeds))
+        which = f'Seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}'
         if args.folds:
             which += f', folds {", ".join(dict.fromkeys(args.folds))}'
         if args.part == 'val':

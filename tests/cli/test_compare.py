@@ -140,7 +140,7 @@ def test_other_test_data_than_those_of_the_validation(compare, tmp_path):
     )
     # Validation figures belong to a run of their own, which is not tested.
     output = compare(config, '--part', 'val', options=())
-    assert 'testing' not in output and 'Seeds [0], validation images' in output
+    assert 'testing' not in output and 'Seed 0, validation images' in output
     (other,) = read_notes(tmp_path).keys() - {folder}
     figures = read_notes(tmp_path)[other]['figures']
     assert (

@@ -42,6 +42,9 @@ def test_differences_and_times_by_hand(tmp_path):
     assert rows[1]['difference_pairs'] == 1
     rows = table_of([*first[:2], *finished(tmp_path, LA, (0, 1), (71, 72))])
     assert 'do not show how much it varies' in markdown(rows)
+    # There is no class with more than 100 images, so no column for them.
+    assert header[:5] == ['method', 'config', 'top-1', 'balanced', header[4]]
+    assert header[4] == 'above cross-entropy'
     # One method has no rival.
     assert 'above' not in markdown(table_of(first))
 
