@@ -146,6 +146,6 @@ def draw_gains(methods: List[Method], rival: Method) -> Figure:
         gains = method.class_accuracies - rival.class_accuracies
         _add_line(axes, method, gains, style)
     _log_counts(axes)
-    axes.set_ylabel(f'points above {shorten(rival.name, 24)}')
+    axes.set_ylabel(f'points above\n{shorten(rival.name, 24)}')
     add_legend(figure, axes)
     return figure

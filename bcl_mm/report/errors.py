@@ -27,7 +27,7 @@ def confusions(method: Method, most: int = 6) -> List[dict]:
     Returns:
         For each the ``true`` and ``predicted`` class, ``times``: how often it
         happens among ``of`` images (over all runs), ``images``: indices of
-        test images, the most confident first (of the first run).
+        test images, those with the most confident error first.
     """
     e, num_runs = method.first, len(method.runs)
     num_classes = len(e.class_counts)
@@ -42,10 +42,13 @@ def confusions(method: Method, most: int = 6) -> List[dict]:
     # As if there were one image more: one of one says little.
     for i in np.argsort(-times / (of + 1), kind='stable')[:most]:
         true, predicted = map(int, divmod(codes[i], num_classes))
-        images = np.flatnonzero(
-            (e.labels == true) & (e.predictions == predicted)
-        )
-        order = np.argsort(-e.confidences[images], kind='stable')
+        # The first run may not have made this error.
+        sure = np.full(len(e.labels), -1.0)
+        for one in method.evaluations:
+            taken = (e.labels == true) & (one.predictions == predicted)
+            sure[taken] = np.maximum(sure[taken], one.confidences[taken])
+        images = np.flatnonzero(sure >= 0)
+        order = np.argsort(-sure[images], kind='stable')
         found.append(
             dict(
                 true=true,

@@ -27,6 +27,11 @@ function draw() {
       const cell = line.insertCell();
       const colour = colours[column];
       if (value === null) return;
+      if (column === 0) {
+        // A long name breaks behind these signs first.
+        value.split(/(?<=[_/.])/).forEach(part => cell.append(part, document.createElement('wbr')));
+        return;
+      }
       cell.textContent = column === colours.length && value > 0 ? `+${value.toFixed(1)}`
         : column < 3 ? value.toLocaleString('en') : value.toFixed(1);
       if (colour) cell.style.background = bar(colour, value);
@@ -45,13 +50,15 @@ heads.forEach((head, column) => {
     draw();
   };
   const cell = document.createElement('th');
+  const line = document.createElement('span');
   if (colours[column]) {
     const dot = document.createElement('span');
     dot.className = 'dot';
     dot.style.background = colours[column];
-    cell.append(dot);
+    line.append(dot);
   }
-  cell.append(button);
+  line.append(button);
+  cell.append(line);
   find('heads').append(cell);
 });
 find('search').oninput = draw;

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import re
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bcl_mm.classes import shot_groups
@@ -92,6 +94,12 @@ def example_rows(method: Method, pictures: Pictures) -> List[dict]:
     ]
 
 
+def _breakable(name: str) -> Markup:
+    """A name that breaks behind ``_``, ``/`` and ``.`` where it must."""
+    parts = re.split(r'(?<=[_/.])', name)
+    return Markup('<wbr>').join(parts)
+
+
 def write_page(
     methods: List[Method],
     path: Path,
@@ -131,6 +139,7 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.filters['thousands'] = '{:,}'.format
+    environment.filters['breakable'] = _breakable
     pair = verdict.pair
     text = environment.get_template('page.html').render(
         name=data_name(runs[0].cfg),

@@ -219,6 +219,12 @@ def test_in_a_browser(browser, request, which, width, scheme):
         assert tab.locator('#table .hint').is_visible()
     head = tab.locator('#heads th').first
     assert head.evaluate('cell => getComputedStyle(cell).position') == 'sticky'
+    # The dot of a method is beside the first line of its name.
+    gaps = tab.locator('#heads .dot').evaluate_all(
+        'all => all.map(dot => dot.getBoundingClientRect().top - '
+        'dot.nextSibling.getBoundingClientRect().top)'
+    )
+    assert gaps and all(0 <= gap < 15 for gap in gaps)
     tab.evaluate(
         "document.querySelectorAll('details').forEach("
         'part => { part.open = true; })'

@@ -15,7 +15,7 @@ from bcl_mm.report import (
     style,
     tables,
 )
-from bcl_mm.report.class_figures import band
+from bcl_mm.report.class_figures import band, draw_gains
 from bcl_mm.report.verdict import judge
 from tests.report.common import (
     LABELS,
@@ -42,6 +42,20 @@ def test_confusions_over_seeds():
     # The second seed makes no mistake.
     confusions = errors.confusions(one_method(PREDICTIONS, LABELS))
     assert (confusions[0]['times'], confusions[0]['of']) == (3, 8)
+    # Its images are shown, whichever run has made it.
+    later = errors.confusions(one_method(LABELS, PREDICTIONS))
+    assert later[0]['images'] == confusions[0]['images'] == [11, 10, 9]
+
+
+def test_the_name_of_a_rival_fits_beside_its_figure():
+    methods = [
+        method_of(name, dict(balanced=[50.0, 51.0]))
+        for name in ('BCL', 'logit adjustment with three views')
+    ]
+    figure = draw_gains(methods, methods[1])
+    figure.canvas.draw()
+    label = figure.axes[0].yaxis.label.get_window_extent()
+    assert 0 <= label.y0 < label.y1 <= figure.bbox.height
 
 
 def test_where_images_end_by_hand():
