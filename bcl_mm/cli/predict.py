@@ -15,7 +15,7 @@ from typing import Iterable, Iterator, List
 from bcl_mm.cli.arguments import add_count, add_device, output_file
 from bcl_mm.cli.models import load_named_model
 from bcl_mm.cli.options import add_model_options, add_no_calibration
-from bcl_mm.utils.errors import visible
+from bcl_mm.utils.errors import counted, visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         write_rows(rows, args.out)
         number = len(paths) - len(errors)
-        print(visible(f'{args.out}: {number} images'))
+        print(visible(f'{args.out}: {counted(number, "image")}'))
     if args.features is not None:
         shape = features.save()
         print(visible(f'{args.features}: features of shape {shape}'))

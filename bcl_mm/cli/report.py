@@ -18,7 +18,7 @@ from pathlib import Path
 from bcl_mm.cli import print_error
 from bcl_mm.cli.arguments import add_device
 from bcl_mm.cli.options import add_cfg_options
-from bcl_mm.utils.errors import visible
+from bcl_mm.utils.errors import counted, visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,5 +60,7 @@ def run(args: argparse.Namespace) -> bool:
     where = f'{args.out.resolve()} (files: {report.folder}/)'
     print(visible(f'Report: {where}'))
     if report.errors:
-        print(f'{len(report.errors)} runs were left out', file=sys.stderr)
+        print(
+            f'left out: {counted(len(report.errors), "run")}', file=sys.stderr
+        )
     return bool(report.errors)

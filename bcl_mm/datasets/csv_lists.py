@@ -271,6 +271,11 @@ def read_csv(
     return entries, notes
 
 
+def is_table_name(name: str) -> bool:
+    """Whether a file may be a list, judged by the ending of its name."""
+    return name.lower().endswith(('.csv', '.tsv'))
+
+
 def is_csv_list(
     path: str,
     folder: str,
@@ -288,7 +293,7 @@ def is_csv_list(
         by_known_names: Whether other known names of columns are enough, such
             as ``image`` and ``class``. Defaults to False.
     """
-    if not (path.lower().endswith('.csv') and osp.isfile(path)):
+    if not (is_table_name(path) and osp.isfile(path)):
         return False
     with open(path, 'rb') as file:
         text = file.read(1 << 16).decode('utf-8-sig', 'replace')

@@ -19,7 +19,12 @@ from bcl_mm.datasets.splitting import choose_units, choose_val, join
 from bcl_mm.datasets.table import ImageTable
 from bcl_mm.datasets.table_dataset import TableDataset
 from bcl_mm.registry import DATASETS
-from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
+from bcl_mm.utils.errors import (
+    InputTypeError,
+    InputValueError,
+    check_number,
+    counted,
+)
 
 
 @DATASETS.register_module()
@@ -255,8 +260,8 @@ class CustomImages(TableDataset):
         """Tell groups that another part shares with the training part."""
         if shared:
             self._problems.warn(
-                f'{own}: {len(shared):,} groups are in the training part, '
-                f'too: {listed(sorted(shared))} '
+                f'{own} shares {counted(len(shared), "group")} with the '
+                f'training part: {listed(sorted(shared))} '
                 f'({self.grouping.options[0]}): what is measured there is too '
                 'good'
             )

@@ -10,11 +10,19 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from bcl_mm.classes import printable
 from bcl_mm.datasets.class_names import check_names
 from bcl_mm.datasets.columns import UNNAMED, Columns
-from bcl_mm.datasets.csv_lists import PARTS, Entry, is_csv_list
+from bcl_mm.datasets.csv_lists import (
+    PARTS,
+    Entry,
+    is_csv_list,
+    is_table_name,
+)
 from bcl_mm.datasets.links import FilesOfTree, identity_of
 from bcl_mm.datasets.problems import Problems
-from bcl_mm.datasets.transforms.loading import is_image_name
-from bcl_mm.utils.errors import InputValueError, MissingFileError
+from bcl_mm.datasets.transforms.loading import (
+    OTHER_IMAGE_ENDINGS,
+    is_image_name,
+)
+from bcl_mm.utils.errors import InputValueError, MissingFileError, counted
 from bcl_mm.utils.files import telling_failed_reads
 
 
@@ -100,15 +108,25 @@ def _images_in(folder: str) -> List[str]:
 
 def describe_left_out(paths: Sequence[str]) -> str:
     """A sentence about files, one or more, that are not read as images."""
-    endings = Counter(osp.splitext(path)[1] for path in paths)
-    listed = [
-        f'{number:,} {printable(ending) or "without ending"}'
-        for ending, number in sorted(endings.items())
-    ]
-    return (
-        f'{len(paths):,} files are not images and are left out '
-        f'({", ".join(listed)}), such as {printable(paths[0])}'
-    )
+    is_other = [p.lower().endswith(OTHER_IMAGE_ENDINGS) for p in paths]
+    parts = []
+    for wanted, noun, what, remedy in (
+        (False, 'file', 'of no image format', ''),
+        (True, 'image', 'of a format that is not read', ': convert to PNG'),
+    ):
+        found = [p for p, other in zip(paths, is_other) if other == wanted]
+        if not found:
+            continue
+        endings = Counter(osp.splitext(path)[1] for path in found)
+        listed = [
+            f'{number:,} {printable(ending) or "without ending"}'
+            for ending, number in sorted(endings.items())
+        ]
+        parts.append(
+            f'{counted(len(found), noun)} {what} ({", ".join(listed)}), such '
+            f'as {printable(found[0])}{remedy}'
+        )
+    return f'left out: {"; ".join(parts)}'
 
 
 def read_tree(
@@ -148,8 +166,8 @@ def read_tree(
     outside = _images_in(folder)
     if outside:
         notes.append(
-            f'{len(outside):,} images lie outside the class folders and are '
-            f'left out, such as {printable(outside[0])}'
+            f'left out: {counted(len(outside), "image")} outside the class '
+            f'folders, such as {printable(outside[0])}'
         )
     return rows, notes
 
@@ -178,7 +196,7 @@ def classes_in(
     images = _images_in(folder)
     if images:
         raise InputValueError(
-            f'{rule}, but {len(images):,} images lie in it directly, such as '
+            f'{rule}, but it holds {counted(len(images), "image")}, such as '
             f'{printable(images[0])}: put each into the folder of its class, '
             'or list them in a CSV file of path,label rows'
         )
@@ -235,7 +253,7 @@ def _refuse_partial_data_set(root: str, prefix: str) -> None:
 def _find_whole(root: str, prefix: str, columns: Columns) -> str:
     """The one list or, without one, the one tree that holds all images."""
     paths = [entry.path for entry in _entries(root)]
-    tables = [path for path in paths if path.lower().endswith('.csv')]
+    tables = [path for path in paths if is_table_name(path)]
     folder = osp.join(root, prefix)
     is_tree = len(class_folders(root)) > 1
     lists = [t for t in tables if is_csv_list(t, folder, columns)]
@@ -277,9 +295,10 @@ def find_parts(
         InputValueError: It holds no data set, or more than one.
     """
     if osp.isfile(root):
-        if not root.lower().endswith('.csv'):
+        if not is_table_name(root):
             raise InputValueError(
-                f'data_root must be a folder or a CSV file, got {root!r}'
+                'data_root must be a folder or a list (.csv or .tsv), got '
+                f'{root!r}'
             )
         return dict(all=root)
     if not osp.isdir(root):

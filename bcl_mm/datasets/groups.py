@@ -12,6 +12,7 @@ from bcl_mm.utils.errors import (
     InputTypeError,
     InputValueError,
     check_flag,
+    counted,
     shown,
 )
 
@@ -85,13 +86,13 @@ class GroupRule(NamedTuple):
                 f'{source}: {option} gives no image a group, for example '
                 f'{printable(entries[0].path)}: change it or leave it out'
             )
-        note = f'{source}: {option} finds {number:,} groups'
+        note = f'{source}: {option} finds {counted(number, "group")}'
         alone = groups.count('')
         if alone:
             example = entries[groups.index('')].path
             note += (
-                f'; {alone:,} images without one, such as '
-                f'{printable(example)}, count as a group each'
+                '; each image without one is a group of its own: '
+                f'{alone:,}, such as {printable(example)}'
             )
         return groups, [note]
 

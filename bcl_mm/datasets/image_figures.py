@@ -68,7 +68,7 @@ def describe_images(splits: Sequence[Split]) -> List[str]:
         lines += [
             f'  formats: {_counted(files["format"], bytes.decode)}',
             f'  channels: {_counted(files["mode"], _mode_name)}',
-            f'  bits: {_counted(files["bits"], "images with {}".format)}',
+            f'  bits: {_counted(files["bits"], "with {}".format)}',
             f'  turned by EXIF: {files["is_turned"].sum():,}',
         ]
     flat = np.flatnonzero(rows['is_flat'])

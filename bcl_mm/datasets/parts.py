@@ -24,7 +24,7 @@ from bcl_mm.datasets.csv_lists import PARTS, Entry, read_csv
 from bcl_mm.datasets.exclusions import read_exclusions
 from bcl_mm.datasets.folders import classes_in, find_parts, read_tree
 from bcl_mm.datasets.problems import Problems
-from bcl_mm.utils.errors import InputValueError, similar_names
+from bcl_mm.utils.errors import InputValueError, counted, similar_names
 
 _MOST = 20  # names in a message
 
@@ -173,8 +173,8 @@ class Parts:
             if paths and not number:
                 self._check_exclusions(paths)
             self.notes.append(
-                f'{part}: {number:,} images are left out, which '
-                f'{self.exclude} excludes'
+                f'{part}: left out by exclude={self.exclude}: '
+                f'{counted(number, "image")}'
             )
             self._kept[part] = kept
         return self._kept[part]
@@ -198,9 +198,9 @@ class Parts:
         ):
             return
         raise InputValueError(
-            f'exclude={self.exclude} lists {len(paths):,} images, but none of '
-            f'them is in {home}, such as {printable(min(paths))}: is it the '
-            'list of other data?'
+            f'exclude={self.exclude} lists {counted(len(paths), "image")}, '
+            f'of which none is in {home}, such as {printable(min(paths))}: is '
+            'it the list of other data?'
         )
 
     def class_names(self, part: Part) -> Tuple[str, ...]:
@@ -253,9 +253,15 @@ class Parts:
         if few:
             with_counts = [f'{name} ({counts[name]})' for name in few]
             self.notes.append(
-                f'{len(few):,} classes have fewer than {min_images} training '
-                f'images (min_images) and are left out: {listed(with_counts)}'
+                f'left out by min_images={min_images}: '
+                f'{counted(len(few), "class")}, {listed(with_counts)}'
             )
+            if len(set(names) - {*ignored, *few}) < 2:
+                raise InputValueError(
+                    f'min_images={min_images} must leave at least two classes '
+                    f'of {self.train}, whose classes have at most '
+                    f'{counted(max(counts.values()), "training image")}'
+                )
         return {*ignored, *few}
 
     def known_entries(

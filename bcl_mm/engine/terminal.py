@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from torch.utils.data import DataLoader
 
 from bcl_mm.classes import count_classes
-from bcl_mm.utils.errors import InputError, visible
+from bcl_mm.utils.errors import InputError, counted, visible
 from bcl_mm.utils.modules import unwrapped
 
 _REFRESH_SECONDS = 0.1
@@ -28,7 +28,11 @@ _PROGRESS = re.compile(r'Epoch\((train|val|test)\)|resumed epoch: |LR is set ')
 # ... but these are not with a bar, which has their content.
 _IN_BAR = re.compile(r'Epoch\((train|val)\)')
 _ACCURACIES = dict(
-    top1='top-1', many='many-shot', medium='medium-shot', few='few-shot'
+    top1='top-1',
+    balanced='balanced',
+    many='many-shot',
+    medium='medium-shot',
+    few='few-shot',
 )
 
 
@@ -135,10 +139,8 @@ class Terminal(Hook):
                 lines[0] += f'; {images:,} images for validation'
         length = f'{runner.max_iters:,} iterations'
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            epochs = f'{runner.max_epochs} epoch' + 's' * (
-                runner.max_epochs > 1
-            )
-            length = f'{epochs} of {len(loader)} iterations'
+            epochs = counted(runner.max_epochs, 'epoch')
+            length = f'{epochs} of {counted(len(loader), "iteration")}'
         device = next(unwrapped(runner.model).parameters()).device
         lines.append(
             f'{length}, batch size {loader.batch_size}, seed {runner.seed}, '

@@ -14,7 +14,7 @@ from bcl_mm.classes import shot_groups
 from bcl_mm.evaluation import CalibrationError, ShotAccuracy
 from bcl_mm.report.data import data_name, data_notes
 from bcl_mm.report.evaluation import Evaluation
-from bcl_mm.utils.errors import InputError, visible
+from bcl_mm.utils.errors import InputError, counted, visible
 
 CARD = 'model_card.md'
 _FIGURES = dict(
@@ -188,12 +188,12 @@ def _limits(run: TrainedRun, e: Evaluation) -> List[str]:
     found += data_notes([run])
     untested = int((e.totals == 0).sum())
     if untested:
-        found.append(f'{untested:,} classes have no test image.')
+        found.append(f'{counted(untested, "class")} without a test image.')
     little = int(((e.totals > 0) & (e.totals < _LITTLE_TESTED)).sum())
     if little:
         found.append(
-            f'{little:,} classes have fewer than {_LITTLE_TESTED} test '
-            'images: the accuracy of each of them is a rough estimate.'
+            f'{counted(little, "class")} with fewer than {_LITTLE_TESTED} '
+            'test images: the accuracy of each of them is a rough estimate.'
         )
     counts = e.class_counts
     if counts.max() > counts.min():

@@ -143,6 +143,13 @@ def visible(text: str) -> str:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 class``, ``2,000 images``."""
+    if number == 1:
+        return f'1 {noun}'
+    return f'{number:,} {noun}{"es" if noun.endswith("s") else "s"}'
+
+
 def shown(value: Any) -> str:
     """A value as messages show it, cut after 200 characters."""
     try:

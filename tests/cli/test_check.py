@@ -120,9 +120,9 @@ def test_own_data(check, tmp_path, layout):
     ]
     if layout == 'tree':
         (root / 'class 00' / 'Thumbs.db').touch()
-        left_out = 'are not images and are left out (1 .db), '
+        left_out = '1 file of no image format (1 .db), '
         left_out += 'such as class 00/Thumbs.db'
-        notes.insert(1, f'{root}: 1 files {left_out}')
+        notes.insert(1, f'{root}: left out: {left_out}')
     elif layout == 'list':
         paths = sorted(path.relative_to(root) for path in root.glob('*/*'))
         rows = [f'{path},{path.parent}' for path in paths]

@@ -108,7 +108,7 @@ def test_a_folder_with_what_cannot_be_loaded(call, trained, digits, tmp_path):
     arguments = BCL, trained, folder, digits[0], *options
     status, table, errors = call('predict', *arguments)
     assert status == 1
-    assert '1 files are not images and are left out (1 .txt), such' in errors
+    assert 'left out: 1 file of no image format (1 .txt), such' in errors
     assert errors.endswith('1 of 8 images were left out\n')
     assert f"Left out: image '{folder / 'broken.png'}' is cut short" in errors
     paths = [folder / path.name for path in digits]

@@ -101,7 +101,7 @@ def test_options_between_the_words(call, work_dir, digits, tmp_path):
         (BCL, '--out', out, work_dir / 'epoch_1.pth', digits[0]),
     ):
         status, output, _ = call('predict', *words)
-        assert (status, output) == (0, f'{out}: 1 images\n')
+        assert (status, output) == (0, f'{out}: 1 image\n')
 
 
 def test_the_last_one_is_never_the_best_one(work_dir):

@@ -165,15 +165,18 @@ def test_the_order_of_files_is_not_the_file_systems(tree, monkeypatch):
 
 
 def test_what_is_left_out_is_told(tree):
-    for name in ('cat/a.txt', 'cat/b.txt', 'dog/c.xml', 'dog/LICENSE'):
-        (tree / name).touch()
+    for name in ('a.txt', 'b.txt', 'c.GIF'):
+        (tree / 'cat' / name).touch()
+    for name in ('c.xml', 'LICENSE'):
+        (tree / 'dog' / name).touch()
     (tree / 'overview.png').touch()
     (tree / 'README.md').touch()
     assert read(tree).notes[1:] == [
-        f'{tree}: 4 files are not images and are left out (1 without ending, '
-        '2 .txt, 1 .xml), such as cat/a.txt',
-        f'{tree}: 1 images lie outside the class folders and are left out, '
-        'such as overview.png',
+        f'{tree}: left out: 4 files of no image format (1 without ending, '
+        '2 .txt, 1 .xml), such as cat/a.txt; 1 image of a format that is not '
+        'read (1 .GIF), such as cat/c.GIF: convert to PNG',
+        f'{tree}: left out: 1 image outside the class folders, such as '
+        'overview.png',
     ]
 
 

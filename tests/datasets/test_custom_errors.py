@@ -112,10 +112,10 @@ def _without_images(root):
     [
         (_no_such, "data_root '.*tree' does not exist"),
         (_no_class, 'at least two class folders or a CSV list, got neither'),
-        (_flat, r'but 14 images lie in it directly, such as cat_0.JPG: put'),
+        (_flat, r'but it holds 14 images, such as cat_0.JPG: put'),
         (_one_class, "got only 'elk': is that folder the data_root"),
-        (_flat_parts, "train' must hold .* but 7 images lie in it directly"),
-        (_into_train, "val' must hold .* but 1 images lie in it directly"),
+        (_flat_parts, "train' must hold .* but it holds 7 images"),
+        (_into_train, "val' must hold .* but it holds 1 image, such"),
         (_no_train, "tree' has val, but no training part: name its folder tr"),
         (_two_vals, "tree' must have one val part, got val and valid"),
         (_two_lists, 'holds the lists a.csv, b.csv: call them train.csv'),
@@ -144,7 +144,7 @@ def test_the_training_part_as_data_root(parts):
         (dict(split_seed=None), TypeError, 'split_seed must be a whole num'),
         (dict(data_prefix=3), TypeError, 'data_prefix must be text, got 3'),
         (dict(data_root=None), TypeError, 'data_root must be text, got None'),
-        (dict(data_root='setup.py'), ValueError, 'must be a folder or a CSV'),
+        (dict(data_root='setup.py'), ValueError, 'must be a folder or a list'),
     ],
 )
 def test_arguments(options, kind, message, monkeypatch):

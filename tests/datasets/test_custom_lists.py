@@ -22,6 +22,15 @@ def test_a_list_of_all(tree):
         assert train.notes[0].startswith(f'train is {tree / "all.csv"}, of')
 
 
+def test_a_list_with_the_ending_tsv(tree):
+    expected = files(read(tree)), files(read(tree, 'val'))
+    rows = [row.replace(',', '\t') for row in rows_of(tree)]
+    write_csv(tree / 'all.TSV', rows, header='path\tlabel\n')
+    for root in (tree, tree / 'all.TSV'):
+        assert (files(read(root)), files(read(root, 'val'))) == expected
+    assert 'separated by tabs' in read(tree).notes[1]
+
+
 def test_lists_of_the_parts(parts):
     for part in ('train', 'val'):
         rows = [f'{part}/{row}' for row in rows_of(parts / part)]

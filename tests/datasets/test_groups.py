@@ -89,7 +89,8 @@ def test_images_without_a_group(tree):
         path.rename(path.parent.parent / f'x{path.name}')
     (note,) = read(tree, group_by_folder=True).notes[1:]
     number = len(list(tree.glob('*/x*')))
-    assert f'finds 7 groups; {number} images without one, such as ' in note
+    assert 'finds 7 groups; each image without one is a group of its ' in note
+    assert f' own: {number}, such as ' in note
     with pytest.raises(ValueError, match='_regex gives no image a group, for'):
         read(tree, group_regex='patient')
 
@@ -106,7 +107,7 @@ def test_images_without_a_group(tree):
         ),
         (dict(group_column='x'), 'group_column needs a CSV list, but data_ro'),
         (dict(min_images=-1), 'min_images must be >= 0, got -1'),
-        (dict(min_images=99), 'must have at least two classes, got none'),
+        (dict(min_images=99), 'must leave .* have at most 10 training images'),
         (dict(ignore_classes=['antt']), "no class 'antt'; similar are ant"),
         (dict(ignore_classes='a,b'), r"no class 'a,b' \(several are a list"),
         (dict(ignore_classes=NAMES[:2]), "two classes, got only 'cat'"),
@@ -138,7 +139,7 @@ def test_groups_in_two_parts(tree, tmp_path):
     write_classes(tmp_path / 'parts' / 'val' / 'bee', (2,), ['p9'])
     val = read(tmp_path / 'parts', 'val', group_by_folder=True)
     (problem,) = val.problems
-    assert 'val: 2 groups are in the training part, too: p1, p7' in problem
+    assert 'val shares 2 groups with the training part: p1, p7' in problem
     assert read(tmp_path / 'parts', group_by_folder=True).problems == []
     assert read(tmp_path / 'parts', 'val').problems == []
 
@@ -181,10 +182,11 @@ def test_small_classes_are_left_out_of_all_parts(tmp_path):
     assert train.metainfo['classes'] == ('ant', 'cat')
     assert count_classes(train).tolist() == [7, 4]
     assert count_classes(val).tolist() == [2, 1]
-    note = '3 classes have fewer than 5 training images (min_images) and are '
-    note += 'left out: bee (1), dog (4), elk (0)'
+    note = 'left out by min_images=5: 3 classes, bee (1), dog (4), elk (0)'
     assert note in train.notes
     assert note in val.notes
+    with pytest.raises(ValueError, match='at least two .* 9 training images'):
+        read(tmp_path, min_images=9)
     # A checkpoint's classes stay as they are.
     names = 'dog', 'cat', 'ant'
     given = read(tmp_path, 'val', classes=names, min_images=5)
@@ -198,7 +200,7 @@ def test_small_classes_of_given_parts(tmp_path):
     with pytest.raises(ValueError, match="it has 'dog'$"):
         read(tmp_path, 'val')
     val = read(tmp_path, 'val', min_images=2)
-    assert val.notes[-1].endswith('left out: bee (1), dog (0)')
+    assert val.notes[-1].endswith('=2: 2 classes, bee (1), dog (0)')
     assert val.notes[-1] == read(tmp_path, min_images=2).notes[-1]
     assert val.metainfo['classes'] == ('ant', 'cat')
     assert count_classes(val).tolist() == [1, 1]

@@ -194,7 +194,7 @@ def test_a_model_card():
         '| few-shot classes (fewer than 20) | 37.5 |',
         '259 training images, 200 to 4 per class (imbalance factor 50); 1 '
         'many-shot, 1 medium-shot, 2 few-shot.',
-        '- 4 classes have fewer than 10 test images',
+        '- 4 classes with fewer than 10 test images: ',
         '| =1\\+1 | 200 | 4 | 100.0 |',
         '| &lt;b\\>a\\|b&lt;/b\\> | 50 | 4 | 75.0 |',
         '| \\!\\[x\\]\\(y\\) | 5 | 4 | 25.0 |',

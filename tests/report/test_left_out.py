@@ -54,7 +54,7 @@ def test_one_bad_run_does_not_end_the_report(report, tmp_path):
     first, second, last = errors.splitlines()
     assert first.startswith(f'Error: {bad}/config.json: type=')
     assert second.endswith('misfit: the checkpoint does not fit')
-    assert last == '2 runs were left out'
+    assert last == 'left out: 2 runs'
     # Damage of a log is found before anything is drawn.
     log = tmp_path / 'runs' / 'misfit' / '1' / 'vis_data' / 'scalars.json'
     log.parent.mkdir(parents=True)

@@ -34,6 +34,11 @@ IMAGE_ENDINGS = (
     *('.bmp', '.jpeg', '.jpg', '.pgm', '.png'),
     *('.ppm', '.tif', '.tiff', '.webp'),
 )
+# These are images, too, but not read: the names of what data sets have.
+OTHER_IMAGE_ENDINGS = (
+    *('.avif', '.gif', '.heic', '.heif', '.jfif'),
+    *('.jp2', '.jpe', '.jxl', '.svg'),
+)
 NOT_REGULAR = 'is not a regular file'
 _NO_IMAGE = 'is not an image, or is too damaged'
 _REMEDY = "shrink it, or raise LoadImageFromFile's max_pixels"

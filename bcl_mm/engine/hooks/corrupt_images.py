@@ -17,7 +17,7 @@ from bcl_mm.datasets.wrapping import SampleIndex, WrappedDataset
 from bcl_mm.engine.hooks.progress import epoch_and_position
 from bcl_mm.engine.loaders import replace_dataset
 from bcl_mm.registry import HOOKS
-from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.errors import InputValueError, counted
 
 
 class _SkippingDataset(WrappedDataset):
@@ -141,7 +141,7 @@ class CorruptImageHook(Hook):
         if errors:
             replaced = sum(number for _, number in parts)
             runner.logger.warning(
-                f'Epoch {epoch}: {len(errors)} images could not be loaded; '
-                f'{replaced} samples were replaced by others of their '
-                'class:\n' + '\n'.join(errors)
+                f'Epoch {epoch}: {counted(len(errors), "image")} could not be '
+                f'loaded; in place of {counted(replaced, "sample")}, others '
+                'of the class were taken:\n' + '\n'.join(errors)
             )

@@ -107,8 +107,8 @@ def test_skipped_images_are_listed_for_each_epoch(tree, tmp_path):
         for epoch, warning in enumerate(warnings, 1):
             head, *lines = warning.splitlines()
             assert head == (
-                f'Epoch {epoch}: 2 images could not be loaded; 2 samples '
-                'were replaced by others of their class:'
+                f'Epoch {epoch}: 2 images could not be loaded; in place of 2 '
+                'samples, others of the class were taken:'
             )
             assert [line.split("'")[1] for line in lines] == bad
             assert all('is cut short' in line for line in lines)
@@ -197,12 +197,14 @@ def test_ranks_report_together(monkeypatch):
     )
     hook.after_train_iter(runner, 4, dict(data_samples=samples))
     assert lines == [
-        'Epoch 3: 2 images could not be loaded; 3 samples were replaced by '
-        "others of their class:\nimage 'b'\nimage 'c'"
+        'Epoch 3: 2 images could not be loaded; in place of 3 samples, '
+        "others of the class were taken:\nimage 'b'\nimage 'c'"
     ]
     runner.iter = 19
     hook.after_train_iter(runner, 4, dict(data_samples=[{}]))
-    assert lines[1].startswith('Epoch 4: 1 images could not be loaded; 1 ')
+    assert lines[1].startswith(
+        'Epoch 4: 1 image could not be loaded; in place of 1 '
+    )
 
 
 def test_a_folder_of_a_class_may_hold_anything(tmp_path):
