@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -18,14 +17,13 @@ import torch
 
 import bcl_mm
 from bcl_mm.apis.comparison import Run, RunError
+from bcl_mm.apis.run_progress import RunProgress
 from bcl_mm.utils.errors import (
     InputValueError,
     as_input_error,
     visible,
 )
 from bcl_mm.utils.lock import lock_folder, locked_for
-
-PROGRESS = re.compile(r'Epoch\(train\)\s*\[(\d+)\].*?eta: (\S+)')
 
 
 def read_commit() -> str:
@@ -63,6 +61,7 @@ class Launcher:
         self.commit = read_commit()
         self.slots = list(range(jobs))
         self.processes: List[subprocess.Popen[Any]] = []
+        self.progress = RunProgress()
         self.has_gpus = torch.cuda.is_available()
         if self.has_gpus and gpus * jobs > torch.cuda.device_count():
             raise InputValueError(
@@ -120,7 +119,7 @@ class Launcher:
 
         failures = []
         # First stages come before their second ones, and so start before them.
-        with ThreadPoolExecutor(self.jobs) as pool:
+        with self.progress, ThreadPoolExecutor(self.jobs) as pool:
             try:
                 for run in runs:
                     tasks[run.folder] = pool.submit(finish, run)
@@ -158,7 +157,7 @@ class Launcher:
         return environment
 
     def _call(self, run: Run, command: List[str], lock: Optional[int]) -> None:
-        """Run a command; show its progress every few seconds."""
+        """Run a command, and show its progress."""
         slot = self.slots.pop()
         try:
             with run.log.open('ab') as log, run.log.open('rb') as output:
@@ -172,15 +171,10 @@ class Launcher:
                     pass_fds=[] if lock is None else [lock],
                 )
                 self.processes.append(process)
-                shown, latest = time.time(), None
-                while process.poll() is None:
-                    time.sleep(0.2)
-                    text = output.read().decode(errors='replace')
-                    for epoch, left in PROGRESS.findall(text):
-                        latest = f'epoch {epoch}, {left} left'
-                    if latest and time.time() - shown > 5:
-                        run.say(latest)
-                        shown, latest = time.time(), None
+                with self.progress.following(run) as follow:
+                    while process.poll() is None:
+                        time.sleep(0.2)
+                        follow(output.read().decode(errors='replace'))
         finally:
             self.slots.append(slot)
         if process.returncode:
