@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 from mmengine.config import Config
@@ -21,15 +21,17 @@ from bcl_mm.datasets import audit
 from bcl_mm.datasets.audit import Split
 from bcl_mm.datasets.findings import Exclusion, Finding, Findings
 from bcl_mm.datasets.fingerprints import FINGERPRINT, check_image
-from bcl_mm.datasets.image_figures import describe_classes
+from bcl_mm.datasets.image_figures import describe_classes, describe_images
 from bcl_mm.datasets.same_images import (
     check_mirrored_classes,
     check_near_duplicates,
     check_same_images,
 )
-from bcl_mm.utils.errors import InputError, described
+from bcl_mm.utils.errors import InputError, counted, described
 from bcl_mm.utils.files import CsvWriter, open_atomically
 from bcl_mm.utils.progress import show_progress
+
+_BRIEF = 3  # findings of a kind, where there is little room
 
 
 @dataclass
@@ -220,7 +222,8 @@ def describe_split(split: Split) -> str:
     counts, labels = split.class_counts, split.labels
     nonempty = counts[counts > 0]
     lines = [
-        f'{split.name}: {len(labels):,} images, {len(counts):,} classes, '
+        f'{split.name}: {counted(len(labels), "image")}, '
+        f'{counted(len(counts), "class")}, '
         f'labels {labels.min()} to {labels.max()}',
         f'  images per class: {nonempty.max():,} to {nonempty.min():,}, '
         f'mean {nonempty.mean():.1f}',
@@ -233,6 +236,41 @@ def describe_split(split: Split) -> str:
             + ', '.join(f'{v.sum():,} {k}-shot' for k, v in groups.items()),
             *describe_classes(split),
         ]
+    return '\n'.join(lines)
+
+
+def describe(result: CheckResult, most: Optional[int] = 10) -> str:
+    """All that a check found, as text.
+
+    Args:
+        result: What it found.
+        most: Findings of one kind that are written out. Defaults to 10;
+            None: all.
+    """
+    lines = [describe_split(split) for split in result.splits]
+    if lines:
+        lines += describe_images(result.splits)
+    return '\n'.join([*lines, '', result.describe(most)])
+
+
+def describe_briefly(result: CheckResult, path: Path) -> str:
+    """The sizes of the data and the findings, in a few lines.
+
+    Args:
+        result: What a check found.
+        path: The file that has all.
+    """
+    lines = []
+    for split in result.splits:
+        first, spread, *more = describe_split(split).splitlines()
+        lines.append(f'{first.rpartition(", ")[0]}; {spread.strip()}')
+        if more:  # of the training set
+            lines.append(f'  {"; ".join(map(str.strip, more[:2]))}')
+    if lines:
+        images = map(str.strip, describe_images(result.splits)[:2])
+        lines.append(', '.join(images))
+    found = result.describe(_BRIEF, str(path)).replace('\n\n', '\n')
+    lines += [found, f'Histogram, formats and all findings: {path}']
     return '\n'.join(lines)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Optional
 from bcl_mm.cli import print_any_name
 from bcl_mm.cli.arguments import output_file
 from bcl_mm.cli.options import add_cfg_options, add_config, whole_number
-from bcl_mm.utils.errors import InputError
+from bcl_mm.utils.errors import InputError, counted
 
 if TYPE_CHECKING:
     from bcl_mm.apis.data_check import CheckResult
@@ -98,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
         write_exclusions(args.fix_list, result.to_exclude)
         number, new = len(result.to_exclude), len(result.exclusions)
         before = f', {number - new:,} of them from before' * (number > new)
-        print(f'\n{args.fix_list} lists {number:,} images to exclude{before}.')
+        what = f'{counted(number, "image")} to exclude{before}'
+        print(f'\n{args.fix_list} lists {what}.')
     return bool(result.problems)
 
 
@@ -110,17 +111,12 @@ def show_result(result: CheckResult, most: Optional[int] = 10) -> None:
         most: Findings of one kind that are written out. Defaults to 10;
             None: all.
     """
-    from bcl_mm.apis.data_check import describe_split
-    from bcl_mm.datasets.image_figures import describe_images
+    from bcl_mm.apis.data_check import describe
 
-    for split in result.splits:
-        print(_encodable(describe_split(split)))
-    if result.splits:
-        print('\n'.join(describe_images(result.splits)))
-    print(f'\n{result.describe(most)}', flush=True)
+    print(encodable(describe(result, most)), flush=True)
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Text whose bars the terminal can show."""
     try:
         text.encode(sys.stdout.encoding)

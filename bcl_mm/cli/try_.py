@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, List, Optional, Sequence
 
 from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli import load_command, print_any_name
-from bcl_mm.cli.check import show_result
+from bcl_mm.cli.check import encodable, show_result
 from bcl_mm.cli.options import add_cfg_options, whole_number
 from bcl_mm.utils.errors import InputValueError, MissingFileError, visible
+from bcl_mm.utils.files import write_atomically
 
 if TYPE_CHECKING:
     from bcl_mm.apis.comparison import Run
@@ -35,6 +36,7 @@ _SIZES = dict(
 )
 # Up to here, the warm-up and the slower start of some methods decide.
 _FEW_EPOCHS = 20
+_ALL_FOUND = 'check.txt'  # in the work dir
 
 
 def _minutes(text: str) -> float:
@@ -141,6 +143,7 @@ def _duration(seconds: float) -> str:
 
 def _try(args: argparse.Namespace, began: float) -> int:
     """The work, in a folder that no other process uses."""
+    from bcl_mm.apis.data_check import describe
     from bcl_mm.apis.trial import (
         SIZES,
         Trial,
@@ -159,7 +162,7 @@ def _try(args: argparse.Namespace, began: float) -> int:
     check = [config, '--cfg-options', f'data_root={data_root}']
     check += args.cfg_options
     _show('check', *check)
-    result = _check(config, check[2:])
+    result = _check(config, check[2:], args.work_dir)
     if result.problems:
         number = len(result.problems)
         print(
@@ -198,6 +201,8 @@ def _try(args: argparse.Namespace, began: float) -> int:
     if earlier is not None:
         trial.require_same(earlier, args.work_dir)
         trial.epochs, trial.timings = earlier.epochs, earlier.timings
+    # Not before: in a folder of other data it would be wrong.
+    write_atomically(f'{describe(result, None)}\n', args.work_dir / _ALL_FOUND)
     _plan(args, trial, began)
     words = ['compare', *trial.configs(args.methods), '--seeds', *args.seeds]
     words += ['--jobs', args.jobs, '--report', '--work-dir', args.work_dir]
@@ -209,15 +214,22 @@ def _try(args: argparse.Namespace, began: float) -> int:
     return int(has_failed)
 
 
-def _check(config: str, options: List[str]) -> CheckResult:
-    """Check the data, as bcl-mm check does, and print what it found."""
+def _check(config: str, options: List[str], work_dir: Path) -> CheckResult:
+    """Check the data, as bcl-mm check does, and print what it found.
+
+    Without problems, only the most important: a file will have all.
+    """
     from bcl_mm.apis import data_check
     from bcl_mm.apis.config import load_config
 
     print_any_name()
     cfg = load_config(Namespace(config=config, cfg_options=options))
     result = data_check.check_datasets(cfg, workers=os.cpu_count() or 1)
-    show_result(result)
+    if result.problems:
+        show_result(result)
+    else:
+        brief = data_check.describe_briefly(result, work_dir / _ALL_FOUND)
+        print(visible(encodable(brief)))
     return result
 
 

@@ -63,25 +63,30 @@ class Findings:
             both = [*getattr(self, name), *getattr(other, name)]
             setattr(self, name, list(dict.fromkeys(both)))
 
-    def describe(self, most: Optional[int] = 10) -> str:
+    def describe(self, most: Optional[int] = 10, where: str = '--all') -> str:
         """All sentences as text, under titles.
 
         Args:
             most: Sentences of one kind that are written out. Defaults to 10;
                 None: all.
+            where: What lists the others. Defaults to ``'--all'``.
         """
         blocks = []
         for title in ('notes', 'warnings', 'problems'):
             findings = getattr(self, title)
             if findings:
                 title = f'{title.capitalize()} ({len(findings):,}):'
-                blocks.append('\n'.join([title, *_shorten(findings, most)]))
+                blocks.append(
+                    '\n'.join([title, *_shorten(findings, most, where)])
+                )
         if not self.problems:
             blocks.append('No problems.')
         return '\n\n'.join(blocks)
 
 
-def _shorten(findings: List[Finding], most: Optional[int]) -> List[str]:
+def _shorten(
+    findings: List[Finding], most: Optional[int], where: str
+) -> List[str]:
     """Lines of the findings, kind by kind, and how many are left out."""
     total = Counter(finding.kind for finding in findings)
     lines: Dict[str, List[str]] = {kind: [] for kind in total}
@@ -91,5 +96,5 @@ def _shorten(findings: List[Finding], most: Optional[int]) -> List[str]:
     for kind, shown in lines.items():
         if len(shown) < total[kind]:
             left = total[kind] - len(shown)
-            shown.append(f'... and {left:,} more ({kind}); --all lists them')
+            shown.append(f'... and {left:,} more ({kind}); {where} lists them')
     return [line for shown in lines.values() for line in shown]

@@ -72,6 +72,26 @@ def test_the_commands_that_it_runs(try_folder, folder):
     assert '3 runs of 100 epochs, with the report: about 9 minutes' in output
 
 
+def test_it_says_little_before_it_trains(try_folder, tmp_path):
+    write_classes(tmp_path / 'many', [4] * 30)
+    status, output, _ = try_folder(tmp_path / 'many', '--budget', '3')
+    assert status == 0
+    before = output.partition('$ bcl-mm compare')[0]
+    figures, _, rest = before.partition('Notes (')
+    found, _, plan = rest.partition('No problems.')
+    assert 'imbalance factor: 1.0' in figures
+    # The command, two sets that are read, a line of progress, four of
+    # figures; no more than three findings of a kind; and the plan. With three
+    # notes, the comparison shows its first progress in line 25.
+    assert len(figures.splitlines()) <= 8
+    assert len(plan.splitlines()) <= 10
+    assert re.search(r'more \(near-dup.*\); \S+check.txt lists them', found)
+    assert '█' not in output and '--all' not in output
+    text = (try_folder.work_dir / 'check.txt').read_text()
+    assert '█' in text and 'formats: ' in text
+    assert found.strip().splitlines()[-2] in text
+
+
 def test_a_budget_cuts_all_alike_and_is_kept(try_folder, folder):
     options = folder, '--budget', '2', '--seeds', '0', '1'
     status, output, errors = try_folder(*options)
