@@ -64,7 +64,8 @@ def _check_initialised(model: nn.Module) -> None:
             source, prefix = cfg['checkpoint'], cfg.get('prefix')
             weights = weights_of(load_from_bcl_mm(source))  # as MMEngine
             if prefix:
-                weights = without_prefix(weights, f'{prefix}.')
+                start = f'{prefix.removesuffix(".")}.'  # as MMEngine
+                weights = without_prefix(weights, start)
             own = module.state_dict()
             shared = {key: weights[key] for key in own if key in weights}
             wrong = [

@@ -60,7 +60,7 @@ def test_pretrained_that_nothing_has_read_is_an_error(settings, is_read):
     )
 
 
-@pytest.mark.parametrize('prefix', [None, 'backbone'])
+@pytest.mark.parametrize('prefix', [None, 'backbone', 'backbone.'])
 @pytest.mark.long
 def test_an_init_cfg_that_does_not_fit_is_an_error(prefix, tmp_path):
     # MMEngine only logs it, and trains random weights.
@@ -74,7 +74,7 @@ def test_an_init_cfg_that_does_not_fit_is_an_error(prefix, tmp_path):
         runner.train()
         return runner.model.backbone
 
-    start = f'{prefix}.' if prefix else ''
+    start = f'{prefix.removesuffix(".")}.' if prefix else ''
     name = 'stem.0.weight'
     backbone = make(tmp_path / 'own').model.backbone.state_dict()
     own = {f'{start}{key}': value for key, value in backbone.items()}
