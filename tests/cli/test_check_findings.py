@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from bcl_mm.datasets import CustomImages
-from bcl_mm.utils.errors import InputError
 from tests.cli.checks import listed
 from tests.trees import random_image
 
@@ -186,60 +185,6 @@ def test_a_list_of_exclusions_keeps_those_of_before(call, clean, tmp_path):
         ]
     assert f'{fixes} lists 2 images to exclude, 2 of them from' in output
     assert listed(output) == []
-
-
-def test_lists_that_cannot_be_used(clean, tmp_path):
-    fixes = tmp_path / 'fix.csv'
-    for text, message in (
-        (None, 'exclude must be a CSV file.* does not exist'),
-        ('a,b\n', 'fix.csv: the first row must name the columns'),
-        ('path,split\n/a,dev\n', "fix.csv:2: .* got '/a' and 'dev'"),
-        ('path\n""\n', 'fix.csv:2: a row must have a path'),
-        (
-            'path\n/elsewhere/a.png\n',
-            'lists 1 image, of which none is in .*'
-            'a.png: is it the list of other data',
-        ),
-    ):
-        if text is not None:
-            fixes.write_text(text)
-        with pytest.raises(InputError, match=message):
-            CustomImages(str(clean), exclude=str(fixes))
-    fixes.write_text('path\ndata/train/left/0.png\n')  # relative to it
-    dataset = CustomImages(str(clean), exclude=str(fixes))
-    assert len(dataset) == 17
-    fixes.write_text('path,split\ndata/train/left/0.png,val\n')
-    assert len(CustomImages(str(clean), exclude=str(fixes))) == 18
-    # An image of one part, in a list that names no parts.
-    fixes.write_text('path\ndata/val/left/0.png\n')
-    sizes = [
-        len(CustomImages(str(clean), split=split, exclude=str(fixes)))
-        for split in ('train', 'val')
-    ]
-    assert sizes == [18, 5]
-
-
-def test_what_is_excluded_does_not_count(clean, tmp_path):
-    tree = tmp_path / 'tree'
-    shutil.copytree(clean / 'train', tree)
-    fixes = tmp_path / 'fix.csv'
-    rows = [f'{tree}/left/{i}.png' for i in range(5)]
-    fixes.write_text('\n'.join(['path', *rows]))
-    options = dict(exclude=str(fixes))
-    with pytest.raises(InputError, match='there is only one of left'):
-        CustomImages(str(tree), **options)
-    dataset = CustomImages(str(tree), min_images=2, **options)
-    assert dataset.metainfo['classes'] == ('right', 'third')
-    # Nor does its group: 5 is in both parts, 0 and 1 no longer are.
-    for name in ('left', 'right', 'third'):
-        (clean / 'val' / name / '0.png').rename(clean / 'val' / name / '5.png')
-    rows = [f'{clean}/train/{name}/1.png' for name in NAMES]
-    fixes.write_text('\n'.join(['path,split', *(f'{r},train' for r in rows)]))
-    val = CustomImages(
-        str(clean), split='val', group_regex='/([0-9])', **options
-    )
-    (problem,) = val.problems
-    assert 'shares 1 group with the training part: 5 (group_reg' in problem
 
 
 def test_problems_before_an_error_are_told_one_by_one(call, clean):
