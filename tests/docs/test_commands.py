@@ -126,11 +126,13 @@ def test_the_tests_of_reliability_exist():
 def test_all_documents_are_in_the_table_of_contents():
     readme, *pages = DOCUMENTS
     assert '(docs/index.md)' in readme.read_text(encoding='utf-8')
-    found = {ROOT / 'docs' / 'index.md'}
+    docs = ROOT / 'docs'
+    found = {docs / 'index'}
     for page in pages:
         for _, block in code_blocks(page, '{toctree}'):
             names = [
                 n for n in block.split('\n') if re.fullmatch(r'[\w/]+', n)
             ]
-            found |= {page.parent / f'{name}.md' for name in names}
-    assert found == set(pages)
+            found |= {page.parent / name for name in names}
+    notebooks = docs.glob('*.ipynb')
+    assert found == {page.with_suffix('') for page in (*pages, *notebooks)}
