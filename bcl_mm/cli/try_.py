@@ -23,7 +23,12 @@ from bcl_mm.apis.locations import make_folder
 from bcl_mm.cli import load_command, print_any_name
 from bcl_mm.cli.check import encodable, show_result
 from bcl_mm.cli.options import add_cfg_options, whole_number
-from bcl_mm.utils.errors import InputValueError, MissingFileError, visible
+from bcl_mm.utils.errors import (
+    InputValueError,
+    MissingFileError,
+    counted,
+    visible,
+)
 from bcl_mm.utils.files import write_atomically
 
 if TYPE_CHECKING:
@@ -164,11 +169,10 @@ def _try(args: argparse.Namespace, began: float) -> int:
     _show('check', *check)
     result = _check(config, check[2:], args.work_dir)
     if result.problems:
-        number = len(result.problems)
+        number = counted(len(result.problems), 'problem')
         print(
-            f'\nNothing is trained: the data have {number:,} '
-            f'problem{"s" * (number > 1)}, see above. Correct them, and start '
-            'the same command again.'
+            f'\nNothing is trained: the data have {number}, see above. '
+            'Correct them, and start the same command again.'
         )
         if result.exclusions:
             print(
@@ -301,7 +305,6 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
         print('Nothing is left to train.\n')
         return
     seconds = total_seconds(timings, trial.epochs, interval, args.jobs)
-    number = f'{len(left)} run' + 's' * (len(left) > 1)
     shorten = '' if args.budget else ' (--budget MINUTES shortens it)'
     if trial.epochs < _FEW_EPOCHS:
         print(
@@ -309,8 +312,8 @@ def _plan(args: argparse.Namespace, trial: Trial, began: float) -> None:
             'than cross-entropy.'
         )
     print(
-        f'{number} of {trial.epochs} epochs, with the report: about '
-        f'{_duration(seconds)}{shorten}\n',
+        f'{counted(len(left), "run")} of {counted(trial.epochs, "epoch")}, '
+        f'with the report: about {_duration(seconds)}{shorten}\n',
         flush=True,
     )
 

@@ -11,6 +11,7 @@ from bcl_mm.classes import shot_groups
 from bcl_mm.evaluation import Difference, difference
 from bcl_mm.report.summary import Method
 from bcl_mm.report.tables import COLUMNS
+from bcl_mm.utils.errors import counted
 
 # Every class counts the same, however many test images it has.
 CRITERION = 'balanced'
@@ -224,7 +225,7 @@ def _few_notes(method: Method) -> List[str]:
     images = int(e.totals[few].sum())
     # Of a class with n test images, one is 1/n of the class's share.
     weight = 100 / e.totals[few].min() / few.sum()
-    classes = '1 class' if few.sum() == 1 else f'{few.sum():,} classes'
+    classes = counted(int(few.sum()), 'class')
     note = f'The few-shot figure rests on {images:,} test images of {classes}'
     if images < FEW_IMAGES:
         note += f': a single image moves it by up to {weight:.1f} points'
