@@ -14,6 +14,7 @@ from bcl_mm.datasets.audit import Split
 from bcl_mm.datasets.findings import Exclusion, Finding, Findings
 from bcl_mm.datasets.mirrored import mirrored_classes
 from bcl_mm.datasets.near_duplicates import look_alike, near_pairs
+from bcl_mm.utils.errors import counted
 
 _MOST_NAMED = 4  # of a group, in a message
 
@@ -188,8 +189,8 @@ def check_near_duplicates(splits: Sequence[Split]) -> Findings:
     small = int((prints['known'] & ~comparable).sum())
     if small:
         text = (
-            f'{small:,} images are smaller than 8 x 8 pixels or hardly vary: '
-            'they are not searched for near-duplicates'
+            f'{counted(small, "image")} smaller than 8 x 8 pixels or nearly '
+            'of one colour: not searched for near-duplicates'
         )
         found.notes.append(Finding('near-duplicates', text))
     # One of identical images, about which enough is said elsewhere.

@@ -108,6 +108,8 @@ def test_images_are_found_at_any_depth(tree):
     (tree / 'folder.jpg').mkdir()
     (tree / 'folder.jpg' / 'a.webp').touch()
     (tree / 'folder.jpg' / 'b.TIFF').touch()
+    (tree / 'folder.jpg' / 'c.jfif').touch()
+    (tree / 'folder.jpg' / 'd.JPE').touch()
     for hidden in ('.cache/x.jpg', 'cat/.y.jpg', 'cat/.thumbs/z.jpg'):
         (tree / hidden).parent.mkdir(exist_ok=True)
         (tree / hidden).touch()
@@ -116,7 +118,7 @@ def test_images_are_found_at_any_depth(tree):
     for root in (tree, outside):
         train, val = read(root), read(root, 'val')
         names = sorted(Path(p).name for p, _ in files(train) + files(val))
-        assert len(names) == 7 + 5 + 2 + 1 + 2
+        assert len(names) == 7 + 5 + 4 + 1 + 2
         assert 'gone.jpg' in names  # to be reported as missing
         assert not [name for name in names if name.startswith('.')]
         assert train.metainfo['classes'] == (*NAMES, 'folder.jpg')

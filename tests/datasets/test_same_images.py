@@ -167,7 +167,7 @@ def test_near_duplicates_are_found_across_classes_and_splits():
     ]
     assert not found.problems
     (note,) = texts(found.notes)
-    assert note.startswith('3 images are smaller than 8 x 8 pixels or hardly')
+    assert note.startswith('3 images smaller than 8 x 8 pixels or nearly')
 
 
 def test_near_pairs_are_those_of_a_loop():

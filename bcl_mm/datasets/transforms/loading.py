@@ -31,13 +31,13 @@ from bcl_mm.utils.preprocessing import (
 
 # Names of image files end with one of these, in any case.
 IMAGE_ENDINGS = (
-    *('.bmp', '.jpeg', '.jpg', '.pgm', '.png'),
-    *('.ppm', '.tif', '.tiff', '.webp'),
+    *('.bmp', '.jfif', '.jpe', '.jpeg', '.jpg', '.pgm'),
+    *('.png', '.ppm', '.tif', '.tiff', '.webp'),
 )
 # These are images, too, but not read: the names of what data sets have.
 OTHER_IMAGE_ENDINGS = (
-    *('.avif', '.gif', '.heic', '.heif', '.jfif'),
-    *('.jp2', '.jpe', '.jxl', '.svg'),
+    *('.avif', '.gif', '.heic', '.heif'),
+    *('.jp2', '.jxl', '.svg'),
 )
 NOT_REGULAR = 'is not a regular file'
 _NO_IMAGE = 'is not an image, or is too damaged'
