@@ -18,6 +18,8 @@ _NOISE = (
     '`torch.cuda.amp.GradScaler',
     # slurm_train.sh: mmengine sets them for each process.
     'Setting (OMP|MKL)_NUM_THREADS',
+    # --resume after early stopping: mmengine removed what the key names.
+    'resumed key: loop_stage is not defined',
     # pretrained=torchvision://...: the backbone does not load its classifier.
     r'The model and loaded state dict do not match exactly\s+unexpected key '
     r'in source state_dict: fc\.weight, fc\.bias\s*$',

@@ -65,6 +65,12 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
         self._restore(runner)
         if self.wait_count >= self.patience:
             runner.train_loop.stop_training = True
+            self._note(
+                runner,
+                f'This training was stopped early, after {self.wait_count} '
+                'validations without improvement: raise patience '
+                f'({self.patience}) of EarlyStoppingHook to continue it',
+            )
 
     def after_val_epoch(
         self, runner: Runner, metrics: Dict[str, float]
@@ -76,6 +82,17 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
         super().after_val_epoch(runner, metrics)
         for attribute, name in self._names.items():
             runner.message_hub.update_info(name, getattr(self, attribute))
+        if runner.train_loop.stop_training:
+            self._note(
+                runner,
+                f'Training stops early, after epoch {runner.epoch}: '
+                f'{self.monitor} is {metrics[self.monitor]:.1f}, and the best '
+                f'was {self.best_score:.1f}',
+            )
+
+    @staticmethod
+    def _note(runner: Runner, text: str) -> None:
+        runner.logger.info(text, extra=dict(is_note=True))  # in the terminal
 
     def _restore(self, runner: Runner) -> None:
         info = runner.message_hub.runtime_info

@@ -7,6 +7,7 @@ from bcl_mm.apis.runs import find_runs
 from bcl_mm.engine.hooks import EarlyStoppingHook
 from bcl_mm.engine.hooks.checkpoint import SafeCheckpointHook
 from bcl_mm.engine.resume import latest_checkpoint
+from bcl_mm.engine.terminal import Terminal
 from tests.engine.hooks.checkpoints import names, runner
 
 STOP = dict(
@@ -20,7 +21,10 @@ def train(folder, epochs, patience, resume=False, **checkpoint):
         early_stopping=dict(STOP, patience=patience),
         run_config=dict(type='bcl_mm.RunConfigHook'),
     )
-    training = runner(folder, epochs, checkpoint, hooks, resume=resume)
+    training = runner(
+        folder, epochs, checkpoint, hooks, resume=resume, log_level='INFO'
+    )
+    Terminal('').attach(training.logger)
     training.train()
     return training
 
@@ -32,14 +36,19 @@ def progress_of(folder):
 
 
 @pytest.mark.long
-def test_a_stopped_training_is_saved_and_finished(tmp_path):
+def test_a_stopped_training_is_saved_and_finished(tmp_path, capsys):
     # (The first validation improves on nothing, the next two do not.)
     stopped = train(tmp_path, 9, 2, interval=2)
     assert stopped.epoch == 3
+    shown = capsys.readouterr().out
+    assert 'Training stops early, after epoch 3: accuracy/top1 is' in shown
     assert names(tmp_path) == ['epoch_2.pth', 'epoch_3.pth']
     assert progress_of(tmp_path) == ('epoch_3.pth', '')
     before = (tmp_path / 'epoch_3.pth').read_bytes()
     assert train(tmp_path, 9, 2, resume=True, interval=2).epoch == 3
+    shown = capsys.readouterr().out
+    assert 'stopped early, after 2 validations' in shown
+    assert 'raise patience (2)' in shown
     assert (tmp_path / 'epoch_3.pth').read_bytes() == before
     # More patience goes on, with the count that there was.
     assert train(tmp_path, 9, 3, resume=True, interval=2).epoch == 4
