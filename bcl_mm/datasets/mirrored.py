@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from bcl_mm.datasets.near_duplicates import near_pairs
-
-_MOST_IMAGES = 100  # of each class
-# The smallest mirrored_share of both classes, and how many times the
-# plain_share it must be at least.
-_MIN_SHARE, _MIN_RATIO = 0.2, 2.0
+# Images of each class: fewer where the classes are so many that more images
+# than these would be compared with each other.
+_FEWEST_IMAGES, _MOST_IMAGES, _MOST_COMPARED = 5, 100, 20_000
+# The smallest mirrored_share of both classes, and by how much it exceeds the
+# plain_share at least. Measured: see docs/own_data.md.
+_MIN_SHARE, _MIN_EXCESS = 0.5, 0.5
 
 
 class MirroredPair(NamedTuple):
@@ -21,8 +21,8 @@ class MirroredPair(NamedTuple):
         first: The smaller label.
         second: The larger label.
         mirrored_share: Part of the images whose mirror image resembles an
-            image of the other class.
-        plain_share: Part of the images that resemble one as they are.
+            image of the other class most, of the images of all classes.
+        plain_share: Part of the images that do so as they are.
     """
 
     first: int
@@ -42,68 +42,78 @@ def mirrored_classes(
     Args:
         hashes: (N,) uint64, perceptual hashes.
         mirrored_hashes: (N,) uint64, those of the mirror images.
-        labels: (N,) labels >= 0. Of each class, 100 images are examined,
-            spread evenly over all.
+        labels: (N,) labels >= 0. Of each class, at most 100 images are
+            compared, spread evenly over all; classes of fewer than 5 are
+            left out.
 
     Returns:
         The pairs, those of the largest ``mirrored_share`` first.
     """
     chosen = _spread_over_classes(labels)
-    labels = labels[chosen].astype(np.int64)
-    number, num_classes = len(labels), int(labels.max(initial=0)) + 1
-    # The mirror images follow the images.
-    both = np.concatenate([hashes[chosen], mirrored_hashes[chosen]])
-    groups = np.tile(labels, 2)
-    found: Dict[bool, List[Any]] = {False: [], True: []}
-    for i, j in near_pairs(both, groups):
-        for is_flipped in found:
-            # A flip of both is no news.
-            of_kind = (i < number) & ((j >= number) == is_flipped)
-            a, b = i[of_kind], j[of_kind] % number
-            for one, other in ((a, b), (b, a)):
-                found[is_flipped].append(one * num_classes + labels[other])
-    sizes = np.bincount(labels, minlength=num_classes)
-    shares = {k: _shares(v, labels, sizes) for k, v in found.items()}
+    classes, starts = np.unique(labels[chosen], return_index=True)
+    plain, mirrored = _signs(hashes[chosen]), _signs(mirrored_hashes[chosen])
+    found: Dict[int, Tuple[int, float, float]] = {}
+    for i, own in enumerate(np.split(np.arange(len(chosen)), starts[1:])):
+        if not own.size:
+            break  # no images at all
+        shares = _nearest_classes(mirrored[own], plain, starts)
+        other = int(shares.argmax())
+        if other != i and shares[other] >= _MIN_SHARE:
+            as_it_is = _nearest_classes(plain[own], plain, starts, own)
+            found[i] = other, shares[other], as_it_is[other]
     pairs = []
-    for (a, b), share in shares[True].items():
-        back = shares[True].get((b, a), 0.0)
-        plain = [shares[False].get(pair, 0.0) for pair in ((a, b), (b, a))]
-        mirrored, straight = (share + back) / 2, sum(plain) / 2
-        if (
-            a < b
-            and min(share, back) >= _MIN_SHARE
-            and mirrored >= _MIN_RATIO * straight
-        ):
-            pairs.append(MirroredPair(a, b, mirrored, straight))
+    for i, (j, share, straight) in found.items():
+        if i < j and found.get(j, (-1,))[0] == i:
+            share = (share + found[j][1]) / 2
+            straight = (straight + found[j][2]) / 2
+            if share - straight >= _MIN_EXCESS:
+                pair = int(classes[i]), int(classes[j])
+                pairs.append(MirroredPair(*pair, share, straight))
     return sorted(pairs, key=lambda pair: -pair.mirrored_share)
 
 
+def _signs(hashes: np.ndarray) -> np.ndarray:
+    """Bits of (n,) hashes as -1 and 1: (n, 64) float32.
+
+    The product of two is 64 - 2 * their Hamming distance.
+    """
+    octets = np.ascontiguousarray(hashes, np.uint64)[:, None].view(np.uint8)
+    return np.unpackbits(octets, axis=1).astype(np.float32) * 2 - 1
+
+
+def _nearest_classes(
+    images: np.ndarray,
+    others: np.ndarray,
+    starts: np.ndarray,
+    itself: Optional[np.ndarray] = None,
+) -> np.ndarray:
+    """Parts of images whose nearest other image is of each class: (C,).
+
+    Args:
+        images: (n, 64) signs.
+        others: (N, 64) signs, in the order of the classes.
+        starts: (C,) positions at which the classes begin.
+        itself: (n,) position of each image among the others, if it is there.
+    """
+    products = images @ others.T
+    if itself is not None:
+        products[np.arange(len(images)), itself] = -np.inf
+    nearest = products == products.max(axis=1, keepdims=True)
+    votes = nearest / nearest.sum(axis=1, keepdims=True)  # ties share one
+    return np.add.reduceat(votes.mean(axis=0), starts)
+
+
 def _spread_over_classes(labels: np.ndarray) -> np.ndarray:
-    """Indices of at most ``_MOST_IMAGES`` images of each class."""
+    """Indices of some images of each class, in the order of the classes."""
     order = np.argsort(labels, kind='stable')
     sizes = np.unique(labels, return_counts=True)[1]
+    most = _MOST_COMPARED // max(len(sizes), 1)
+    most = min(max(most, _FEWEST_IMAGES), _MOST_IMAGES)
     position = np.arange(len(labels)) - np.repeat(
         np.cumsum(sizes) - sizes, sizes
     )
-    step = -(-np.repeat(sizes, sizes) // _MOST_IMAGES)
-    return order[position % np.maximum(step, 1) == 0]
-
-
-def _shares(codes: list, labels: np.ndarray, sizes: np.ndarray) -> dict:
-    """Part of a class's images that resemble another: (class, other) -> it.
-
-    Args:
-        codes: Arrays of image * C + other class, with repetitions.
-        labels: Labels of the images.
-        sizes: (C,) images of each class.
-    """
-    if not codes:
-        return {}
-    images, others = np.divmod(np.unique(np.concatenate(codes)), len(sizes))
-    pairs, counts = np.unique(
-        np.stack([labels[images], others]), axis=1, return_counts=True
+    step = np.repeat(-(-sizes // most), sizes)
+    is_chosen = (position % np.maximum(step, 1) == 0) & np.repeat(
+        sizes >= _FEWEST_IMAGES, sizes
     )
-    return {
-        (a, b): count / sizes[a]
-        for (a, b), count in zip(pairs.T.tolist(), counts.tolist())
-    }
+    return order[is_chosen]

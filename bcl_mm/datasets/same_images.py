@@ -241,9 +241,8 @@ def check_mirrored_classes(train: Split) -> Findings:
         ]
         text = (
             f'train: {pair.mirrored_share:.0%} of the images of '
-            f'{names[0]} and {names[1]} become an image of the other class '
-            'when they are flipped: train without flips '
-            '(augmentation=symbols)'
+            f'{names[0]} and {names[1]} resemble the other class most when '
+            'they are flipped: train without flips (augmentation=symbols)'
         )
         found.warnings.append(Finding('mirrored classes', text))
     return found

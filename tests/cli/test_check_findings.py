@@ -242,8 +242,8 @@ def test_mirrored_classes_and_odd_images(call, clean, tmp_path):
     assert (status, listed(output)) == (0, [])
     (warning,) = listed(output, 'Warnings')
     assert warning == (
-        'train: 100% of the images of left and right become an image of the '
-        'other class when they are flipped: train without flips '
+        'train: 100% of the images of left and right resemble the other '
+        'class most when they are flipped: train without flips '
         '(augmentation=symbols)'
     )
     for line in (

@@ -242,6 +242,42 @@ def test_mirrored_classes(number):
     )
 
 
+@pytest.mark.parametrize(('number', 'is_found'), [(4, False), (5, True)])
+def test_too_few_images_are_not_compared(number, is_found):
+    rows, labels = letters(number, shear=0)
+    pairs = mirrored_classes(rows['hash'], rows['mirrored'], labels)
+    assert bool(pairs) == is_found
+
+
+def nearest_oracle(hashes, mirrored, labels):
+    """Shares (C, C) of images that resemble each class most, flipped."""
+    shares = np.zeros((labels.max() + 1,) * 2)
+    for own, flipped in zip(labels, mirrored):
+        bits = [bin(int(flipped) ^ int(other)).count('1') for other in hashes]
+        near = [c for c, b in zip(labels, bits) if b == min(bits)]
+        for label in near:
+            shares[own, label] += 1 / len(near) / (labels == own).sum()
+    return shares
+
+
+def test_shares_of_mirrored_classes():
+    # Some of the flipped images of each resemble the other; a few bits of
+    # noise, and unsorted labels.
+    random = np.random.RandomState(5)
+    prototypes = random.randint(0, 2**62, 4).astype(np.uint64)
+    labels = random.permutation(np.repeat(np.arange(3), [9, 12, 15]))
+    goals = np.where(random.rand(36) < 0.7, np.array([1, 0, 2])[labels], 3)
+    noise = [np.uint64(1 << random.randint(62)) for _ in range(72)]
+    hashes = prototypes[labels] ^ noise[:36]
+    mirrored = prototypes[goals] ^ noise[36:]
+    (pair,) = mirrored_classes(hashes, mirrored, labels)
+    shares = nearest_oracle(hashes, mirrored, labels)
+    assert (pair.first, pair.second, pair.plain_share) == (0, 1, 0)
+    expected = (shares[0, 1] + shares[1, 0]) / 2
+    assert 0.5 < pair.mirrored_share < 1
+    np.testing.assert_allclose(pair.mirrored_share, expected, rtol=1e-6)
+
+
 def test_no_images_have_no_mirrored_classes():
     nothing = np.zeros(0, np.uint64)
     assert mirrored_classes(nothing, nothing, np.zeros(0, int)) == []
