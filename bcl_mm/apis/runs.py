@@ -21,6 +21,7 @@ from bcl_mm.utils.errors import (
     InputError,
     InputValueError,
     MissingFileError,
+    counted,
     visible,
 )
 
@@ -64,6 +65,8 @@ class TrainedRun:
         cfg: The config.
         progress: How far an unfinished training is, ``'epoch 2 of 3'``.
             Defaults to ``''``: it is finished.
+        length: How long it trained, ``'3 epochs'``, with ``(stopped early)``.
+            Defaults to ``''``: unknown, or nothing was trained.
 
     Example:
         The training of :func:`~bcl_mm.apis.training.train`'s example:
@@ -81,6 +84,7 @@ class TrainedRun:
     checkpoint: Path
     cfg: Config = field(repr=False)
     progress: str = ''
+    length: str = ''
 
     @property
     def method(self) -> str:
@@ -199,23 +203,29 @@ def open_run(folder: Path, allow_code: bool) -> Optional[TrainedRun]:
         )
     path, cfg = found
     meta = load_checkpoint(checkpoint).get('meta', {})
-    progress = '' if tested else _unfinished_progress(cfg, meta)
-    return TrainedRun(folder, path, Path(checkpoint), cfg, progress)
+    run = TrainedRun(folder, path, Path(checkpoint), cfg)
+    if not tested:
+        run.progress, run.length = _progress_and_length(cfg, meta)
+    return run
 
 
-def _unfinished_progress(cfg: Config, meta: Dict[str, Any]) -> str:
-    """How far a training is; empty if it is finished, or stopped early."""
-    if meta.get('stopped_early'):
-        return ''
+def _progress_and_length(cfg: Config, meta: Dict[str, Any]) -> Tuple[str, str]:
+    """How far a training is, if it is unfinished; and how long it was."""
     schedule = cfg.get('train_cfg')
-    for step, limit in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
+    is_stopped = meta.get('stopped_early')
+    for step, limit, noun in (
+        ('epoch', 'max_epochs', 'epoch'),
+        ('iter', 'max_iters', 'iteration'),
+    ):
         planned = schedule.get(limit) if isinstance(schedule, dict) else None
         done = meta.get(step)
         if not isinstance(planned, int) or not isinstance(done, int):
             continue
-        if done < planned:
-            return f'{step} {done:,} of {planned:,}'
-    return ''
+        length = counted(done, noun) + ' (stopped early)' * bool(is_stopped)
+        if done < planned and not is_stopped:
+            return f'{step} {done:,} of {planned:,}', length
+        return '', length
+    return '', ''
 
 
 def find_runs(

@@ -1,11 +1,12 @@
-"""What a report says of the data, from the configs of the runs."""
+"""What a report says of the data and the trainings."""
 
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any, Sequence
+from typing import Any, List, Sequence
 
 from bcl_mm.apis.runs import TrainedRun, tests_on_validation
+from bcl_mm.report.summary import Method
 
 # Readers of anyone's images: the folder says more than the reader's name.
 _GENERAL = ('CustomImages', 'CustomDataset', 'ImageList', 'ImageFolder')
@@ -35,7 +36,7 @@ def data_name(cfg: Any) -> str:
     return f'{kind or "unknown data"}{ending}'
 
 
-def data_notes(runs: Sequence[TrainedRun]) -> list:
+def data_notes(runs: Sequence[TrainedRun]) -> List[str]:
     """What to keep in mind about the test images."""
     if all(
         run.cfg.get('test_dataloader') and tests_on_validation(run.cfg)
@@ -47,6 +48,28 @@ def data_notes(runs: Sequence[TrainedRun]) -> list:
             'on these images, which flatters it.'
         ]
     return []
+
+
+def length_notes(methods: Sequence[Method]) -> List[str]:
+    """A warning if the methods were not trained equally long.
+
+    Those that continue a first stage are not compared.
+    """
+    lengths = {
+        method.name: ' or '.join(
+            dict.fromkeys(run.length for run in method.runs)
+        )
+        for method in methods
+        if not method.runs[0].cfg.get('first_stage')
+    }
+    lengths = {name: length for name, length in lengths.items() if length}
+    if len(set(lengths.values())) < 2:
+        return []
+    listed = ', '.join(f'{name} {value}' for name, value in lengths.items())
+    return [
+        f'The methods were not trained equally long: {listed}. What a method '
+        'brings and what more training brings cannot be told apart.'
+    ]
 
 
 def place_of_run(run: TrainedRun) -> str:

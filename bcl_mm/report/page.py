@@ -17,7 +17,7 @@ from bcl_mm.classes import shot_groups
 from bcl_mm.utils.files import write_atomically
 
 from . import class_figures, figures, spaces, tables
-from .data import data_name, data_notes, place_of_run
+from .data import data_name, data_notes, length_notes, place_of_run
 from .errors import confusions, tail_classes
 from .examples import examples_of
 from .exports import as_png, write_class_table, write_exports
@@ -147,6 +147,7 @@ def write_page(
         verdict=verdict,
         notes=[
             *verdict.notes,
+            *length_notes(shown),
             *data_notes(runs),
             *mirror_notes(shown, pictures),
         ],

@@ -180,3 +180,26 @@ def test_odd_schedules(tmp_path, schedule):
     write_run(tmp_path / 'run', train_cfg=schedule, randomness=schedule)
     ((run,), _) = find_runs([tmp_path])
     assert (run.progress, run.seed) == ('', None)
+
+
+@pytest.mark.parametrize(
+    ('schedule', 'meta', 'progress', 'length'),
+    [
+        (dict(max_epochs=1), {}, '', '1 epoch'),
+        (dict(max_epochs=3), {}, 'epoch 1 of 3', '1 epoch'),
+        (
+            dict(max_epochs=3),
+            dict(stopped_early=True),
+            '',
+            '1 epoch (stopped early)',
+        ),
+        (dict(max_iters=6), {}, '', '6 iterations'),
+        (dict(max_iters=2000), {}, 'iter 6 of 2,000', '6 iterations'),
+    ],
+)
+def test_progress_and_length(tmp_path, schedule, meta, progress, length):
+    folder = write_run(tmp_path / 'run', train_cfg=schedule)
+    content = dict(CHECKPOINT, meta={**CHECKPOINT['meta'], **meta})
+    torch.save(content, folder / 'epoch_1.pth')
+    ((run,), _) = find_runs([tmp_path])
+    assert (run.progress, run.length) == (progress, length)

@@ -5,8 +5,13 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from bcl_mm.report.data import data_name, data_notes, place_of_run
-from tests.report.common import trained_run
+from bcl_mm.report.data import (
+    data_name,
+    data_notes,
+    length_notes,
+    place_of_run,
+)
+from tests.report.common import method_of, trained_run
 
 CUSTOM = dict(type='bcl_mm.CustomImages', data_root='/home/me/birds/')
 DIGITS = dict(type='bcl_mm.Digits')
@@ -59,3 +64,21 @@ def test_places(tmp_path):
     run.folder = Path('/')
     run.checkpoint = Path('/epoch_1.pth')
     assert place_of_run(run) == 'epoch_1.pth'
+
+
+def test_unequal_lengths_are_told():
+    def method(name, *lengths, **settings):
+        found = method_of(name, dict(top1=[1.0] * len(lengths)), **settings)
+        for run, length in zip(found.runs, lengths):
+            run.length = length
+        return found
+
+    ce = method('CE', '20 epochs', '20 epochs')
+    bcl = method('BCL', '20 epochs', '16 epochs (stopped early)')
+    crt = method('cRT', '10 epochs', first_stage='CE')
+    (note,) = length_notes([ce, bcl, crt])
+    assert note.startswith(
+        'The methods were not trained equally long: CE 20 epochs, BCL 20 '
+        'epochs or 16 epochs (stopped early). What'
+    )
+    assert length_notes([ce, crt, method('tau-norm', '')]) == []
