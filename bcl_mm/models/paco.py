@@ -223,11 +223,12 @@ class GPaCo(ProjectedBranch):
             **self.weights,
         )
         if self.training:
-            # In the order of one process: view by view.
+            # In the order of one process, view by view: samplers deal the
+            # images of a batch out to the processes in turn.
             parts = -1, num_views, len(labels) // num_views
             self._enqueue(
-                batch_keys.detach().unflatten(0, parts).transpose(0, 1),
-                batch_labels.unflatten(0, parts).transpose(0, 1),
+                batch_keys.detach().unflatten(0, parts).movedim(0, 2),
+                batch_labels.unflatten(0, parts).movedim(0, 2),
             )
         return dict(
             loss=self.weight * losses.mean(),

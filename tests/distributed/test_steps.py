@@ -95,13 +95,16 @@ class Step(torch.nn.Module):
 
 
 def views(ranks):
-    """Three views of the images of some ranks, view-major, and labels."""
+    """Three views of the images of some ranks, view-major, and labels.
+
+    The images of a batch are dealt out to the ranks in turn, as samplers do.
+    """
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(
-        3, len(SHARDS), 4, 6, generator=generator, dtype=torch.float64
+        3, 4, len(SHARDS), 6, generator=generator, dtype=torch.float64
     )
-    labels = [label for r in ranks for label in SHARDS[r]]
-    return images[:, ranks].reshape(-1, 6), labels
+    labels = [SHARDS[r][i] for i in range(4) for r in ranks]
+    return images[:, :, ranks].reshape(-1, 6), labels
 
 
 def total(losses):
@@ -117,6 +120,8 @@ def gradients(model, ranks):
     for name, buffer in model.named_buffers():
         if 'branches' in name and 'projector.' not in name:
             grads[name] = buffer.clone()
+            if 'branches.queue.' in name:  # in the order of the ranks
+                grads[name] = buffer.sort(0).values
     return loss.detach(), grads, losses.get('batch_classes')
 
 
@@ -139,14 +144,14 @@ class NormPerShard(torch.nn.BatchNorm1d):
         self.num_ranks = num_ranks
 
     def forward(self, x):
-        rows = x.view(3, self.num_ranks, -1, x.shape[1])  # V, W, B, channels
-        shards = rows.transpose(0, 1).reshape(self.num_ranks, -1, x.shape[1])
+        rows = x.view(3, -1, self.num_ranks, x.shape[1])  # V, B, W, channels
+        shards = rows.movedim(2, 0).reshape(self.num_ranks, -1, x.shape[1])
         shards = torch.stack(
             [super(NormPerShard, self).forward(s) for s in shards]
         )
         return (
             shards.view(self.num_ranks, 3, -1, x.shape[1])
-            .transpose(0, 1)
+            .movedim(0, 2)
             .reshape(x.shape)
         )
 
