@@ -97,7 +97,8 @@ class MixFirstView(WrappedDataset):
         check_number('power', power, at_least=0, at_most=1)
         check_number('prob', prob, at_least=0, at_most=1)
         check_number('alpha', alpha, above=0)
-        if len(off_epochs) != 2:
+        is_pair = isinstance(off_epochs, (list, tuple))
+        if not is_pair or len(off_epochs) != 2:
             raise InputValueError(
                 'off_epochs must be two numbers, of first and of last epochs, '
                 f'got {off_epochs}'

@@ -10,7 +10,12 @@ import torch
 from bcl_mm.classes import Counts
 from bcl_mm.evaluation.base import ShotMetric, count_hits
 from bcl_mm.registry import METRICS
-from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.errors import (
+    InputTypeError,
+    InputValueError,
+    check_number,
+    shown,
+)
 
 
 def shifted_prior(
@@ -77,7 +82,8 @@ class PriorAccuracy(ShotMetric):
         **kwargs: Arguments of :class:`~bcl_mm.evaluation.ShotMetric`.
 
     Raises:
-        InputTypeError: A ratio is not a number.
+        InputTypeError: A ratio is not a number, ``ratios`` is not a list, or
+            ``priors`` not a dict.
         InputValueError: A ratio is below 1, or a prior is not one number
             >= 0 per class, some of them > 0.
 
@@ -100,8 +106,15 @@ class PriorAccuracy(ShotMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not isinstance(ratios, (list, tuple)):
+            raise InputTypeError(f'ratios must be a list, got {ratios!r}')
         for ratio in ratios:
             check_number('ratios', ratio, at_least=1)
+        if not isinstance(priors or {}, dict):
+            raise InputTypeError(
+                'priors must be a dict, NAME -> one number per class, got '
+                f'{shown(priors)}'
+            )
         self.ratios = tuple(ratios)
         self.priors = dict(priors or {})
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bcl_mm.models.heads import LongTailHead
 from bcl_mm.models.layers import ClassVectors
 from bcl_mm.registry import MODELS
-from bcl_mm.utils.errors import InputValueError, check_number
+from bcl_mm.utils.errors import InputTypeError, InputValueError, check_number
 from bcl_mm.utils.modules import parts_of
 from bcl_mm.utils.protocols import TakesLogitScale
 
@@ -155,7 +155,7 @@ class ExpertHead(LongTailHead):
         **kwargs: Other arguments of :class:`~bcl_mm.models.LongTailHead`.
 
     Raises:
-        InputTypeError: An argument is not a number.
+        InputTypeError: An argument is not a number, or not a list of them.
         InputValueError: An argument is out of range, or ``in_channels`` is
             not a multiple of E.
 
@@ -176,6 +176,13 @@ class ExpertHead(LongTailHead):
         losses: Optional[Sequence[Dict[str, Any]]] = None,
         **kwargs: Any,
     ) -> None:
+        for name, given in (('taus', taus), ('losses', losses)):
+            is_list = isinstance(given, (list, tuple)) and len(given)
+            if not is_list and (name, given) != ('losses', None):
+                raise InputTypeError(
+                    f'{name} must be a list of one for each expert, got '
+                    f'{given!r}'
+                )
         adjusted = 'bcl_mm.LogitAdjustedLoss'
         losses = losses or [dict(type=adjusted, tau=tau) for tau in taus]
         self.num_experts = len(losses)

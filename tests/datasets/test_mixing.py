@@ -208,6 +208,7 @@ def test_another_size_is_an_error():
         (dict(alpha=0), 'alpha must be > 0, got 0'),
         (dict(power=-1), 'power must be in'),
         (dict(off_epochs=(3,)), 'off_epochs must be two numbers'),
+        (dict(off_epochs=3), 'off_epochs must be two numbers.* got 3'),
         (dict(off_epochs=(3, -1)), 'off_epochs must be >= 0, got -1'),
     ],
 )

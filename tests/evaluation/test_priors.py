@@ -80,6 +80,8 @@ def test_through_the_registry():
     'options, message',
     [
         (dict(ratios=[0.5]), 'ratios must be >= 1, got 0.5'),
+        (dict(ratios=2), 'ratios must be a list, got 2'),
+        (dict(priors=[1, 2, 3, 4]), 'priors must be a dict, NAME -> one'),
         (dict(priors=dict(a=[1, 2])), "priors\\['a'\\] must be one finite"),
         (dict(priors=dict(a=[1, -2, 0, 0])), 'must be one finite number >= 0'),
         (dict(priors=dict(train=[1] * 4)), 'the name is taken'),
@@ -87,7 +89,7 @@ def test_through_the_registry():
     ],
 )
 def test_bad_arguments(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         metric = PriorAccuracy(class_counts=COUNTS, **options)
         settings = COUNTS, metric.ratios, metric.priors
         PriorAccuracy.calculate([0, 1], [0, 1], *settings)

@@ -142,6 +142,20 @@ def test_features_of_another_width_are_an_error():
         ExpertHead(4, 8)
 
 
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(taus=1.0), 'taus must be a list of one for each.* got 1.0'),
+        (dict(taus=[]), r'taus must be a list of one for each.* got \[\]'),
+        (dict(losses=[]), r'losses must be a list of one .* got \[\]'),
+        (dict(taus=[0, 'a']), "tau must be a number, got 'a'"),
+    ],
+)
+def test_experts_are_a_list(options, message):
+    with pytest.raises(TypeError, match=message):
+        ExpertHead(4, 6, **options)
+
+
 def test_scores_are_those_of_the_mean_logits():
     head = ExpertHead(4, 9, class_counts=COUNTS).eval()
     features = torch.randn(2, 9)
