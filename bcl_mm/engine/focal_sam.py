@@ -102,7 +102,7 @@ class FocalSAMOptimWrapper(FocalSharpnessAware, OptimWrapper):
     where :math:`\ell_i` is the classification loss of a sample, as the head
     weighs it. Losses of branches are in L alone. An iteration takes three
     passes, under the conditions of
-    :class:`~bcl_mm.engine.SAMOptimWrapper`.
+    :class:`~bcl_mm.engine.sam.SAMOptimWrapper`.
 
     Args:
         rho: Length :math:`\rho \ge 0` of the step uphill. Defaults to 0.3,
