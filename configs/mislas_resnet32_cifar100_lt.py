@@ -7,7 +7,9 @@ _base_ = [
 first_stage = 'ce_resnet32_cifar100_lt.py'
 model = dict(
     backbone=_base_.resnet32,
-    head=dict(num_classes=100, in_channels=64),
+    head=dict(
+        num_classes=100, in_channels=64, loss_cls=dict(head=0.4, tail=0.1)
+    ),
 )
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='bcl_mm.ClassBalancedSampler')

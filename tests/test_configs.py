@@ -85,8 +85,11 @@ def test_large_leaf_takes_a_step(leaf):
     views = 3 if loader.pipeline == cfg.three_views else 1
     features = torch.randn(views * 4, head.in_channels)
     samples = [DataSample().set_gt_label(label) for label in (0, 1, 1, 2)]
-    losses = head.loss((features,), samples)
-    assert all(torch.isfinite(value) for value in losses.values())
+    if cfg.get('is_trained', True):
+        results = head.loss((features,), samples).values()
+    else:  # it is only tested
+        results = [head((features,))]
+    assert all(torch.isfinite(value).all() for value in results)
     backbone = cfg.model.backbone
     experts = 3 if backbone.type == 'bcl_mm.SharedTrunk' else 1
     assert head.in_channels == experts * (64 if 'cifar' in leaf else 2048)
