@@ -122,3 +122,40 @@ def test_mislas_smooths_more_on_cifar_100():
     ]
     found = [(loss.head, loss.tail) for loss in losses]
     assert found == [(0.4, 0.1), (0.3, 0.0)]
+
+
+@pytest.mark.parametrize('data', ['fashion_mnist_lt', 'cifar100_lt'])
+def test_los_trains_on_as_its_authors(data):
+    # On images as they come, with the first stage's classifier. Unlike in
+    # the authors' code, batch norm stays.
+    backbone = 'resnet32' if 'cifar' in data else 'resnet8'
+    cfg = read(f'los_{backbone}_{data}')
+    loss = cfg.model.head.loss_cls
+    assert (loss.label_smooth_val, loss.mode) == (0.98, 'original')
+    assert cfg.model.keep_classifier and not cfg.model.get('track_bn')
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.lr, optimizer.weight_decay) == (5e-4, 0)
+    assert cfg.train_dataloader.sampler.type == 'DefaultSampler'
+
+
+@pytest.mark.parametrize(
+    'data, weights',
+    [
+        ('resnet32_cifar100_lt', (2.0, 0.6, 0.1)),
+        # Not CIFAR's, as by the defaults of the authors' code.
+        ('resnext50_imagenet_lt', (1.0, 0.35, 0.07)),
+    ],
+)
+def test_dbm_keeps_the_weights_of_bcl(data, weights):
+    for method in ('bcl', 'bcl_dbm'):
+        head = read(f'{method}_{data}').model.head
+        temperature = head.loss_con.get('temperature', 0.1)
+        assert (head.cls_weight, head.con_weight, temperature) == weights
+
+
+def test_balpoe_is_calibrated_by_mixup():
+    for data in ('resnet32_cifar100_lt', 'resnext50_imagenet_lt'):
+        model = read(f'balpoe_{data}').model
+        assert model.head.taus == [0, 1, 2]
+        mixup = dict(type='mmpretrain.Mixup', alpha=0.4)
+        assert model.train_cfg.augments == mixup

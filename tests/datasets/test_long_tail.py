@@ -46,6 +46,16 @@ def test_another_seed_is_another_subset():
     )
 
 
+def test_first_keeps_the_first_images_of_each_class():
+    labels, dataset = balanced(10, 100)
+    ours = LongTailDataset(dataset, 10, subset='first')
+    expected = []
+    for label, count in enumerate(ours.class_counts):
+        own = [i for i, other in enumerate(labels) if other == label]
+        expected += own[:count]
+    assert ours.indices.tolist() == expected
+
+
 def test_an_unequal_class_keeps_what_it_has():
     dataset = Labelled([0] * 100 + [1] * 3 + [2] * 50)
     ours = LongTailDataset(dataset, imbalance_factor=4)

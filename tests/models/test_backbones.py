@@ -37,6 +37,15 @@ def test_arguments():
     assert 'BatchNorm2d' not in layers
 
 
+def test_width_4_is_the_resnet_32_of_glmc():
+    # 7.41 million parameters, with a layer for 100 classes.
+    backbone = CIFARResNet(32, width=4)
+    linear = torch.nn.Linear(256, 100)
+    assert num_parameters(backbone) + num_parameters(linear) == 7_409_316
+    (features,) = backbone(torch.randn(1, 3, 32, 32))
+    assert features.shape == (1, 256, 8, 8)
+
+
 def test_pad_shortcut_keeps_the_input():
     block = CIFARResNet(8).blocks[1]
     x = torch.randn(1, 16, 4, 4)
