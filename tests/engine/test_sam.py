@@ -157,6 +157,24 @@ def test_a_step_equals_the_definition():
     assert log['loss'] == 2 * (3**4 + 4**4)  # that of the first pass
 
 
+class Remembers(Norm):
+    """Has a buffer that each pass changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer('mean', torch.zeros(2).double())
+
+    def forward(self, *args, **options):
+        self.mean += self.weight.detach()
+        return super().forward(*args, **options)
+
+
+def test_buffers_are_those_of_the_first_pass():
+    model = Remembers()
+    model.train_step(dict(inputs=2.0), wrapper(model, rho=0.3))
+    assert model.mean.tolist() == [3.0, 4.0]
+
+
 def test_an_error_in_the_second_pass_leaves_the_weights():
     model = Norm()
     model.fails = True

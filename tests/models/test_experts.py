@@ -61,12 +61,13 @@ def test_soft_labels_reach_every_expert():
 def test_the_third_expert_of_sade_has_the_reversed_prior():
     logits = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     labels = torch.tensor([0, 1, 2, 3, 1])
-    p = log_prior()
-    # The ranks of the counts 9, 900, 1, 90 are 3, 1, 4, 2; the share of rank
-    # 5 - r: of 90, 1, 900 and 9.
-    opposite = [p[3], p[2], p[1], p[0]]
+    counts = [9, 900, 90, 1]  # whose ranks are 3, 1, 2, 4
+    p = (torch.tensor(counts).double() / 1000).log()
+    # The share of rank 5 - r: of 90, 1, 9 and 900. (Not the counts from last
+    # to first, which reverse sorted ranks alone.)
+    opposite = [p[2], p[3], p[0], p[1]]
     shifts = [own - 2 * other for own, other in zip(p, opposite)]
-    loss = ReversedPriorLoss(2.0, class_counts=COUNTS)(logits, labels)
+    loss = ReversedPriorLoss(2.0, class_counts=counts)(logits, labels)
     assert_same(loss, adjusted(logits, labels, shifts), logits)
 
 
@@ -115,6 +116,8 @@ def test_mmpretrains_resnet_has_experts():
     model = MODELS.build(dict(type='bcl_mm.SharedTrunk', backbone=resnet))
     (features,) = model.eval()(torch.randn(1, 3, 32, 32))
     assert features.shape == (1, 3 * 512, 1, 1)
+    first, second, _ = features.chunk(3, dim=1)  # not copies of one another
+    assert not torch.allclose(first, second)
     size, whole, last = (
         sum(p.numel() for p in m.parameters())
         for m in (model, plain, plain.layer4)

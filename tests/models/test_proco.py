@@ -155,6 +155,22 @@ def test_two_estimates_take_turns():
             np.testing.assert_allclose(branch.means[0, c], mean, rtol=1e-12)
 
 
+def test_both_views_enter_before_either_is_scored():
+    branch = ProCo(4, 5, out_channels=6, norm_cfg=None).double()
+    counts = LongTailHead(4, 5, class_counts=COUNTS).given_info
+    branch.loss.set_class_info(counts)
+    features = torch.randn(3, 2, 5, dtype=torch.float64)
+    labels = torch.tensor([3, 1])
+    rows = branch.project(features.flatten(0, 1)).detach()[2:]
+    means = branch.means[0].clone()
+    loss = branch(features, labels, labels, None)['loss']
+    for row, label in enumerate(labels):  # an anchor is in its own class
+        means[label] = (rows[row] + rows[row + 2]) / 2
+    assert torch.allclose(branch.means[0], means, rtol=1e-12)
+    logits = vmf_logits(rows, means)
+    assert torch.allclose(loss, branch.loss(logits, labels.repeat(2)))
+
+
 def test_the_first_sample_of_a_class_is_finite():
     # It replaces the mean wholly: a length of 1, the largest concentration.
     branch = ProCo(4, 5, out_channels=16)

@@ -75,6 +75,13 @@ def test_gradients_are_finite_at_the_border(cosine):
     assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
 
 
+def test_the_margin_has_a_finite_slope_where_an_acos_has_none():
+    cosines = torch.tensor([1.0, -1.0, 1.0 - 1e-7], requires_grad=True)
+    margins = torch.tensor([0.1, 0.1, 0.1])
+    add_angular_margin(cosines, margins).sum().backward()
+    assert torch.isfinite(cosines.grad).all() and (cosines.grad > 0).all()
+
+
 def test_a_larger_angle_never_gives_a_larger_logit():
     angles = torch.linspace(0.01, math.pi - 0.01, 500, dtype=torch.float64)
     moved = add_angular_margin(angles.cos(), torch.full((500,), 0.5).double())
