@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import torch
 import torch.nn as nn
@@ -19,6 +28,7 @@ from bcl_mm.utils.errors import (
     InputValueError,
     check_flag,
     check_number,
+    shown,
 )
 from bcl_mm.utils.labels import (
     class_labels,
@@ -29,6 +39,9 @@ from bcl_mm.utils.labels import (
 from bcl_mm.utils.modules import given_info, set_class_info
 from bcl_mm.utils.protocols import Projects, TakesLogitScale
 
+# What MMEngine logs of an iteration, under the names of the losses' logs.
+_LOGGED = 'lr', 'time', 'data_time', 'memory'
+
 
 def _take_loaded_counts(head: LongTailHead, incompatible_keys: Any) -> None:
     """Give losses and branches the counts that a checkpoint brought."""
@@ -37,6 +50,27 @@ def _take_loaded_counts(head: LongTailHead, incompatible_keys: Any) -> None:
         info = ClassInfo(head.class_counts.cpu().numpy())
         for part in head.children():
             set_class_info(part, info)
+
+
+def _check_results(name: str, results: Any, taken: Iterable[str]) -> None:
+    """Raise an error if a branch breaks the contract for its results."""
+    if not isinstance(results, dict) or 'loss' not in results:
+        raise InputTypeError(
+            f'branch {name!r} must return dict(loss=scalar, **logs), got '
+            f'{shown(results)}'
+        )
+    for key, value in results.items():
+        if not isinstance(value, Tensor) or value.ndim:
+            raise InputTypeError(
+                f'branch {name!r} must return tensors of no dimension, got '
+                f'{key}={shown(value)}'
+            )
+        if key != 'loss' and ('loss' in key or key in (*taken, *_LOGGED)):
+            raise InputValueError(
+                f'branch {name!r} logs {key!r}: the name of a log must be '
+                'free and must not contain "loss", which MMEngine would add '
+                'to the total'
+            )
 
 
 @MODELS.register_module()
@@ -332,7 +366,8 @@ class LongTailHead(ClsHead):
             logs.
 
         Raises:
-            InputTypeError: The labels are not integers.
+            InputTypeError: The labels are not integers, or a branch does not
+                return a loss and logs of no dimension.
             InputValueError: The batch is empty, a sample has not one label, a
                 shape does not fit, there is no loss, a log name is taken or
                 contains "loss", ``tau_norm`` is set, or, on a CPU, a label
@@ -367,17 +402,14 @@ class LongTailHead(ClsHead):
         if self.branches:
             views = features.unflatten(0, (num_views, batch_size))
         for name, branch in self.branches.items():
-            logs = dict(branch(views, labels, targets, self, **extra))
-            losses[f'loss_{name}'] = logs.pop('loss') * factor
-            for key, value in logs.items():
-                if 'loss' in key or key in losses:
-                    raise InputValueError(
-                        f'branch {name!r} logs {key!r}: the name of a log '
-                        'must be free and must not contain "loss", which '
-                        'MMEngine would add to the total'
-                    )
-                # MMEngine takes its mean, which integers do not have.
-                losses[key] = value.detach().float()
+            results = branch(views, labels, targets, self, **extra)
+            _check_results(name, results, taken=losses)
+            for key, value in results.items():
+                if key == 'loss':
+                    losses[f'loss_{name}'] = value * factor
+                else:
+                    # MMEngine takes its mean, which integers do not have.
+                    losses[key] = value.detach().float()
         if not losses:
             raise InputValueError(
                 f'{type(self).__name__} has no loss to train with: give '

@@ -73,10 +73,28 @@ def test_names_that_are_taken_are_errors():
     for branches_, message in (
         (dict(a=echo(my_loss=1.0)), "'a' logs 'my_loss'.*must not contain"),
         (dict(a=echo(x=1.0), b=echo(x=1.0)), "'b' logs 'x'.* must be free"),
+        (dict(a=echo(lr=1.0)), "'a' logs 'lr'.* must be free"),
     ):
         head = make_head(loss_cls=plain, branches=branches_)
         with pytest.raises(ValueError, match=message):
             head.loss((feats,), samples)
+
+
+@pytest.mark.parametrize(
+    'results, message',
+    [
+        (torch.ones(()), r'dict\(loss=scalar, \*\*logs\), got tensor'),
+        (dict(x=torch.ones(())), r"scalar, \*\*logs\), got {'x': tensor"),
+        (dict(loss=torch.ones(3)), r'no dimension, got loss=tensor\(\[1'),
+        (dict(loss=torch.ones(()), x=2.0), 'no dimension, got x=2.0'),
+    ],
+)
+def test_other_results_are_errors(monkeypatch, results, message):
+    monkeypatch.setattr(Echo, 'forward', lambda *_, **__: results)
+    head = make_head(branches=dict(a=echo()), class_counts=[1] * 5)
+    (feats,), samples = batch([0, 1])
+    with pytest.raises(TypeError, match=f"branch 'a' must return .*{message}"):
+        head.loss((feats,), samples)
 
 
 def test_an_inherited_branch_is_switched_off_by_none():
