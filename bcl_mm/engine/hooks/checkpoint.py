@@ -119,7 +119,7 @@ class SafeCheckpointHook(CheckpointHook):
             for folder in {str(self.out_dir), runner.work_dir}:
                 for name in (f'*{suffix}', 'last_checkpoint'):
                     remove_leftovers(folder, name, is_owner=True)
-        is_done = info.get('validated_iter') == runner.iter
+        is_done = info.get('iter_validated') == runner.iter
         if _validation_is_due(runner) and not is_done:
             # The checkpoint to update with the best score.
             self.last_ckpt = info.get('last_ckpt')
@@ -155,7 +155,8 @@ class SafeCheckpointHook(CheckpointHook):
         self, runner: Runner, metrics: Optional[Dict[str, float]] = None
     ) -> None:
         """Record that the validation was done; save the best checkpoint."""
-        runner.message_hub.update_info('validated_iter', runner.iter)
+        # (MMEngine logs what begins with "val".)
+        runner.message_hub.update_info('iter_validated', runner.iter)
         super().after_val_epoch(runner, metrics or {})
 
     def _save_checkpoint_with_step(
