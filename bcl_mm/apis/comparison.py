@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 
 from bcl_mm.apis.cfg_options import parse_options
-from bcl_mm.apis.config import apply_options, read_config
+from bcl_mm.apis.config import apply_options, check_data_roots, read_config
 from bcl_mm.apis.cost import training_cost
 from bcl_mm.apis.locations import find_config
 from bcl_mm.apis.records import Record
@@ -285,7 +285,8 @@ def plan_runs(
 
     Raises:
         InputError: A config does not exist, cannot be read, or has a setting
-            that does not exist; or no option contains ``{fold}``.
+            that does not exist; no option contains ``{fold}``; or the data of
+            an unfinished run do not exist.
     """
     if None not in folds and not any('{fold}' in one for one in options):
         raise InputValueError(
@@ -328,4 +329,7 @@ def plan_runs(
             apply_options(cfg, parse_options(first_options), whole=True)
         except InputValueError as error:
             raise InputValueError(f'{path}: {error}') from error
+        own = [run for run in runs.values() if run.config == path]
+        if not all(run.is_finished for run in own):
+            check_data_roots(cfg)
     return list(runs.values())

@@ -1,5 +1,7 @@
 """The table of a comparison, by hand."""
 
+import shutil
+
 import pytest
 
 from bcl_mm.apis.comparison import plan_runs
@@ -109,6 +111,19 @@ def test_folds(tmp_path):
     untrained = 'tau_norm_resnet8_fashion_mnist_lt'
     with pytest.raises(ValueError, match='leave it out with --part val'):
         plan_runs([untrained], [0], [], tmp_path, part='val')
+
+
+def test_missing_data_are_told_before_the_first_training(tmp_path):
+    config, options = 'ce_resnet32_custom', [f'data_root={tmp_path}/nothing']
+    with pytest.raises(FileNotFoundError, match='nothing.* does not exist'):
+        plan_runs([config], [0, 1], options, tmp_path)
+    # Finished runs need none.
+    (tmp_path / 'nothing' / 'a').mkdir(parents=True)
+    for run in plan_runs([config], [0], options, tmp_path):
+        run.folder.mkdir(parents=True)
+        run.write_note(figures={'accuracy/top1': 50.0})
+    shutil.rmtree(tmp_path / 'nothing')
+    assert len(plan_runs([config], [0], options, tmp_path)) == 1
 
 
 def test_times_of_several_kinds(tmp_path):
