@@ -30,7 +30,7 @@ from tests.leaves import (
 )
 
 
-@pytest.mark.parametrize('leaf', map(in_short, TRAINED))
+@pytest.mark.parametrize('leaf', [in_short(leaf) for leaf in TRAINED])
 def test_leaf_trains_and_validates(leaf, tmp_path, monkeypatch):
     cfg = read(leaf)
     cfg.merge_from_dict(write_data(leaf, tmp_path / 'data', monkeypatch))

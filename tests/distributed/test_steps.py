@@ -68,6 +68,15 @@ CASES['gpaco'] = dict(
 )
 
 
+# Of features and labels in each branch's step: with the gradients' way back,
+# or without.
+WITH_GRADIENTS = dict(_allgather_base_=2, _reduce_scatter_base_=1)
+WITHOUT = dict(_allgather_base_=2)
+COLLECTIVES = dict(
+    queue=WITH_GRADIENTS, paco=WITH_GRADIENTS, mean=WITHOUT, proco=WITHOUT
+)
+
+
 class Step(torch.nn.Module):
     """A linear backbone and the head, with the losses as output."""
 
@@ -208,14 +217,11 @@ def test_collectives_of_a_step(case, of_ranks):
     options = CASES[case]
     expected = Counter()
     if options.get('loss_con', True) is not None:
-        # Features and labels; the backward of the features' gather.
-        expected += Counter(_allgather_base_=2, _reduce_scatter_base_=1)
+        expected += Counter(WITH_GRADIENTS)
     if options.get('loss_cls') in (REWEIGHTED, SEESAW):
         expected += Counter(_allgather_base_=1)  # one number a sample
-    if {'queue', 'paco'} & set(options.get('branches', {})):
-        expected += Counter(_allgather_base_=2, _reduce_scatter_base_=1)
-    if {'mean', 'proco'} & set(options.get('branches', {})):
-        expected += Counter(_allgather_base_=2)  # without a gradient
+    for name in options.get('branches', {}):
+        expected += Counter(COLLECTIVES[name])
     for result in of_ranks[2]:
         assert result[case][3] == expected
 
