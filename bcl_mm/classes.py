@@ -313,11 +313,11 @@ def check_class_counts(
         )
     if (
         counts.dtype.kind not in 'iuf'
-        or not (np.abs(counts) < 2.0**53).all()
+        or not ((counts >= 0) & (counts < 2.0**53)).all()
         or (counts != np.floor(counts)).any()
     ):
         raise InputValueError(
-            'class_counts must be whole numbers below 2^53, got '
+            'class_counts must be whole numbers from 0 to 2^53, got '
             f'{str(class_counts)[:200]}'
         )
     empty = np.flatnonzero(counts < 1)

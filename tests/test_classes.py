@@ -179,7 +179,7 @@ def test_number_of_classes_is_checked():
         check_class_counts([1, 1, 1], num_classes=10)
     with pytest.raises(ValueError, match='one number per class'):
         check_class_counts([[1, 2]])
-    for wrong in ([1.5, 2], [float('nan'), 1], ['a', 'b']):
+    for wrong in ([1.5, 2], [float('nan'), 1], ['a', 'b'], [-3, 4]):
         with pytest.raises(ValueError, match='whole numbers'):
             check_class_counts(wrong)
 

@@ -9,11 +9,10 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from bcl_mm.classes import printable
 from bcl_mm.datasets.csv_lists import Entry
 from bcl_mm.utils.errors import (
-    InputTypeError,
     InputValueError,
     check_flag,
+    check_regex,
     counted,
-    shown,
 )
 
 
@@ -35,18 +34,7 @@ class GroupRule(NamedTuple):
 
     def check(self) -> None:
         """Raise an InputError unless at most one is given, and right."""
-        if self.regex is not None:
-            if not isinstance(self.regex, str):
-                raise InputTypeError(
-                    f'group_regex must be text, got {shown(self.regex)}'
-                )
-            try:
-                re.compile(self.regex)
-            except re.error as error:
-                raise InputValueError(
-                    'group_regex must be a regular expression, got '
-                    f'{self.regex!r}: {error}'
-                ) from error
+        check_regex('group_regex', self.regex)
         check_flag('group_by_folder', self.by_folder)
         if sum(map(bool, self)) > 1:
             raise InputValueError(

@@ -15,10 +15,10 @@ from bcl_mm.models.backbones import TimmBackbone
 from bcl_mm.models.pretrained import backbone_weights
 from bcl_mm.registry import MODELS
 from bcl_mm.utils.errors import (
-    InputTypeError,
     InputValueError,
     MissingFileError,
     check_number,
+    check_regex,
 )
 
 _REMEDY = 'give its file with --cfg-options pretrained=FILE'
@@ -202,8 +202,7 @@ class AdaptedBackbone(BaseModule):
                 f'adapter must be {", ".join(map(repr, _ADAPTERS))} or None, '
                 f'got {adapter!r}'
             )
-        if not isinstance(targets, (str, type(None))):
-            raise InputTypeError(f'targets must be text, got {targets!r}')
+        check_regex('targets', targets)
         self.weights_file = weights_file
         self.frozen = MODELS.build(frozen)
         if weights_file:

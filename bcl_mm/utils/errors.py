@@ -230,6 +230,27 @@ def check_flag(name: str, value: Any) -> None:
         )
 
 
+def check_regex(name: str, value: Any) -> None:
+    """Raise an error unless ``value`` is a regular expression, or None.
+
+    Args:
+        name: What the user calls the argument.
+        value: What was given.
+
+    Raises:
+        InputTypeError: It is no text.
+        InputValueError: It is no regular expression.
+    """
+    if not isinstance(value, (str, type(None))):
+        raise InputTypeError(f'{name} must be text, got {shown(value)}')
+    try:
+        re.compile(value or '')
+    except re.error as error:
+        raise InputValueError(
+            f'{name} must be a regular expression, got {value!r}: {error}'
+        ) from error
+
+
 def similar_names(name: str, known: Iterable[str]) -> str:
     """Part of a message: known names that resemble an unknown one."""
     matches = difflib.get_close_matches(name, known)

@@ -127,6 +127,7 @@ def test_errors(make, tmp_path):
             adapter='x'
         ),
         'targets must be text, got 3': dict(targets=3),
+        r"targets must be a regular expression, got '\(': ": dict(targets='('),
         "no module of VisionT.* targets='mlp': there are patch_embed": dict(
             targets='mlp'
         ),
