@@ -66,7 +66,8 @@ def write_data(leaf, root, monkeypatch):
         }
     if 'cifar' in leaf:
         write_cifar(root, monkeypatch, 100 if 'cifar100' in leaf else 10)
-        return {f'{subset(leaf)}.imbalance_factor': 4}
+        options = {f'{subset(leaf)}.imbalance_factor': 4}
+        return {**options, **(SMALL_VIT if 'vit' in leaf else {})}
     if 'digits' in leaf:
         return {}
     if 'openclipart' in leaf:
@@ -97,6 +98,6 @@ def set_data_root(cfg, root):
 def in_short(leaf):
     """Leave what differs from another leaf in views or data to the slow."""
     is_variant = 'imagenet_lt' in leaf and leaf != 'bcl_resnext50_imagenet_lt'
-    is_variant |= leaf.endswith('resnet50_custom')
+    is_variant |= leaf.endswith(('resnet50_custom', 'vit_base_cifar100_lt'))
     is_variant |= 'openclipart' in leaf and not leaf.startswith('bcl_resnet')
     return pytest.param(leaf, marks=[pytest.mark.slow] if is_variant else [])
