@@ -49,6 +49,10 @@ class MissingPackageError(InputError, ImportError):
     """A package that is needed is not installed."""
 
 
+class NonFiniteError(InputError, FloatingPointError):
+    """A loss, gradient or weight is NaN or infinite."""
+
+
 class LaunchError(InputError, RuntimeError):
     """The processes of a training did not find each other."""
 

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from bcl_mm.engine.hooks.progress import epoch_and_position
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.distributed import is_sharded
-from bcl_mm.utils.errors import InputValueError
+from bcl_mm.utils.errors import InputValueError, NonFiniteError
 from bcl_mm.utils.modules import unwrapped
+
+_MOST_NAMED = 4  # images, in the message
 
 
 def _name_images(data_batch: Any) -> List[str]:
@@ -39,8 +41,9 @@ def _name_images(data_batch: Any) -> List[str]:
 class FiniteLossHook(Hook):
     """Ends training at a NaN or infinite loss, before any weight changes.
 
-    The error (a ``FloatingPointError``) names iteration, epoch, loss terms,
-    the images of the batch, and the last checkpoint, which stays unchanged.
+    The error (a :class:`~bcl_mm.utils.errors.NonFiniteError`) names
+    iteration, epoch, loss terms, the last checkpoint, which stays unchanged,
+    and the first images of the batch. The log lists all of them.
 
     *When.* Losses and the gradient norm are read after the backward pass and
     before the optimizer's step. The gradients matter with several processes:
@@ -99,7 +102,7 @@ class FiniteLossHook(Hook):
                     'default_hooks.checkpoint.type to that'
                 )
             if is_real and not weight.isfinite().all():
-                raise FloatingPointError(
+                raise NonFiniteError(
                     f'the weight {name} is not finite: lower the learning rate'
                 )
 
@@ -149,7 +152,7 @@ class FiniteLossHook(Hook):
         values = self._read(tensors, loss.device)
         bad = {k: v for k, v in values.items() if not math.isfinite(v)}
         if any('loss' in name for name in bad) or 'gradient' in bad:
-            raise FloatingPointError(self._message(runner, values))
+            raise NonFiniteError(self._message(runner, values))
 
     def _read(
         self, tensors: Dict[str, Tensor], device: torch.device
@@ -179,11 +182,15 @@ class FiniteLossHook(Hook):
             )
         epoch, _ = epoch_and_position(runner, self._batch_idx)
         rank = f' on rank {runner.rank}' if runner.world_size > 1 else ''
-        images = _name_images(self._data_batch)
         last = runner.message_hub.runtime_info.get('last_ckpt')
+        images = _name_images(self._data_batch)
+        listed = '\n'.join(images)
+        runner.logger.info(f'Images of the batch that ended it:\n{listed}')
+        more = len(images) - _MOST_NAMED
         return (
             f'iteration {runner.iter + 1} (epoch {epoch + 1}){rank}: {what}: '
             f'{terms}. No weight was changed. Last checkpoint: '
-            f'{last or "none"}. The {len(images)} images of the batch:\n'
-            + '\n'.join(images)
+            f'{last or "none"}. Images of the batch: '
+            + ', '.join(images[:_MOST_NAMED])
+            + (f', and {more:,} more, which the log lists' * (more > 0))
         )

@@ -166,7 +166,8 @@ def test_a_loss_of_nan_names_the_paths(tree, tmp_path):
             'skip',
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e38)),
         )
-    named = [line.strip("'") for line in str(raised.value).splitlines()[1:]]
+    _, listed = str(raised.value).split('Images of the batch: ')
+    named = re.findall("'(.*?)'", listed)
     assert named
     assert all(os.path.isfile(path) for path in named)
 

@@ -73,6 +73,7 @@ def train(work_dir, kind, at, hooks=GUARDED, wrapper=None, **options):
         val_cfg=None,
         val_dataloader=None,
         val_evaluator=None,
+        log_level='INFO',
         **options,
     )
     head = getattr(runner.model, 'module', runner.model).head
@@ -125,9 +126,14 @@ def test_training_stops_before_the_step(tmp_path, kind, wrapper):
     assert f'Last checkpoint: {tmp_path / "epoch_1.pth"}' in error
     # The second batch of 100, unshuffled.
     samples = runner.train_dataloader.dataset.indices[100:200]
-    assert error.splitlines()[1:] == [
-        f'image {i} of its dataset' for i in samples
-    ]
+    names = [f'image {i} of its dataset' for i in samples]
+    first = ', '.join(names[:4])
+    assert error.endswith(
+        f'Images of the batch: {first}, and 96 more, which the log lists'
+    )
+    (log,) = tmp_path.glob('*/*.log')
+    _, listed = log.read_text().split('Images of the batch that ended it:\n')
+    assert listed.splitlines()[:100] == names
     assert not (tmp_path / 'epoch_2.pth').exists()
     checkpoint = torch.load(tmp_path / 'epoch_1.pth')
     assert all(
