@@ -1,5 +1,6 @@
 """What the README says of the tables follows from the recorded runs."""
 
+import re
 import sys
 from statistics import mean
 
@@ -140,6 +141,77 @@ def test_which_one_should_i_take():
         assert not gap(ours, 'la', variant='3').is_clear
     rows = [figures(clip, m, 'few', '3') for m in ('ce', 'la')]
     assert 15 < max(mean(row.values()) for row in rows) < 25
+
+
+def test_fashion_mnist_lt():
+    """The sentences about its table."""
+
+    def of(method, variant=''):
+        found = figures('fashion_mnist_lt', method, variant=variant)
+        return round(mean(found.values()), 1)
+
+    page = (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8')
+    text = ' '.join(page.split())
+    one = {m: of(m) for m in tables.ONE_VIEW if not m.endswith('sam')}
+    assert max(one, key=one.get) == 'la_cmo'
+    assert f'logit adjustment with CMO leads ({one["la_cmo"]})' in text
+    below = {name for name, value in one.items() if value < one['ce']}
+    assert below == {'class_balanced', 'focal', 'ce_linear', 'vs'}
+    for method, claim in dict(
+        ce='below cross-entropy ({})',
+        class_balanced='class-balanced loss ({})',
+        focal='focal loss ({}), as',
+        ce_linear='re-training methods ({})',
+        vs='vector scaling ({};',
+    ).items():
+        assert claim.format(one[method]) in text, method
+    equal = of('la_three_views'), of('la', '3'), of('bcl')
+    assert max(equal) - min(equal) <= 0.5
+    claim = 'contrast ({}), three times the epochs of logit adjustment ({})'
+    assert f'{claim} and BCL ({{}})'.format(*equal) in text
+    others = [of(m) for m in tables.THREE_VIEWS if m != 'la_three_views']
+    claim = f'three views have {min(others)} to {max(others)}.'
+    assert claim in text
+    methods = (ROOT / 'docs' / 'methods.md').read_text(encoding='utf-8')
+    methods = ' '.join(methods.split())
+    la, bcl = (f'from {of(m)} to {of(f"{m}_sam")}' for m in ('la', 'bcl'))
+    assert f'logit adjustment {la} and BCL {bcl}:' in methods
+    many, few = (
+        mean(figures('fashion_mnist_lt', 'vs', column).values())
+        for column in ('many', 'few')
+    )
+    assert f'(many-shot {many:.1f}, few-shot {few:.1f})' in methods
+    gains = [of(m) - of('ce_linear') for m in tables.SECOND_STAGES]
+    assert f'gain {min(gains):.1f} to {max(gains):.1f} points' in text
+
+
+def ours_of(cell):
+    """The cell "ours" of a row of docs/methods.md, from the configs' cell."""
+    found = {
+        method: mean(figures('fashion_mnist_lt', method, 'top1').values())
+        for method in re.findall('`([a-z_]+)`', cell)
+        if figures('fashion_mnist_lt', method)
+    }
+    if len(re.findall('`', cell)) == 2:
+        return ''.join(f'{value:.1f}' for value in found.values())
+    return ', '.join(f'`{name}` {value:.1f}' for name, value in found.items())
+
+
+def test_our_figures_of_the_methods():
+    text = (ROOT / 'docs' / 'methods.md').read_text(encoding='utf-8')
+    rows, header = [], []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip('|').split('|')]
+        if 'ours' in cells or not line.startswith('|'):
+            header = cells if 'ours' in cells else []
+        elif header:
+            rows.append((cells[0], cells[header.index('ours')]))
+    rows = [row for row in rows if '`' in row[0]]  # not the rules
+    assert len(rows) > 20
+    for cell, ours in rows:
+        assert ours == ours_of(cell), cell
+    methods = {name for cell, _ in rows for name in cell.split('`')[1::2]}
+    assert methods >= {*tables.METHODS} - {'ce_linear'}
 
 
 def test_why_three_views_help():
