@@ -19,7 +19,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import tables
 from tables import Row, Table
 
-from bcl_mm.apis.comparison import Run, plan_runs
+from bcl_mm.apis.comparison import Run, check_data, plan_runs
 from bcl_mm.apis.comparison_table import make_table, markdown
 from bcl_mm.apis.launcher import Launcher
 from bcl_mm.apis.records import Record, read_records, write_records
@@ -254,6 +254,7 @@ def run(args: argparse.Namespace) -> str:
         stop_on_signals()
         runs = plan(args)
         planned = [run for run, _ in runs]
+        check_data(planned)
         failures = Launcher(1, args.jobs).finish_all(planned)
         if failures:  # which the launcher has shown
             failure = f'{len(failures)} of {len(planned)} runs failed'

@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -285,8 +285,7 @@ def plan_runs(
 
     Raises:
         InputError: A config does not exist, cannot be read, or has a setting
-            that does not exist; no option contains ``{fold}``; or the data of
-            an unfinished run do not exist.
+            that does not exist; or no option contains ``{fold}``.
     """
     if None not in folds and not any('{fold}' in one for one in options):
         raise InputValueError(
@@ -329,7 +328,15 @@ def plan_runs(
             apply_options(cfg, parse_options(first_options), whole=True)
         except InputValueError as error:
             raise InputValueError(f'{path}: {error}') from error
-        own = [run for run in runs.values() if run.config == path]
-        if not all(run.is_finished for run in own):
-            check_data_roots(cfg)
     return list(runs.values())
+
+
+def check_data(runs: Iterable[Run]) -> None:
+    """Raise a MissingFileError if runs that are to be trained lack data."""
+    unfinished = {
+        (run.config, run.fold): run for run in runs if not run.is_finished
+    }
+    for run in unfinished.values():
+        cfg = copy.deepcopy(run.cfg)
+        apply_options(cfg, parse_options(run.options), whole=True)
+        check_data_roots(cfg)

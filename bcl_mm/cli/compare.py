@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> bool:
     stop_on_signals()
     make_folder('--work-dir', args.work_dir)
     check_log_packages(args.log)
-    from bcl_mm.apis.comparison import COMMAND, plan_runs
+    from bcl_mm.apis.comparison import COMMAND, check_data, plan_runs
     from bcl_mm.apis.comparison_table import (
         find_reference,
         make_table,
@@ -121,6 +121,7 @@ def run(args: argparse.Namespace) -> bool:
         args.part,
     )
     reference = find_reference(runs, args.reference)
+    check_data(runs)
     failures = Launcher(args.gpus, args.jobs, args.log).finish_all(runs)
     finished = [one.record() for one in runs if one.is_finished]
     if finished:

@@ -201,7 +201,7 @@ def test_names_of_the_classes(
             "--workers: must be a whole number >= 0, got '-1'",
         ),
         (['none.png'], 'image or folder none.png does not exist'),
-        (['configs'], 'folder configs has no image (.bmp .jpeg .jpg '),
+        (['configs'], 'folder configs has no image (.bmp .jfif .jpe '),
         (['--posthoc-tau', 'nan'], 'posthoc_tau must be finite, got nan'),
     ],
 )
