@@ -317,7 +317,7 @@ def check_class_counts(
         or (counts != np.floor(counts)).any()
     ):
         raise InputValueError(
-            'class_counts must be whole numbers from 0 to 2^53, got '
+            'class_counts must be whole numbers >= 0 and < 2^53, got '
             f'{str(class_counts)[:200]}'
         )
     empty = np.flatnonzero(counts < 1)

@@ -339,4 +339,6 @@ def check_data(runs: Iterable[Run]) -> None:
     for run in unfinished.values():
         cfg = copy.deepcopy(run.cfg)
         apply_options(cfg, parse_options(run.options), whole=True)
-        check_data_roots(cfg)
+        parts = ['train', 'val'] * run.is_trained
+        parts += ['test'] * (run.part == 'test')
+        check_data_roots(cfg, tuple(f'{part}_dataloader' for part in parts))

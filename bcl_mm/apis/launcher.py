@@ -179,7 +179,9 @@ class Launcher:
             self.slots.append(slot)
         if process.returncode:
             lines = run.log.read_bytes()[start:].decode(errors='replace')
-            last = lines.strip().splitlines()[-1:] or ['it printed nothing']
+            printed = lines.strip().splitlines() or ['it printed nothing']
+            errors = [line for line in printed if line.startswith('Error: ')]
             raise RunError(
-                f'{run.name} failed: {last[0]}\nIts output is in {run.log}'
+                f'{run.name} failed: {(errors or printed)[-1]}\n'
+                f'Its output is in {run.log}'
             )

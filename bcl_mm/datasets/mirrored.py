@@ -107,13 +107,12 @@ def _spread_over_classes(labels: np.ndarray) -> np.ndarray:
     """Indices of some images of each class, in the order of the classes."""
     order = np.argsort(labels, kind='stable')
     sizes = np.unique(labels, return_counts=True)[1]
-    most = _MOST_COMPARED // max(len(sizes), 1)
+    ends = np.cumsum(sizes)
+    is_large = sizes >= _FEWEST_IMAGES
+    most = _MOST_COMPARED // max(int(is_large.sum()), 1)
     most = min(max(most, _FEWEST_IMAGES), _MOST_IMAGES)
-    position = np.arange(len(labels)) - np.repeat(
-        np.cumsum(sizes) - sizes, sizes
-    )
-    step = np.repeat(-(-sizes // most), sizes)
-    is_chosen = (position % np.maximum(step, 1) == 0) & np.repeat(
-        sizes >= _FEWEST_IMAGES, sizes
-    )
-    return order[is_chosen]
+    chosen = [
+        np.linspace(end - size, end - 1, min(size, most)).astype(int)
+        for size, end in zip(sizes[is_large], ends[is_large])
+    ]
+    return order[np.concatenate([np.zeros(0, int), *chosen])]

@@ -40,7 +40,7 @@ from bcl_mm.utils.modules import given_info, set_class_info
 from bcl_mm.utils.protocols import Projects, TakesLogitScale
 
 # What MMEngine logs of an iteration, under the names of the losses' logs.
-_LOGGED = 'lr', 'time', 'data_time', 'memory'
+_LOGGED = 'lr', 'base_lr', 'time', 'data_time', 'memory', 'grad_norm'
 
 
 def _take_loaded_counts(head: LongTailHead, incompatible_keys: Any) -> None:

@@ -57,7 +57,7 @@ def length_notes(methods: Sequence[Method]) -> List[str]:
     """
     lengths = {
         method.name: ' or '.join(
-            dict.fromkeys(run.length for run in method.runs)
+            sorted({run.length for run in method.runs} - {''})
         )
         for method in methods
         if not method.runs[0].cfg.get('first_stage')

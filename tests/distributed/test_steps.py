@@ -130,7 +130,9 @@ def gradients(model, ranks):
         if 'branches' in name and 'projector.' not in name:
             grads[name] = buffer.clone()
             if 'branches.queue.' in name:  # in the order of the ranks
-                grads[name] = buffer.sort(0).values
+                first = buffer[:, 0] if buffer.ndim == 2 else buffer
+                order = first.argsort() if buffer.ndim else ...
+                grads[name] = buffer[order]
     return loss.detach(), grads, losses.get('batch_classes')
 
 

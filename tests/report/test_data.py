@@ -78,7 +78,7 @@ def test_unequal_lengths_are_told():
     crt = method('cRT', '10 epochs', first_stage='CE')
     (note,) = length_notes([ce, bcl, crt])
     assert note.startswith(
-        'The methods were not trained equally long: CE 20 epochs, BCL 20 '
-        'epochs or 16 epochs (stopped early). What'
+        'The methods were not trained equally long: CE 20 epochs, BCL 16 '
+        'epochs (stopped early) or 20 epochs. What'
     )
     assert length_notes([ce, crt, method('tau-norm', '')]) == []

@@ -16,7 +16,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from bcl_mm.engine.resume import latest_checkpoint, name_training
 from bcl_mm.registry import HOOKS
-from bcl_mm.utils.errors import InputError, InputFileError
+from bcl_mm.utils.errors import InputError
 from bcl_mm.utils.files import remove_leftovers, write_atomically
 from bcl_mm.utils.protocols import SavesWhole
 
@@ -119,7 +119,9 @@ class SafeCheckpointHook(CheckpointHook):
             for folder in {str(self.out_dir), runner.work_dir}:
                 for name in (f'*{suffix}', 'last_checkpoint'):
                     remove_leftovers(folder, name, is_owner=True)
-        is_done = info.get('iter_validated') == runner.iter
+        # (Of older checkpoints: validated_iter.)
+        done = info.get('iter_validated', info.get('validated_iter'))
+        is_done = done == runner.iter
         if _validation_is_due(runner) and not is_done:
             # The checkpoint to update with the best score.
             self.last_ckpt = info.get('last_ckpt')
@@ -230,7 +232,7 @@ class SafeCheckpointHook(CheckpointHook):
         if latest:
             then = f'when that is fixed, --resume resumes from {latest}'
         cause = str(error)
-        if not isinstance(error, InputFileError):  # that names the file
+        if not isinstance(error, InputError):  # that says what it is about
             cause = f'a file in {self.out_dir}: {cause}'
         return f'the checkpoint could not be saved: {cause}; {then}'
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from bcl_mm.registry import HOOKS
 from bcl_mm.utils.errors import check_number
@@ -79,15 +79,20 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
         # Not only before training: a validation that an interruption cut off
         # is repeated before this hook's turn.
         self._restore(runner)
+        loop = runner.train_loop
+        was_stopped = loop.stop_training
         super().after_val_epoch(runner, metrics)
         for attribute, name in self._names.items():
             runner.message_hub.update_info(name, getattr(self, attribute))
-        if runner.train_loop.stop_training:
+        if loop.stop_training and not was_stopped:
+            step = f'iteration {runner.iter}'
+            if isinstance(loop, EpochBasedTrainLoop):
+                step = f'epoch {runner.epoch}'
             self._note(
                 runner,
-                f'Training stops early, after epoch {runner.epoch}: '
-                f'{self.monitor} is {metrics[self.monitor]:.1f}, and the best '
-                f'was {self.best_score:.1f}',
+                f'Training stops early, after {step}: {self.monitor} is '
+                f'{metrics[self.monitor]:.4g}; the best is '
+                f'{self.best_score:.4g}',
             )
 
     @staticmethod

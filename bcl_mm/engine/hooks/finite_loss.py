@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from functools import partial
 from typing import Any, Callable, Dict, List, Tuple
@@ -184,13 +185,17 @@ class FiniteLossHook(Hook):
         rank = f' on rank {runner.rank}' if runner.world_size > 1 else ''
         last = runner.message_hub.runtime_info.get('last_ckpt')
         images = _name_images(self._data_batch)
-        listed = '\n'.join(images)
-        runner.logger.info(f'Images of the batch that ended it:\n{listed}')
-        more = len(images) - _MOST_NAMED
+        most = len(images)
+        if runner.rank == 0 and runner.logger.isEnabledFor(logging.INFO):
+            # Only this process has a log.
+            listed = '\n'.join(images)
+            runner.logger.info(f'Images of the batch that ended it:\n{listed}')
+            most = _MOST_NAMED
+        more = len(images) - most
         return (
             f'iteration {runner.iter + 1} (epoch {epoch + 1}){rank}: {what}: '
             f'{terms}. No weight was changed. Last checkpoint: '
             f'{last or "none"}. Images of the batch: '
-            + ', '.join(images[:_MOST_NAMED])
+            + ', '.join(images[:most])
             + (f', and {more:,} more, which the log lists' * (more > 0))
         )
