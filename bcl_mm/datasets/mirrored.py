@@ -10,7 +10,7 @@ import numpy as np
 # than these would be compared with each other.
 _FEWEST_IMAGES, _MOST_IMAGES, _MOST_COMPARED = 5, 100, 20_000
 # The smallest mirrored_share of both classes, and by how much it exceeds the
-# plain_share at least. Measured: see docs/own_data.md.
+# plain_share at least. tests/datasets/test_mirrored.py holds them to images.
 _MIN_SHARE, _MIN_EXCESS = 0.5, 0.5
 
 

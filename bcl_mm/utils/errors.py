@@ -242,8 +242,8 @@ def check_regex(name: str, value: Any) -> None:
         value: What was given.
 
     Raises:
-        InputTypeError: It is no text.
-        InputValueError: It is no regular expression.
+        InputTypeError: It is not text.
+        InputValueError: It is not a regular expression.
     """
     if not isinstance(value, (str, type(None))):
         raise InputTypeError(f'{name} must be text, got {shown(value)}')
