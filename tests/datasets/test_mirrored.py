@@ -22,7 +22,7 @@ def letter(text, random):
         'DejaVuSans-Oblique',
         'DejaVuSerif',
     )
-    path = FONTS / f'DejaVu{random.choice(faces)}.ttf'
+    path = FONTS / f'{random.choice(faces)}.ttf'
     font = ImageFont.truetype(str(path), int(random.integers(30, 40)))
     paper, ink = random.integers(200, 256, 3), random.integers(0, 90, 3)
     image = Image.new('RGB', (48, 48), tuple(paper.tolist()))
